@@ -23,6 +23,8 @@ export const PATH_LOCAL = 24;
 export const PATH_INTERFACE = 40;
 /** u32: the outer header's TOS or traffic class byte of a datagram that came in. */
 export const PATH_TOS = 44;
+/** u32: the record that this one is a copy of, or 0: who finds the local address gone has it forgotten there too. */
+export const PATH_ORIGIN = 48;
 
 /** Whether two paths lead to the same remote address and port. */
 export function sameRemote(memory: Memory, a: number, b: number): boolean {
@@ -52,7 +54,9 @@ export function copyPath(memory: Memory, to: number, from: number): void {
   for (let k = 0; k < PATH_BYTES >> 2; k++) u32[(to >> 2) + k] = u32[(from >> 2) + k];
 }
 
-/** Forgets the local address and interface of a path, so that the kernel chooses again. */
+/** Forgets the local address and interface of a path and of its origin, so that the kernel chooses again. */
 export function forgetLocal(memory: Memory, at: number): void {
+  const origin = memory.u32[(at + PATH_ORIGIN) >> 2];
+  if (origin !== 0 && origin !== at) forgetLocal(memory, origin);
   for (let k = PATH_LOCAL >> 2; k <= PATH_INTERFACE >> 2; k++) memory.u32[(at >> 2) + k] = 0;
 }

@@ -9,7 +9,10 @@ export type SessionId = number;
 
 /** Where the packet half of a protocol puts what it makes of a batch. Called once per packet: it must not allocate. */
 export interface Outbox {
-  /** A sealed datagram, ready to go out by the path at `path`, carrying the ECN bits `ecn` in its outer header. */
+  /**
+   * A sealed datagram, ready to go out by the path record at `path`, with the ECN bits `ecn` in its outer header. The
+   * record stays as it is until a datagram comes with another one.
+   */
   datagram(at: number, length: number, path: number, ecn: number): void;
   /** An opened IP packet of `session`; `length` may include padding behind the IP packet. */
   packet(at: number, length: number, session: SessionId, path: number): void;
@@ -17,8 +20,13 @@ export interface Outbox {
   control(at: number, length: number, path: number): void;
   /** An IP packet for a session that has no key yet: the session half keeps it, bounded, and negotiates. */
   hold(at: number, length: number, session: SessionId): void;
-  /** The session half has to look at this session: a timer began, a key is old, a handshake was confirmed. */
-  attend(session: SessionId): void;
+  /** An IP packet that can't go to its session now; the sender is to be told by ICMP. `reason` is a `DropReason`. */
+  undeliverable(at: number, length: number, reason: number): void;
+  /**
+   * The session half has to look at this session: a timer began, a key is old, a handshake was confirmed. False
+   * where the way there is full and it has to be said again.
+   */
+  attend(session: SessionId): boolean;
   /** A packet goes no further. `reason` is one of `DropReason`. */
   drop(reason: number): void;
 }
@@ -40,7 +48,7 @@ export interface PacketHalf {
 /** Where the session half of a protocol puts what it decides. */
 export interface SessionOutbox {
   /** Send this datagram by the path record at `path`. */
-  send(message: Uint8Array, path: number): void;
+  message(message: Uint8Array, path: number): void;
   /** Seal these IP packets (an empty one is a keepalive) with the session's current key and send them. */
   seal(session: SessionId, packets: readonly Uint8Array[]): void;
   /** A datagram or packet goes no further. `reason` is one of `DropReason`. */
@@ -57,6 +65,8 @@ export type SessionEvent =
 
 /** The half of a protocol that negotiates: it runs in one place, and takes what the packet half could not decide. */
 export interface SessionHalf {
+  /** How many control datagrams wait: under load a protocol asks for proof of the source before it computes. */
+  noteBacklog(waiting: number, now: Instant): void;
   handleControl(message: Uint8Array, path: number, now: Instant, out: SessionOutbox): void;
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void;
   handleAttend(session: SessionId, now: Instant, out: SessionOutbox): void;

@@ -1,1 +1,3 @@
-export {};
+export * from './datagram-train.ts';
+export * from './inbound.ts';
+export * from './outbound.ts';

@@ -1,1 +1,12 @@
-export {};
+export * from './arena.ts';
+export * from './clock.ts';
+export * from './datagram-io.ts';
+export * from './event.ts';
+export * from './frame-writer.ts';
+export * from './libc.ts';
+export * from './link-monitor.ts';
+export * from './openssl/packet-cipher.ts';
+export * from './openssl/wireguard-crypto.ts';
+export * from './poller.ts';
+export * from './tun-device.ts';
+export * from './udp-socket.ts';

@@ -1,1 +1,2 @@
-export {};
+export * from './plain-memory.ts';
+export * from './seeded-random.ts';

@@ -1,1 +1,12 @@
-export {};
+export * from './checksum.ts';
+export * from './coalescing.ts';
+export * from './ecn.ts';
+export * from './icmp.ts';
+export * from './icmp-unreachable.ts';
+export * from './ipv4.ts';
+export * from './ipv6.ts';
+export * from './packet.ts';
+export * from './segmentation.ts';
+export * from './tcp.ts';
+export * from './udp.ts';
+export * from './virtio-net-header.ts';

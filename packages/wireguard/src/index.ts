@@ -1,1 +1,15 @@
-export {};
+export * from './allowed-ips.ts';
+export * from './constants.ts';
+export * from './cookie.ts';
+export * from './crypto.ts';
+export * from './device.ts';
+export * from './handshake.ts';
+export * from './ip-address.ts';
+export { decodeBase64Key, decodeHexKey, encodeBase64Key, encodeHexKey, isZeroKey } from './key-text.ts';
+export * from './low-order.ts';
+export * from './messages.ts';
+export * from './packet-half.ts';
+export * from './sessions.ts';
+export * from './tables.ts';
+export * from './uapi-text.ts';
+export * from './uapi.ts';

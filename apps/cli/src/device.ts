@@ -1,0 +1,150 @@
+import { availableParallelism, networkInterfaces } from 'node:os';
+import { Arena, HandshakeCrypto, PacketCipher, SystemCallError } from '@sallyport/io';
+import { DataPlane, DEFAULT_MTU, serveUapi, type UapiServer } from '@sallyport/runtime';
+import {
+  allocateTables,
+  encodeDeviceState,
+  openTables,
+  UapiDecoder,
+  WireGuardDevice,
+  WireGuardPackets,
+  type DeviceChange,
+} from '@sallyport/wireguard';
+
+/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
+const MAX_WORKERS = 4;
+
+/** Address space, not memory: the kernel gives pages as tables and queues fill. */
+const ARENA_BYTES = 1024 * 1024 * 1024;
+
+const EINVAL = 22;
+const ENOSPC = 28;
+
+export interface RunningDevice {
+  /** Settles when the interface is gone; rejects when the device failed. */
+  readonly closed: Promise<void>;
+  /** Removes socket and interface. */
+  close(): void;
+}
+
+/** Creates the WireGuard interface `name` and serves its configuration socket. */
+export async function startDevice(
+  name: string,
+  options: { readonly log: (message: string) => void; readonly workers?: number },
+): Promise<RunningDevice> {
+  const { log } = options;
+  const arena = Arena.create(ARENA_BYTES);
+  const regions = allocateTables((bytes) => arena.allocate(bytes));
+  let listening = false;
+  let listenPort = 0;
+  let fwmark = 0;
+
+  const plane = new DataPlane({
+    arena,
+    name,
+    workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
+    mtu: DEFAULT_MTU,
+    workerModule: new URL('./wireguard-worker.ts', import.meta.url),
+    protocol: regions,
+    protocolScratchBytes: WireGuardPackets.scratchBytes,
+    onEvent: ({ kind }) => {
+      log(kind);
+    },
+    onLink: (up) => {
+      try {
+        if (up) {
+          listenPort = plane.listen(listenPort, fwmark);
+          listening = true;
+          device.sessions.start(plane.now, plane.out);
+        } else {
+          device.sessions.stop();
+          plane.stopListening();
+          listening = false;
+        }
+        plane.reschedule();
+      } catch (error) {
+        log(`interface ${up ? 'up' : 'down'}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    },
+  });
+  const device = new WireGuardDevice({
+    memory: arena,
+    regions,
+    crypto: new HandshakeCrypto(),
+    wallClock: () => Date.now(),
+    exclusive: (change) => {
+      plane.exclusive(change);
+    },
+    zoneIndex,
+    zoneName,
+  });
+
+  function set(change: DeviceChange): number {
+    try {
+      if (change.fwmark !== undefined) {
+        fwmark = change.fwmark;
+        plane.setMark(fwmark);
+      }
+      if (change.listenPort !== undefined && (change.listenPort !== listenPort || change.listenPort === 0)) {
+        if (listening) listenPort = plane.listen(change.listenPort, fwmark);
+        else listenPort = change.listenPort;
+      }
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      log(error.message);
+      return error.errno;
+    }
+    const fault = device.apply(change, plane.now, plane.out);
+    plane.reschedule();
+    if (fault === undefined) return 0;
+    log(`configuration: ${fault}`);
+    return fault === 'invalidPublicKey' ? EINVAL : ENOSPC;
+  }
+
+  let uapi: UapiServer | undefined;
+  try {
+    uapi = await serveUapi<DeviceChange>(name, {
+      newDecoder: () => new UapiDecoder(),
+      get: () => encodeDeviceState({ privateKey: device.privateKey, listenPort, fwmark, peers: device.peerStates() }),
+      set,
+      log,
+      removed: () => {
+        plane.close();
+      },
+    });
+    const aead = new PacketCipher(arena, arena.allocate(PacketCipher.scratchBytes));
+    const { indices } = openTables(arena, regions);
+    plane.start(
+      device.sessions,
+      new WireGuardPackets(arena, aead, indices, arena.allocate(WireGuardPackets.scratchBytes)),
+    );
+  } catch (error) {
+    uapi?.close();
+    plane.close();
+    throw error;
+  }
+  const server = uapi;
+  const closed = plane.closed.finally(() => {
+    server.close();
+  });
+  return {
+    closed,
+    close() {
+      server.close();
+      plane.close();
+    },
+  };
+}
+
+/** The interface index of a zone, which is one or an interface's name; 0 where there is none. */
+function zoneIndex(zone: string): number {
+  if (/^\d+$/.test(zone)) return Number(zone);
+  const link = networkInterfaces()[zone]?.find((address) => address.family === 'IPv6' && address.scopeid !== 0);
+  return link?.family === 'IPv6' ? link.scopeid : 0;
+}
+
+function zoneName(index: number): string {
+  for (const [name, addresses] of Object.entries(networkInterfaces()))
+    if (addresses?.some((address) => address.family === 'IPv6' && address.scopeid === index) === true) return name;
+  return String(index);
+}

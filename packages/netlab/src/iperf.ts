@@ -1,0 +1,71 @@
+import type { NetworkNamespace } from './namespace.ts';
+import { CommandError, until, type Process } from './process.ts';
+
+export interface IperfOptions {
+  readonly seconds: number;
+  /** Parallel streams; default 1. */
+  readonly streams?: number;
+  /** The server sends. */
+  readonly reverse?: boolean;
+  readonly port?: number;
+  /** UDP with this payload at this rate; TCP otherwise. */
+  readonly udp?: { readonly bytes: number; readonly bitsPerSecond: number };
+}
+
+export interface IperfResult {
+  /** What the receiver received. */
+  readonly bitsPerSecond: number;
+  readonly bytes: number;
+  readonly seconds: number;
+  /** UDP datagrams that were sent and the share of them that was lost. */
+  readonly datagrams: number;
+  readonly lostFraction: number;
+}
+
+interface IperfReport {
+  readonly error?: string;
+  readonly end: {
+    readonly sum_received?: { readonly bytes: number; readonly seconds: number };
+    readonly sum?: {
+      readonly seconds: number;
+      readonly packets?: number;
+      readonly lost_packets?: number;
+    };
+  };
+}
+
+/** Starts iperf3's server and waits until it listens. */
+export async function startIperfServer(namespace: NetworkNamespace, port = 5201): Promise<Process> {
+  const argv = ['iperf3', '--server', '--forceflush', '--port', String(port)];
+  const server = await namespace.start(argv);
+  await until('iperf3: the server', () => {
+    if (server.exit !== undefined) throw new CommandError(argv, 'ended at once', server.stderr);
+    return server.stdout.includes('Server listening');
+  });
+  return server;
+}
+
+/** Sends to iperf3's server at `address` for some seconds. @throws CommandError when iperf3 reports an error. */
+export async function iperf(namespace: NetworkNamespace, address: string, options: IperfOptions): Promise<IperfResult> {
+  const { udp } = options;
+  const argv = [
+    ...['iperf3', '--json', '--interval', '0', '--connect-timeout', '5000', '--client', address],
+    ...['--port', String(options.port ?? 5201), '--time', String(options.seconds)],
+    ...['--parallel', String(options.streams ?? 1)],
+    ...(options.reverse === true ? ['--reverse'] : []),
+    ...(udp === undefined ? [] : ['--udp', '--length', String(udp.bytes), '--bitrate', String(udp.bitsPerSecond)]),
+    // The kernel's default receive buffer holds a few hundred small datagrams: a millisecond's worth.
+    ...(udp === undefined ? [] : ['--window', '4M']),
+  ];
+  const run = await namespace.run(argv, { timeoutMs: (options.seconds + 20) * 1000, allowFailure: true });
+  const report = JSON.parse(run.stdout) as IperfReport;
+  if (report.error !== undefined) throw new CommandError(argv, report.error, run.stderr);
+  if (udp !== undefined) {
+    const { seconds = 0, packets = 0, lost_packets: lost = 0 } = report.end.sum ?? {};
+    const bytes = Math.max(0, packets - lost) * udp.bytes;
+    const lostFraction = packets === 0 ? 1 : lost / packets;
+    return { bitsPerSecond: (bytes * 8) / seconds, bytes, seconds, datagrams: packets, lostFraction };
+  }
+  const { bytes = 0, seconds = 0 } = report.end.sum_received ?? {};
+  return { bitsPerSecond: (bytes * 8) / seconds, bytes, seconds, datagrams: 0, lostFraction: 0 };
+}

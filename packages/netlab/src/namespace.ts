@@ -1,0 +1,104 @@
+import { Capture } from './capture.ts';
+import type { Laboratory, RunOptions, RunResult } from './laboratory.ts';
+import type { Process, StartOptions } from './process.ts';
+
+/** One end of a wire: the interface's name and its addresses with prefix lengths, of either family. */
+export interface WireEnd {
+  readonly namespace: NetworkNamespace;
+  readonly name: string;
+  readonly addresses: readonly string[];
+}
+
+/** A named network namespace and the commands that are given in it. */
+export class NetworkNamespace {
+  readonly laboratory: Laboratory;
+  readonly name: string;
+  readonly label: string;
+
+  constructor(laboratory: Laboratory, name: string, label: string) {
+    this.laboratory = laboratory;
+    this.name = name;
+    this.label = label;
+  }
+
+  run(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return this.laboratory.run(this.#inside(argv), options);
+  }
+
+  /** Starts a program in the background. The returned process is the program itself: `ip netns exec` execs it. */
+  start(argv: readonly string[], options?: StartOptions): Promise<Process> {
+    return this.laboratory.start(this.#inside(argv), options);
+  }
+
+  #inside(argv: readonly string[]): string[] {
+    return ['ip', 'netns', 'exec', this.name, ...argv];
+  }
+
+  async ip(...args: readonly string[]): Promise<string> {
+    return (await this.laboratory.run(['ip', '-n', this.name, ...args])).stdout;
+  }
+
+  async sysctl(values: Readonly<Record<string, number | string>>): Promise<void> {
+    const lines = Object.entries(values).map(([key, value]) => `${key.replaceAll('.', '/')} ${String(value)}\n`);
+    const script = 'while read -r key value; do echo "$value" > "/proc/sys/$key" || exit; done';
+    await this.run(['sh', '-c', script], { input: lines.join('') });
+  }
+
+  /** Adds addresses with prefix lengths; IPv6 ones are usable at once. */
+  async address(name: string, ...addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) {
+      await this.ip('address', 'add', address, 'dev', name, ...(address.includes(':') ? ['nodad'] : []));
+    }
+  }
+
+  /** Routes of either family: `default` must be given as 0.0.0.0/0 or ::/0. */
+  async route(destination: string, ...args: readonly string[]): Promise<void> {
+    await this.ip(destination.includes(':') ? '-6' : '-4', 'route', 'replace', destination, ...args);
+  }
+
+  /** The addresses of an interface with global scope, without their prefix lengths. */
+  async addressesOf(name: string): Promise<{ ipv4: string[]; ipv6: string[] }> {
+    const shown = JSON.parse(await this.ip('-json', 'address', 'show', 'dev', name, 'scope', 'global')) as {
+      addr_info?: { family?: string; local?: string }[];
+    }[];
+    const all = shown.flatMap(({ addr_info: addresses }) => addresses ?? []);
+    const of = (wanted: string) => all.flatMap(({ family, local }) => (family === wanted ? [local ?? ''] : []));
+    return { ipv4: of('inet'), ipv6: of('inet6') };
+  }
+
+  /** Forwards packets of both families. */
+  forward(): Promise<void> {
+    return this.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });
+  }
+
+  async nft(rules: string): Promise<void> {
+    await this.run(['nft', '-f', '-'], { input: rules });
+  }
+
+  /** Packets of both families that leave by the interface `name` carry its address. */
+  masquerade(name: string): Promise<void> {
+    return this.nft(
+      `table inet netlab {
+        chain postrouting {
+          type nat hook postrouting priority srcnat; policy accept;
+          oifname "${name}" masquerade
+        }
+      }\n`,
+    );
+  }
+
+  /** Captures all that passes the interface until `Capture.stop`. */
+  capture(name: string): Promise<Capture> {
+    return Capture.start(this, name);
+  }
+}
+
+/** Joins two namespaces by a veth pair, both ends up. */
+export async function wire(a: WireEnd, b: WireEnd, mtu = 1500): Promise<void> {
+  const pair = ['type', 'veth', 'peer', 'name', b.name, 'netns', b.namespace.name, 'mtu', String(mtu)];
+  await a.namespace.ip('link', 'add', a.name, 'mtu', String(mtu), ...pair);
+  for (const end of [a, b]) {
+    await end.namespace.address(end.name, ...end.addresses);
+    await end.namespace.ip('link', 'set', end.name, 'up');
+  }
+}

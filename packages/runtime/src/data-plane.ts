@@ -1,0 +1,333 @@
+import { Worker as Thread } from 'node:worker_threads';
+import {
+  DROP_REASONS,
+  type DropReasonName,
+  type Instant,
+  type PacketHalf,
+  type SessionEvent,
+  type SessionHalf,
+  type SessionOutbox,
+} from '@sallyport/core';
+import {
+  Clock,
+  closeUdpSockets,
+  interfaceIsUp,
+  interfaceMtu,
+  libc,
+  markUdpSockets,
+  openEvent,
+  openLinkMonitor,
+  openTun,
+  openUdpSockets,
+  PacketCipher,
+  setInterfaceMtu,
+  signalEvent,
+  type Arena,
+  type TunDevice,
+  type UdpSockets,
+} from '@sallyport/io';
+import { COALESCER_SCRATCH_BYTES } from '@sallyport/wire';
+import { Gate } from './gate.ts';
+import {
+  allocatePlane,
+  CONTROL_DOORBELL,
+  CONTROL_GENERATION,
+  CONTROL_LINK,
+  CONTROL_MTU,
+  CONTROL_STOP,
+  RING_BYTES,
+  type PlaneRegions,
+} from './plane-layout.ts';
+import { ATTEND, CONTROL, HOLD, Ring } from './ring.ts';
+import { SessionSender } from './session-sender.ts';
+import type { WorkerStart } from './worker.ts';
+
+/** WireGuard's usual MTU: 1500 less an IPv6 and a UDP header and the protocol's own 32 bytes. */
+export const DEFAULT_MTU = 1420;
+
+/** Records taken from a worker's queue before others and the timers get their turn. */
+const RECORDS_A_TURN = 64;
+
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+export interface DataPlaneOptions {
+  readonly arena: Arena;
+  readonly name: string;
+  readonly workers: number;
+  readonly mtu: number;
+  /** The module that calls `runWorker` with the same protocol. */
+  readonly workerModule: URL;
+  /** What each worker's protocol needs to find its tables, and how much memory of its own it needs. */
+  readonly protocol: unknown;
+  readonly protocolScratchBytes: number;
+  readonly onEvent: (event: SessionEvent) => void;
+  readonly onLink: (up: boolean) => void;
+}
+
+/** The main thread's end of a device: the interface, its sockets, its workers, and the session half of its protocol. */
+export class DataPlane {
+  readonly tun: TunDevice;
+  /** Settles when the interface is gone or the plane was closed; rejects when a worker failed. */
+  readonly closed: Promise<void>;
+  readonly #arena: Arena;
+  readonly #options: DataPlaneOptions;
+  readonly #regions: PlaneRegions;
+  readonly #control: number;
+  readonly #gate: Gate;
+  readonly #rings: Ring[];
+  readonly #clock: Clock;
+  readonly #out: SessionSender;
+  readonly #scratch: number;
+  readonly #events: number[] = [];
+  readonly #link: number;
+  readonly #threads: Thread[] = [];
+  #sessions: SessionHalf | undefined;
+  #sockets: UdpSockets[] = [];
+  #mtu: number;
+  #up = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: Instant = Infinity;
+  #closing = false;
+  #settle!: { resolve: () => void; reject: (error: unknown) => void };
+
+  constructor(options: DataPlaneOptions) {
+    const { arena, name, workers } = options;
+    this.#arena = arena;
+    this.#options = options;
+    this.tun = openTun(arena, name, workers);
+    setInterfaceMtu(arena, name, options.mtu);
+    this.#mtu = options.mtu;
+    this.#link = openLinkMonitor(arena);
+    const allocate = (bytes: number): number => arena.allocate(bytes);
+    this.#regions = allocatePlane(allocate, workers, {
+      coalescer: COALESCER_SCRATCH_BYTES,
+      aead: PacketCipher.scratchBytes,
+      protocol: options.protocolScratchBytes,
+    });
+    this.#control = this.#regions.control >> 2;
+    this.#gate = new Gate(arena.i32, this.#regions.gate, workers);
+    this.#rings = this.#regions.workers.map(({ ring }) => new Ring(arena, ring, RING_BYTES));
+    this.#clock = new Clock(arena, arena.allocate(16));
+    this.#out = new SessionSender(
+      arena,
+      () => this.#mtu,
+      options.onEvent,
+      (session) => {
+        queueMicrotask(() => {
+          this.#sessions?.handleAttend(session, this.now, this.#out);
+          this.reschedule();
+        });
+      },
+    );
+    this.#scratch = arena.allocate(16);
+    this.closed = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+  }
+
+  /** Starts the workers, with the two halves of the protocol as this thread uses them. */
+  start(sessions: SessionHalf, packets: PacketHalf): void {
+    this.#sessions = sessions;
+    this.#out.attach(sessions, packets);
+    const { arena, workerModule, protocol } = this.#options;
+    arena.i32[this.#control + (CONTROL_MTU >> 2)] = this.#mtu;
+    this.#publishSockets();
+    this.tun.queues.forEach((tun, index) => {
+      const event = openEvent();
+      this.#events.push(event);
+      const workerData: WorkerStart = {
+        memory: arena.shared,
+        plane: this.#regions,
+        index,
+        tun,
+        offloads: this.tun.offloads,
+        event,
+        link: index === 0 ? this.#link : -1,
+        protocol,
+      };
+      const thread = new Thread(workerModule, { workerData });
+      thread.on('error', (error) => {
+        this.#fail(error);
+      });
+      thread.on('exit', () => {
+        this.#threads.splice(this.#threads.indexOf(thread), 1);
+        if (this.#threads.length === 0) this.#finish();
+        else if (!this.#closing) this.close();
+      });
+      this.#threads.push(thread);
+    });
+    this.#changed();
+    void this.#listen();
+    this.#lookAtLink();
+  }
+
+  get now(): Instant {
+    return this.#clock.now();
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  /** Drop counters of all threads, without those at zero. */
+  get drops(): Partial<Record<DropReasonName, number>> {
+    const result: Partial<Record<DropReasonName, number>> = {};
+    DROP_REASONS.forEach((name, reason) => {
+      let count = this.#out.drops[reason];
+      for (const { counters } of this.#regions.workers) count += this.#arena.f64[(counters >> 3) + reason];
+      if (count !== 0) result[name] = count;
+    });
+    return result;
+  }
+
+  /** Runs a change to tables or keys while no worker is in the middle of a batch. */
+  exclusive<T>(change: () => T): T {
+    return this.#gate.exclusive(change);
+  }
+
+  /** Listens on `port` (0: one that the kernel chooses) on every worker, and returns the port. */
+  listen(port: number, mark: number): number {
+    // The old port closes first: the new one may be the same.
+    const opened = this.exclusive(() => {
+      this.stopListening();
+      const result = openUdpSockets(this.#arena, port, this.#options.workers, mark);
+      this.#sockets = result.sockets;
+      this.#publishSockets();
+      return result;
+    });
+    this.#changed();
+    return opened.port;
+  }
+
+  stopListening(): void {
+    this.exclusive(() => {
+      const old = this.#sockets;
+      this.#sockets = [];
+      this.#publishSockets();
+      closeUdpSockets(old);
+    });
+    this.#changed();
+  }
+
+  setMark(mark: number): void {
+    markUdpSockets(this.#arena, this.#sockets, mark);
+  }
+
+  /** Ends the workers and closes everything; the interface goes with it. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    Atomics.store(this.#arena.i32, this.#control + (CONTROL_STOP >> 2), 1);
+    this.#changed();
+  }
+
+  /** Where changes that come from outside put what the session half decides on them. */
+  get out(): SessionOutbox {
+    return this.#out;
+  }
+
+  /** To be called after something outside changed what the session half's next deadline depends on. */
+  reschedule(): void {
+    const next = this.#sessions?.pollTimeout();
+    const at = next?.at ?? Infinity;
+    if (at === this.#timerAt || this.#closing) return;
+    this.#timerAt = at;
+    clearTimeout(this.#timer);
+    if (at === Infinity) return;
+    const delay = Math.min(Math.max(0, Math.ceil(at - this.now)), TIMER_MAX_MS);
+    this.#timer = setTimeout(() => {
+      this.#timerAt = Infinity;
+      this.#sessions?.handleTimeout(this.now, this.#out);
+      this.reschedule();
+    }, delay);
+  }
+
+  #publishSockets(): void {
+    const { i32 } = this.#arena;
+    this.#regions.workers.forEach(({ sockets }, index) => {
+      i32[sockets >> 2] = this.#sockets[index]?.fd4 ?? -1;
+      i32[(sockets >> 2) + 1] = this.#sockets[index]?.fd6 ?? -1;
+    });
+    this.#out.sockets = this.#sockets[0] ?? { fd4: -1, fd6: -1 };
+  }
+
+  /** Makes the workers look at the control block. */
+  #changed(): void {
+    Atomics.add(this.#arena.i32, this.#control + (CONTROL_GENERATION >> 2), 1);
+    for (const event of this.#events) signalEvent(this.#arena, event, this.#scratch);
+  }
+
+  /** Takes what the workers send, whenever they ring. */
+  async #listen(): Promise<void> {
+    const { i32 } = this.#arena;
+    const doorbell = this.#control + (CONTROL_DOORBELL >> 2);
+    while (!this.#closing) {
+      const rung = Atomics.load(i32, doorbell);
+      if (this.#takeRecords()) {
+        // More waits: let timers and requests have their turn.
+        await new Promise((resolve) => setImmediate(resolve));
+        continue;
+      }
+      const wait = Atomics.waitAsync(i32, doorbell, rung);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /** True when more is left. */
+  #takeRecords(): boolean {
+    const sessions = this.#sessions;
+    if (sessions === undefined) return false;
+    if (Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0) !== 0) this.#lookAtLink();
+    let more = false;
+    const now = this.now;
+    for (const ring of this.#rings) {
+      sessions.noteBacklog(ring.controls, now);
+      let left = RECORDS_A_TURN;
+      while (left > 0 && ring.pop((kind, session, bytes, path) => {
+        if (kind === CONTROL) sessions.handleControl(bytes, path, this.now, this.#out);
+        else if (kind === HOLD) sessions.handleHold(bytes, session, now, this.#out);
+        else if (kind === ATTEND) sessions.handleAttend(session, now, this.#out);
+      })) left--;
+      if (left === 0) more = true;
+    }
+    this.reschedule();
+    return more;
+  }
+
+  #lookAtLink(): void {
+    if (this.#closing) return;
+    const mtu = interfaceMtu(this.#arena, this.tun.name);
+    const up = interfaceIsUp(this.#arena, this.tun.name);
+    if (mtu === undefined || up === undefined) {
+      this.close();
+      return;
+    }
+    if (mtu !== this.#mtu) {
+      this.#mtu = mtu;
+      Atomics.store(this.#arena.i32, this.#control + (CONTROL_MTU >> 2), mtu);
+      this.#changed();
+    }
+    if (up !== this.#up) {
+      this.#up = up;
+      this.#options.onLink(up);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#settle.reject(error);
+    this.close();
+  }
+
+  #finish(): void {
+    this.close();
+    const { tun } = this;
+    closeUdpSockets(this.#sockets);
+    for (const fd of [...tun.queues, ...this.#events, this.#link]) libc.close(fd);
+    this.#settle.resolve();
+  }
+}

@@ -1,0 +1,282 @@
+import type { Instant, Outbox, PacketHalf, RouteTable } from '@sallyport/core';
+import { DropReason } from '@sallyport/core';
+import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/gateway';
+import {
+  Arena,
+  Clock,
+  DatagramReceiver,
+  DatagramSender,
+  drainEvent,
+  drainLinkMonitor,
+  EBADFD,
+  errno,
+  FrameWriter,
+  libc,
+  PacketCipher,
+  Poller,
+} from '@sallyport/io';
+import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
+import { Gate } from './gate.ts';
+import { IcmpAnswers } from './icmp-answers.ts';
+import {
+  CONTROL_DOORBELL,
+  CONTROL_GENERATION,
+  CONTROL_LINK,
+  CONTROL_MTU,
+  CONTROL_STOP,
+  COUNTER_FRAMES_READ,
+  COUNTER_FRAMES_WRITTEN,
+  COUNTER_TRAINS_RECEIVED,
+  COUNTER_TRAINS_SENT,
+  FRAME_BYTES,
+  FRAME_OFFSET,
+  RECEIVE_TRAINS,
+  RING_BYTES,
+  TRAIN_BYTES,
+  type PlaneRegions,
+  type WorkerRegions,
+} from './plane-layout.ts';
+import { ATTEND, CONTROL, HOLD, Ring } from './ring.ts';
+
+/** Frames that are read from TUN before the sealed datagrams leave. */
+const FRAMES_A_BATCH = 64;
+
+const QUEUE_FULL = DropReason.queueFull;
+const SEND_FAILED = DropReason.sendFailed;
+const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  readonly memory: WebAssembly.Memory;
+  readonly plane: PlaneRegions;
+  readonly index: number;
+  readonly tun: number;
+  readonly offloads: { readonly tcp: boolean; readonly udp: boolean };
+  readonly event: number;
+  /** The link monitor's descriptor, or -1 where another worker watches it. */
+  readonly link: number;
+  /** What the protocol needs to find its tables again. */
+  readonly protocol: unknown;
+}
+
+/** The packet half of a protocol and its routes, built in this thread by whoever composes the program. */
+export type AttachProtocol = (
+  arena: Arena,
+  aead: PacketCipher,
+  protocol: unknown,
+  scratch: number,
+) => { packets: PacketHalf; routes: RouteTable };
+
+/**
+ * A data-plane worker: one thread that blocks in poll on its TUN queue and its sockets and drains both. No event
+ * loop, no promise and no allocation once it runs. Returns when the device is closed.
+ */
+export function runWorker(start: WorkerStart, attach: AttachProtocol): void {
+  new Worker(start, attach).run();
+}
+
+class Worker implements Outbox, TrainSink, FrameSink {
+  readonly #arena: Arena;
+  readonly #regions: WorkerRegions;
+  readonly #control: number;
+  readonly #gate: Gate;
+  readonly #index: number;
+  readonly #tun: number;
+  readonly #event: number;
+  readonly #link: number;
+  readonly #clock: Clock;
+  readonly #poller: Poller;
+  readonly #receiver: DatagramReceiver;
+  readonly #sender: DatagramSender;
+  readonly #writer: FrameWriter;
+  readonly #ring: Ring;
+  readonly #trains: DatagramTrains;
+  readonly #outbound: Outbound;
+  readonly #inbound: Inbound;
+  readonly #icmp = new IcmpAnswers();
+  readonly #counter: number;
+  #now: Instant = 0;
+  #generation = -1;
+  #rang = false;
+
+  constructor(start: WorkerStart, attach: AttachProtocol) {
+    const arena = new Arena(start.memory);
+    const regions = start.plane.workers[start.index];
+    this.#arena = arena;
+    this.#regions = regions;
+    this.#control = start.plane.control >> 2;
+    this.#gate = new Gate(arena.i32, start.plane.gate, start.plane.workers.length);
+    this.#index = start.index;
+    this.#tun = start.tun;
+    this.#event = start.event;
+    this.#link = start.link;
+    this.#clock = new Clock(arena, regions.small);
+    this.#poller = new Poller(arena, regions.poller);
+    this.#receiver = new DatagramReceiver(arena, regions.receiver);
+    this.#sender = new DatagramSender(arena, regions.sender);
+    this.#writer = new FrameWriter(arena, regions.writer);
+    this.#ring = new Ring(arena, regions.ring, RING_BYTES);
+    this.#counter = regions.counters >> 3;
+    const aead = new PacketCipher(arena, regions.aead);
+    const { packets, routes } = attach(arena, aead, start.protocol, regions.protocol);
+    this.#trains = new DatagramTrains(this);
+    this.#outbound = new Outbound(
+      arena,
+      routes,
+      packets,
+      this,
+      () => {
+        this.#trains.flush();
+      },
+      regions.outboundArea,
+      arena.i32[this.#control + (CONTROL_MTU >> 2)],
+    );
+    const coalescer = new Coalescer(arena, regions.coalescer, this, start.offloads);
+    this.#inbound = new Inbound(arena, routes, packets, coalescer, this);
+  }
+
+  run(): void {
+    this.#poller.watch([this.#event]); // the main thread signals it once everything is in place
+    try {
+      for (;;) {
+        this.#poller.wait(-1);
+        this.#gate.enter(this.#index);
+        this.#now = this.#clock.now();
+        if (this.#takeChanges()) return;
+        let alive = true;
+        if (this.#poller.readable(1)) alive = this.#readTun();
+        if (this.#poller.readable(2)) this.#readSocket(this.#sender.sockets.fd4);
+        if (this.#poller.readable(3)) this.#readSocket(this.#sender.sockets.fd6);
+        if (this.#poller.readable(4)) this.#readLink();
+        this.#gate.leave(this.#index);
+        if (this.#rang) this.#ringDoorbell();
+        if (!alive) return;
+      }
+    } finally {
+      this.#gate.leave(this.#index);
+    }
+  }
+
+  /** Sees to what the main thread has changed; true when this worker has to end. */
+  #takeChanges(): boolean {
+    const { i32 } = this.#arena;
+    const generation = Atomics.load(i32, this.#control + (CONTROL_GENERATION >> 2));
+    if (generation === this.#generation) return false;
+    this.#generation = generation;
+    drainEvent(this.#arena, this.#event, this.#regions.small + 16);
+    this.#outbound.mtu = i32[this.#control + (CONTROL_MTU >> 2)];
+    const sockets = this.#regions.sockets >> 2;
+    this.#sender.sockets = { fd4: i32[sockets], fd6: i32[sockets + 1] };
+    this.#poller.watch([this.#event, this.#tun, i32[sockets], i32[sockets + 1], this.#link]);
+    return i32[this.#control + (CONTROL_STOP >> 2)] !== 0;
+  }
+
+  /** False when the interface is gone. */
+  #readTun(): boolean {
+    const { address, f64 } = this.#arena;
+    const frame = this.#regions.frame + FRAME_OFFSET;
+    for (let i = 0; i < FRAMES_A_BATCH; i++) {
+      const length = libc.read(this.#tun, address + frame, FRAME_BYTES - FRAME_OFFSET);
+      if (length < 0) {
+        if (errno() === EBADFD) {
+          this.#outbound.flush();
+          this.#noteLink();
+          return false;
+        }
+        break;
+      }
+      f64[this.#counter + COUNTER_FRAMES_READ]++;
+      if (length > VIRTIO_NET_HEADER_BYTES) this.#outbound.handleFrame(frame, length, this.#now);
+    }
+    this.#outbound.flush();
+    return true;
+  }
+
+  #readSocket(fd: number): void {
+    if (fd < 0) return;
+    const { receiveArea, path } = this.#regions;
+    for (let i = 0; i < RECEIVE_TRAINS; i++) {
+      const at = receiveArea + i * TRAIN_BYTES;
+      const length = this.#receiver.receive(fd, at, TRAIN_BYTES, path);
+      if (length < 0) break;
+      this.#arena.f64[this.#counter + COUNTER_TRAINS_RECEIVED]++;
+      this.#inbound.handleTrain(at, length, this.#receiver.segmentSize, path, this.#now);
+    }
+    this.#inbound.flush();
+    this.#trains.flush();
+  }
+
+  #readLink(): void {
+    if (drainLinkMonitor(this.#arena, this.#link, this.#regions.small + 64, 4032)) this.#noteLink();
+  }
+
+  #noteLink(): void {
+    Atomics.store(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 1);
+    this.#rang = true;
+  }
+
+  #ringDoorbell(): void {
+    this.#rang = false;
+    const doorbell = this.#control + (CONTROL_DOORBELL >> 2);
+    Atomics.add(this.#arena.i32, doorbell, 1);
+    Atomics.notify(this.#arena.i32, doorbell);
+  }
+
+  // --- Outbox: what the packet half makes of a batch ------------------------------------------------------
+
+  datagram(at: number, length: number, path: number, ecn: number): void {
+    this.#trains.add(at, length, path, ecn);
+  }
+
+  packet(at: number, length: number, session: number, path: number): void {
+    this.#inbound.handlePacket(at, length, session, path);
+  }
+
+  control(at: number, length: number, path: number): void {
+    this.#push(CONTROL, 0, at, length, path);
+  }
+
+  hold(at: number, length: number, session: number): void {
+    this.#push(HOLD, session, at, length, 0);
+  }
+
+  attend(session: number): boolean {
+    this.#rang = true;
+    return this.#ring.push(ATTEND, session, 0, 0, 0);
+  }
+
+  undeliverable(at: number, length: number, reason: number): void {
+    this.drop(reason);
+    if (!this.#icmp.take(this.#now)) return;
+    const frame = this.#regions.small + 1024;
+    const size = buildUnreachable(this.#arena, frame + VIRTIO_NET_HEADER_BYTES, at, length, reason);
+    if (size === 0) return;
+    this.#arena.u8.fill(0, frame, frame + VIRTIO_NET_HEADER_BYTES);
+    libc.write(this.#tun, this.#arena.address + frame, VIRTIO_NET_HEADER_BYTES + size);
+  }
+
+  drop(reason: number): void {
+    this.#arena.f64[this.#counter + reason]++;
+  }
+
+  #push(kind: number, session: number, at: number, length: number, path: number): void {
+    if (!this.#ring.push(kind, session, at, length, path)) this.drop(QUEUE_FULL);
+    this.#rang = true;
+  }
+
+  // --- sinks ------------------------------------------------------------------------------------------------
+
+  send(at: number, length: number, segmentSize: number, path: number, ecn: number): void {
+    const { f64 } = this.#arena;
+    f64[this.#counter + COUNTER_TRAINS_SENT]++;
+    if (this.#sender.send(at, length, segmentSize, path, ecn) !== 0) {
+      f64[this.#counter + SEND_FAILED] += this.#sender.failures;
+      this.#sender.failures = 0;
+    }
+  }
+
+  frame(at: Int32Array, length: Int32Array, count: number): void {
+    this.#arena.f64[this.#counter + COUNTER_FRAMES_WRITTEN]++;
+    if (!this.#writer.write(this.#tun, at, length, count)) this.drop(DEVICE_WRITE_FAILED);
+  }
+}

@@ -1,0 +1,148 @@
+import type { Instant, Memory } from '@sallyport/core';
+import { atLeast, type Limits } from './constants.ts';
+import type { TransportKeys } from './handshake.ts';
+import type { IndexTable } from './index-table.ts';
+import {
+  KEYPAIR_COUNTER_HIGH,
+  KEYPAIR_COUNTER_LOW,
+  KEYPAIR_CREATED,
+  KEYPAIR_IS_INITIATOR,
+  KEYPAIR_LOCAL_INDEX,
+  KEYPAIR_PEER,
+  KEYPAIR_RECEIVE_KEY,
+  KEYPAIR_REMOTE_INDEX,
+  KEYPAIR_SEND_KEY,
+  LOCK,
+  PEER_CURRENT,
+  PEER_NEXT,
+  PEER_PREVIOUS,
+} from './layout.ts';
+import { lock, unlock } from './lock.ts';
+import type { Peer } from './peer.ts';
+import type { RecordPool } from './record-pool.ts';
+
+/** Makes keypair records, moves them through a peer's three slots, and frees them when no worker can hold one. */
+export class Keypairs {
+  readonly #memory: Memory;
+  readonly #pool: RecordPool;
+  readonly #indices: IndexTable;
+  /** Left the slots, still in memory: to be wiped when the workers are between batches. */
+  #retired: number[] = [];
+
+  constructor(memory: Memory, pool: RecordPool, indices: IndexTable) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#indices = indices;
+  }
+
+  get hasRetired(): boolean {
+    return this.#retired.length !== 0;
+  }
+
+  /** Whether a living keypair has this receiver index. */
+  hasIndex(index: number): boolean {
+    return this.#indices.lookup(index) !== 0;
+  }
+
+  /** Installs a new keypair in the slot that its role gives it; false when the pool is exhausted. */
+  install(peer: Peer, keys: TransportKeys, now: Instant): boolean {
+    const { localIndex, remoteIndex, isInitiator, sendKey, receiveKey } = keys;
+    const { u8, u32, i32, f64 } = this.#memory;
+    const keypair = this.#pool.allocate();
+    if (keypair === 0) return false;
+    u32[(keypair + KEYPAIR_PEER) >> 2] = peer.session;
+    u32[(keypair + KEYPAIR_LOCAL_INDEX) >> 2] = localIndex;
+    u32[(keypair + KEYPAIR_REMOTE_INDEX) >> 2] = remoteIndex;
+    i32[(keypair + KEYPAIR_IS_INITIATOR) >> 2] = isInitiator ? 1 : 0;
+    f64[(keypair + KEYPAIR_CREATED) >> 3] = now;
+    u8.set(sendKey, keypair + KEYPAIR_SEND_KEY);
+    u8.set(receiveKey, keypair + KEYPAIR_RECEIVE_KEY);
+    if (!this.#indices.insert(localIndex, keypair)) {
+      this.#pool.release(keypair);
+      return false;
+    }
+    peer.keypairs.push(keypair);
+
+    const record = peer.session;
+    lock(this.#memory, record + LOCK);
+    if (isInitiator) {
+      // The peer has proven that it holds the key: it is used at once (noise.c, add_new_keypair).
+      const next = u32[(record + PEER_NEXT) >> 2];
+      u32[(record + PEER_PREVIOUS) >> 2] = next !== 0 ? next : u32[(record + PEER_CURRENT) >> 2];
+      u32[(record + PEER_NEXT) >> 2] = 0;
+      u32[(record + PEER_CURRENT) >> 2] = keypair;
+    } else {
+      // Unconfirmed until the peer sends with it.
+      u32[(record + PEER_NEXT) >> 2] = keypair;
+      u32[(record + PEER_PREVIOUS) >> 2] = 0;
+    }
+    unlock(this.#memory, record + LOCK);
+    this.retireUnused(peer);
+    return true;
+  }
+
+  /** Retires the peer's keypairs that have left the slots. */
+  retireUnused(peer: Peer): void {
+    const { u32 } = this.#memory;
+    const record = peer.session;
+    lock(this.#memory, record + LOCK); // a worker may be promoting the next keypair just now
+    const current = u32[(record + PEER_CURRENT) >> 2];
+    const previous = u32[(record + PEER_PREVIOUS) >> 2];
+    const next = u32[(record + PEER_NEXT) >> 2];
+    unlock(this.#memory, record + LOCK);
+    peer.keypairs = peer.keypairs.filter((keypair) => {
+      if (keypair === current || keypair === previous || keypair === next) return true;
+      this.#indices.remove(u32[(keypair + KEYPAIR_LOCAL_INDEX) >> 2]);
+      this.#retired.push(keypair);
+      return false;
+    });
+  }
+
+  /** Whether the packet half would send with the current keypair. */
+  canSend(peer: Peer, now: Instant, limits: Limits): boolean {
+    const { u32, f64 } = this.#memory;
+    const current = u32[(peer.session + PEER_CURRENT) >> 2];
+    return (
+      current !== 0 &&
+      now - f64[(current + KEYPAIR_CREATED) >> 3] < limits.rejectAfterTimeMs &&
+      !atLeast(
+        u32[(current + KEYPAIR_COUNTER_HIGH) >> 2],
+        u32[(current + KEYPAIR_COUNTER_LOW) >> 2],
+        limits.rejectAfterMessagesHigh,
+        limits.rejectAfterMessagesLow,
+      )
+    );
+  }
+
+  /** Takes all keypairs from the peer. */
+  clear(peer: Peer): void {
+    const { u32 } = this.#memory;
+    const record = peer.session;
+    lock(this.#memory, record + LOCK);
+    u32[(record + PEER_CURRENT) >> 2] = 0;
+    u32[(record + PEER_PREVIOUS) >> 2] = 0;
+    u32[(record + PEER_NEXT) >> 2] = 0;
+    unlock(this.#memory, record + LOCK);
+    this.retireUnused(peer);
+  }
+
+  /** Makes the peer's current keypair one that nothing more is sent with, so that the next packet begins a handshake. */
+  expireCurrent(peer: Peer): void {
+    const { u32 } = this.#memory;
+    const record = peer.session;
+    lock(this.#memory, record + LOCK);
+    const current = u32[(record + PEER_CURRENT) >> 2];
+    if (current !== 0) {
+      u32[(current + KEYPAIR_COUNTER_LOW) >> 2] = 0xffffffff;
+      u32[(current + KEYPAIR_COUNTER_HIGH) >> 2] = 0xffffffff;
+    }
+    unlock(this.#memory, record + LOCK);
+  }
+
+  /** Wipes and frees the retired. To be called while no worker is in the middle of a batch. */
+  freeRetired(): void {
+    for (const keypair of this.#retired) this.#pool.release(keypair);
+    this.#retired = [];
+    if (this.#indices.needsRebuild()) this.#indices.rebuild();
+  }
+}

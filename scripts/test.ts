@@ -1,0 +1,84 @@
+/**
+ * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
+ *
+ * Files that build network namespaces run one at a time, so that their timings are their own; the others run side by
+ * side. With CI=true a skipped test is a fault: nothing may pass there by not having been run.
+ */
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+const root = resolve(import.meta.dirname, '..');
+const fileTimeoutMs = 10 * 60_000;
+/** Folders of tests/ whose files use network namespaces or compete for the machine. */
+const serialAreas = ['demo', 'faults', 'interop', 'netns'];
+
+const counterNames = ['tests', 'suites', 'passed', 'failed', 'cancelled', 'skipped', 'todo'] as const;
+/** The words that the runner's closing lines use for its own counters. */
+const closingWords = { passed: 'pass', failed: 'fail' } as Record<string, string>;
+const closingLine = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
+
+const totals = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
+const skipped: string[] = [];
+let succeeded = true;
+
+/** The events of one run over `files`, without its closing lines, which are added up in `totals`. */
+async function* runPhase(files: string[], concurrency: number): AsyncGenerator<object> {
+  if (files.length === 0) return;
+  for await (const event of run({ files, concurrency, timeout: fileTimeoutMs, cwd: root }) as AsyncIterable<{
+    type: string;
+    data: { file?: string; name?: string; skip?: string | boolean; message?: string };
+  }>) {
+    const { type, data } = event;
+    const ofWholeRun = data.file === undefined;
+    if (type === 'test:diagnostic' && ofWholeRun && closingLine.test(data.message ?? '')) continue;
+    if (type === 'test:summary' && ofWholeRun) {
+      const { counts, success } = data as unknown as { counts: typeof totals; success: boolean };
+      for (const name of counterNames) totals[name] += counts[name];
+      succeeded &&= success;
+      continue;
+    }
+    if (type === 'test:pass' && data.skip !== undefined && data.skip !== false) {
+      const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
+      skipped.push(`${relative(root, data.file ?? '')}: ${data.name ?? ''}${reason}`);
+    }
+    yield event;
+  }
+}
+
+async function* runAll(files: string[]): AsyncGenerator<object> {
+  const start = performance.now();
+  const isSerial = (file: string): boolean =>
+    serialAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
+  yield* runPhase(
+    files.filter((file) => !isSerial(file)),
+    availableParallelism(),
+  );
+  yield* runPhase(files.filter(isSerial), 1);
+  const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
+  lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`);
+  for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
+}
+
+const wanted = process.argv.slice(2).map((path) => resolve(path));
+const files = globSync('tests/**/*.test.ts', { cwd: root })
+  .map((file) => join(root, file))
+  .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(join(path, '/'))))
+  .sort();
+if (files.length === 0) {
+  console.error('scripts/test: no test file matches; they are named tests/AREA/NAME.test.ts');
+  process.exit(1);
+}
+
+for await (const chunk of Readable.from(runAll(files)).compose(new spec())) process.stdout.write(chunk as Uint8Array);
+
+if (skipped.length > 0) {
+  const isFault = process.env['CI'] === 'true';
+  console.error(`\n${isFault ? 'FAULT: skipped although CI=true' : 'NOT RUN'}, ${String(skipped.length)} tests:`);
+  for (const line of skipped) console.error(`  ${line}`);
+  if (isFault) succeeded = false;
+}
+process.exitCode = succeeded ? 0 : 1;

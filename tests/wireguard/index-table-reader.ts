@@ -1,0 +1,30 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { Arena } from '../../packages/io/src/arena.ts';
+import { IndexTable } from '../../packages/wireguard/src/index-table.ts';
+import { randomFrom } from './seeded-random.ts';
+
+/* A thread of index-table.test.ts: looks up from flag 1 to flag 2, and tells what it saw. */
+
+const { shared, flags, at, capacity } = workerData as {
+  shared: WebAssembly.Memory;
+  flags: number;
+  at: number;
+  capacity: number;
+};
+const memory = new Arena(shared);
+const table = new IndexTable(memory, at, capacity);
+const random = randomFrom(4711);
+parentPort?.postMessage('ready');
+while (Atomics.load(memory.i32, flags >> 2) === 0);
+let found = 0;
+let wrong = 0;
+let lost = 0;
+while (Atomics.load(memory.i32, flags >> 2) === 1) {
+  const index = 64 + 32 * (random() % 4);
+  const keypair = table.lookup(index);
+  if (keypair !== 0) found++;
+  if (keypair !== 0 && keypair !== (index + 1) * 64) wrong++;
+  const stays = random() % 6;
+  if (table.lookup(stays) !== (stays + 1) * 64) lost++;
+}
+parentPort?.postMessage({ found, wrong, lost });
