@@ -11,13 +11,11 @@ export default defineConfig(
     rules: {
       // Typed arrays are indexed on every line of packet code: there an index is an offset that has been checked.
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // Indexing is unchecked for the same reason, so this rule would ask to remove checks that are needed.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       '@typescript-eslint/restrict-plus-operands': ['error', { allowNumberAndString: true }],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
-      '@typescript-eslint/no-unnecessary-condition': [
-        'error',
-        { allowConstantLoopConditions: 'only-allowed-literals' },
-      ],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       // The type checker's `noPropertyAccessFromIndexSignature` asks for the brackets that this rule forbids.
       '@typescript-eslint/dot-notation': 'off',

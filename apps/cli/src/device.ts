@@ -23,6 +23,8 @@ const ENOSPC = 28;
 export interface RunningDevice {
   /** Settles when the interface is gone; rejects when the device failed. */
   readonly closed: Promise<void>;
+  /** What was dropped so far, and why. */
+  readonly drops: DataPlane['drops'];
   /** Removes socket and interface. */
   close(): void;
 }
@@ -129,6 +131,9 @@ export async function startDevice(
   });
   return {
     closed,
+    get drops() {
+      return plane.drops;
+    },
     close() {
       server.close();
       plane.close();

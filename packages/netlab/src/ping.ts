@@ -8,6 +8,8 @@ export interface PingOptions {
   readonly intervalMs?: number;
   /** Set IPv4's don't-fragment flag, and don't fragment IPv6 at the source. */
   readonly dontFragment?: boolean;
+  /** The source address. */
+  readonly source?: string;
   /** How long to wait for the last answer. Default 1000. */
   readonly waitMs?: number;
 }
@@ -22,11 +24,12 @@ export interface PingResult {
 
 /** Pings `address` and returns what came back, be it nothing. */
 export async function ping(namespace: NetworkNamespace, address: string, options: PingOptions): Promise<PingResult> {
-  const { count, bytes = 56, intervalMs = 10, dontFragment = false, waitMs = 1000 } = options;
+  const { count, bytes = 56, intervalMs = 10, dontFragment = false, source, waitMs = 1000 } = options;
   const argv = [
     ...['ping', '-n', '-c', String(count), '-s', String(bytes), '-W', String(waitMs / 1000)],
     ...(intervalMs === 0 ? ['-f', '-q'] : ['-i', String(intervalMs / 1000)]),
     ...(dontFragment ? ['-M', 'do'] : []),
+    ...(source === undefined ? [] : ['-I', source]),
     address,
   ];
   const timeoutMs = count * Math.max(intervalMs, 1) * 2 + waitMs + 20_000;

@@ -150,9 +150,9 @@ export class WireGuardPackets implements PacketHalf {
     let sentData = false;
     for (let i = first; i < end; i++) {
       const length = plain.length[i];
+      const ecn = length === 0 ? 0 : innerEcn(memory, plain.at[i]);
       const sealed = this.#sealOne(plain.at[i], length, receiver, low, high, mtu);
       if (length !== 0) sentData = true;
-      const ecn = length === 0 ? 0 : innerEcn(memory, plain.at[i]);
       out.datagram(plain.at[i] - TRANSPORT_HEADER_BYTES, sealed, this.#endpoint, ecn);
       sentBytes += sealed;
       low = (low + 1) >>> 0;

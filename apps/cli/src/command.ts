@@ -1,0 +1,52 @@
+/** One command of `sallyport`, for main.ts to find, explain and run. */
+export interface Command {
+  /** The words that call it: `wg up`. */
+  readonly name: string;
+  /** Its arguments, as usage shows them. */
+  readonly usage: string;
+  readonly summary: string;
+  /** What it does, options, examples: what `--help` prints below the usage. */
+  readonly help: string;
+  /** Its options, all of them switches, without their hyphens. */
+  readonly options: readonly string[];
+  /** How many arguments it takes, at least and at most. */
+  readonly arguments: readonly [number, number];
+  /** Does the work and returns the exit code. */
+  run(args: readonly string[], options: ReadonlySet<string>): Promise<number>;
+}
+
+/** Exit codes, those of sysexits.h where it has one. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 64;
+export const EXIT_BAD_INPUT = 65;
+export const EXIT_NO_INPUT = 66;
+export const EXIT_NOT_PERMITTED = 77;
+
+export const EXIT_CODES = `Exit codes:
+  0   done
+  1   the operation failed; whatever it had begun was undone
+  64  the command line is wrong
+  65  the configuration file, or what was read, is faulty
+  66  the configuration file is not there, or can't be read
+  77  only root may do this`;
+
+/** Ends a command with a message for the person who called it. */
+export class CommandFailure extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'CommandFailure';
+    this.exitCode = exitCode;
+  }
+}
+
+/** Interfaces are changed by root alone: say so before anything is tried. */
+export function requireRoot(command: string): void {
+  if (process.geteuid?.() === 0) return;
+  throw new CommandFailure(EXIT_NOT_PERMITTED, `only root may do this; run: sudo sallyport ${command}`);
+}
+
+export function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

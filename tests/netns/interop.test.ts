@@ -1,0 +1,137 @@
+/** Our device and wireguard-go, in both roles. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generatePresharedKey, ping, sallyportDevice, startIperfServer, wireguardGo } from '@sallyport/netlab';
+import { withHub } from './hub.ts';
+import { assertReachable, assertUnreachable, configurationOf, families, transfer, withPair } from './pair.ts';
+
+/** Host a pings first, so it is the initiator of the handshake. */
+const roles = [
+  { name: 'our device initiates, wireguard-go responds', a: sallyportDevice, b: wireguardGo },
+  { name: 'wireguard-go initiates, our device responds', a: wireguardGo, b: sallyportDevice },
+  { name: 'our device on both sides', a: sallyportDevice, b: sallyportDevice },
+];
+
+for (const { name, ...programs } of roles) {
+  for (const outer of families) {
+    test(`${name}, over ${outer}: handshake, both families inside`, () =>
+      withPair(programs, { outer }, async ({ a, b }) => {
+        await assertReachable(a, b);
+        await assertReachable(b, a);
+        const [ofA] = await a.device.peers();
+        const [ofB] = await b.device.peers();
+        assert.ok((ofA?.latestHandshake ?? 0) > 0 && (ofB?.latestHandshake ?? 0) > 0);
+        assert.ok((ofA?.received ?? 0) > 0 && (ofA?.sent ?? 0) > 0);
+        assert.equal(ofA?.sent, ofB?.received);
+      }));
+  }
+
+  test(`${name}: TCP and UDP in both directions and both families`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await startIperfServer(b.namespace);
+      for (const family of families) {
+        for (const reverse of [false, true]) {
+          await transfer(a, b, family, { seconds: 1, reverse });
+          await transfer(a, b, family, { seconds: 1, reverse, streams: 4 });
+          const udp = { bytes: 1200, bitsPerSecond: 20e6 };
+          const { datagrams, lostFraction } = await transfer(a, b, family, { seconds: 1, reverse, udp });
+          assert.ok(datagrams > 0 && lostFraction < 0.05, `${String(lostFraction)} lost`);
+        }
+      }
+    }));
+
+  test(`${name}: a preshared key`, () =>
+    withPair(programs, { presharedKey: generatePresharedKey() }, async ({ a, b }) => {
+      await assertReachable(a, b);
+    }));
+
+  test(`${name}: different preshared keys`, () =>
+    withPair(programs, { presharedKey: generatePresharedKey() }, async ({ a, b }) => {
+      await b.device.configure(configurationOf(b, a, { presharedKey: generatePresharedKey() }));
+      await assertUnreachable(a, b);
+      assert.equal((await a.device.peers())[0]?.latestHandshake, 0);
+    }));
+
+  test(`${name}: a flood of pings without loss`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await assertReachable(a, b);
+      for (const family of families) {
+        for (const bytes of [56, 1300]) {
+          const { sent, received, output } = await ping(a.namespace, b.inner[family], {
+            count: 5000,
+            intervalMs: 0,
+            bytes,
+          });
+          assert.equal(received, sent, output);
+        }
+      }
+    }));
+
+  test(`${name}: a wire with a smaller MTU than the tunnel expects`, () =>
+    withPair(programs, { wireMtu: 1300 }, async ({ a, b }) => {
+      for (const [from, to] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        // As large as the tunnel takes without fragmenting inside; the first ones teach the sender the path's MTU.
+        await ping(from.namespace, to.inner.ipv4, { count: 2, bytes: 1392, dontFragment: true, waitMs: 500 });
+        const large = { count: 5, bytes: 1392, dontFragment: true };
+        const { received, output } = await ping(from.namespace, to.inner.ipv4, large);
+        assert.equal(received, 5, output);
+      }
+      await startIperfServer(b.namespace);
+      for (const reverse of [false, true]) await transfer(a, b, 'ipv4', { seconds: 2, reverse });
+    }));
+
+  test(`${name}: the interface's MTU changed while it runs`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await assertReachable(a, b);
+      for (const mtu of [1280, 4000, 1420]) {
+        for (const host of [a, b]) await host.namespace.ip('link', 'set', host.device.name, 'mtu', String(mtu));
+        // Programs learn of the change by a message from the kernel.
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        for (const [from, to] of [
+          [a, b],
+          [b, a],
+        ] as const) {
+          const fitting = { count: 3, bytes: mtu - 28, dontFragment: true };
+          const largest = await ping(from.namespace, to.inner.ipv4, fitting);
+          assert.equal(largest.received, 3, `MTU ${String(mtu)}: ${largest.output}`);
+          const tooLarge = await ping(from.namespace, to.inner.ipv4, { ...fitting, bytes: mtu - 27, waitMs: 200 });
+          assert.equal(tooLarge.received, 0, `MTU ${String(mtu)}: ${tooLarge.output}`);
+        }
+      }
+      await startIperfServer(b.namespace);
+      await transfer(a, b, 'ipv6', { seconds: 1 });
+    }));
+}
+
+test('several peers: each gets what is addressed to it, and may send from its own addresses only', () =>
+  withHub(sallyportDevice, [sallyportDevice, wireguardGo, wireguardGo], async ({ hub, spokes, viaHub }) => {
+    for (const spoke of spokes) {
+      for (const address of [hub.ipv4, hub.ipv6]) {
+        const { received, output } = await ping(spoke.namespace, address, { count: 3 });
+        assert.equal(received, 3, output);
+      }
+    }
+    const [first, second, third] = spokes;
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    const between = await viaHub(first, second);
+    assert.equal(between.received, 3, between.output);
+
+    // A source address that belongs to another peer.
+    await first.namespace.address(first.device.name, `${third.ipv4}/32`);
+    const forged = await ping(first.namespace, hub.ipv4, { count: 3, waitMs: 500, source: third.ipv4 });
+    assert.equal(forged.received, 0, forged.output);
+
+    // Allowed IPs that are given to another peer leave the one that had them.
+    await hub.device.wg('set', hub.device.name, 'peer', first.publicKey, 'allowed-ips', `${third.ipv4}/32`);
+    const peers = await hub.device.peers();
+    const allowedIpsOf = (key: string) => peers.find(({ publicKey }) => publicKey === key)?.allowedIps;
+    assert.deepEqual(allowedIpsOf(first.publicKey), [`${third.ipv4}/32`]);
+    assert.deepEqual(allowedIpsOf(third.publicKey), [`${third.ipv6}/128`]);
+    const moved = await ping(first.namespace, hub.ipv4, { count: 3, source: third.ipv4 });
+    assert.equal(moved.received, 3, moved.output);
+    const formerOwner = await ping(third.namespace, hub.ipv4, { count: 3, waitMs: 500 });
+    assert.equal(formerOwner.received, 0, formerOwner.output);
+  }));
