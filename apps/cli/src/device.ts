@@ -1,5 +1,5 @@
 import { availableParallelism, networkInterfaces } from 'node:os';
-import { Arena, HandshakeCrypto, PacketCipher, SystemCallError } from '@sallyport/io';
+import { Arena, createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES, SystemCallError } from '@sallyport/io';
 import { DataPlane, DEFAULT_MTU, serveUapi, type UapiServer } from '@sallyport/runtime';
 import {
   allocateTables,
@@ -114,7 +114,7 @@ export async function startDevice(
         plane.close();
       },
     });
-    const aead = new PacketCipher(arena, arena.allocate(PacketCipher.scratchBytes));
+    const aead = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
     const { indices } = openTables(arena, regions);
     plane.start(
       device.sessions,

@@ -19,7 +19,7 @@ import {
   openLinkMonitor,
   openTun,
   openUdpSockets,
-  PacketCipher,
+  PACKET_CIPHER_SCRATCH_BYTES,
   setInterfaceMtu,
   signalEvent,
   type Arena,
@@ -101,7 +101,7 @@ export class DataPlane {
     const allocate = (bytes: number): number => arena.allocate(bytes);
     this.#regions = allocatePlane(allocate, workers, {
       coalescer: COALESCER_SCRATCH_BYTES,
-      aead: PacketCipher.scratchBytes,
+      aead: PACKET_CIPHER_SCRATCH_BYTES,
       protocol: options.protocolScratchBytes,
     });
     this.#control = this.#regions.control >> 2;

@@ -4,6 +4,7 @@ import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/ga
 import {
   Arena,
   Clock,
+  createPacketCipher,
   DatagramReceiver,
   DatagramSender,
   drainEvent,
@@ -12,8 +13,8 @@ import {
   errno,
   FrameWriter,
   libc,
-  PacketCipher,
   Poller,
+  type PacketCipher,
 } from '@sallyport/io';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
 import { Gate } from './gate.ts';
@@ -117,7 +118,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
     this.#writer = new FrameWriter(arena, regions.writer);
     this.#ring = new Ring(arena, regions.ring, RING_BYTES);
     this.#counter = regions.counters >> 3;
-    const aead = new PacketCipher(arena, regions.aead);
+    const aead = createPacketCipher(arena, regions.aead);
     const { packets, routes } = attach(arena, aead, start.protocol, regions.protocol);
     this.#trains = new DatagramTrains(this);
     this.#outbound = new Outbound(

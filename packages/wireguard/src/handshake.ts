@@ -95,6 +95,7 @@ export class PendingInitiation {
   readonly senderIndex: number;
   readonly ephemeral: PrivateKey;
   readonly state: SymmetricState;
+  isWiped = false;
 
   constructor(senderIndex: number, ephemeral: PrivateKey, state: SymmetricState) {
     this.senderIndex = senderIndex;
@@ -103,6 +104,7 @@ export class PendingInitiation {
   }
 
   wipe(): void {
+    this.isWiped = true;
     this.ephemeral.dispose();
     this.state.wipe();
   }
@@ -247,7 +249,7 @@ export class Identity {
    * `pending` still waiting, where the response is not the peer's answer to it.
    */
   consumeResponse(pending: PendingInitiation, peer: HandshakePeer, message: Response): TransportKeys | undefined {
-    if (message.receiverIndex !== pending.senderIndex) return undefined;
+    if (pending.isWiped || message.receiverIndex !== pending.senderIndex) return undefined;
     const state = pending.state.clone();
     state.mixEphemeral(message.ephemeral);
     if (!state.mixDh(pending.ephemeral, message.ephemeral) || !state.mixDh(this.#privateKey, message.ephemeral)) {

@@ -170,7 +170,7 @@ export class UapiDecoder {
   }
 
   #assign(text: Uint8Array, from: number, equals: number, to: number): void {
-    const name = ascii(text, from, equals);
+    const name = nameAt(text, from, equals);
     if (name === 'public_key') {
       const publicKey = decodeHexKey(text, equals + 1, to);
       if (publicKey === undefined) {
@@ -212,7 +212,7 @@ function assignDevice(
       return change.fwmark !== undefined;
     case 'replace_peers':
       change.replacePeers = true;
-      return ascii(text, from, to) === 'true';
+      return isTrue(text, from, to);
     default:
       return undefined;
   }
@@ -244,13 +244,13 @@ function assignPeer(peer: OpenPeer, name: string, text: Uint8Array, from: number
     case 'replace_allowed_ips':
       peer.replaceAllowedIps = true;
       peer.allowedIps = [];
-      return ascii(text, from, to) === 'true';
+      return isTrue(text, from, to);
     case 'remove':
       peer.remove = true;
-      return ascii(text, from, to) === 'true';
+      return isTrue(text, from, to);
     case 'update_only':
       peer.updateOnly = true;
-      return ascii(text, from, to) === 'true';
+      return isTrue(text, from, to);
     case 'protocol_version':
       return to - from === 1 && text[from] === 49;
     default:
@@ -289,6 +289,40 @@ function newPeer(publicKey: Uint8Array): OpenPeer {
     replaceAllowedIps: false,
     allowedIps: [],
   };
+}
+
+const NAMES = [
+  'private_key',
+  'listen_port',
+  'fwmark',
+  'replace_peers',
+  'public_key',
+  'allowed_ip',
+  'endpoint',
+  'preshared_key',
+  'persistent_keepalive_interval',
+  'replace_allowed_ips',
+  'remove',
+  'update_only',
+  'protocol_version',
+];
+
+/** The names by their length. Looking one up makes no string: a large request has a million lines. */
+const NAMES_BY_LENGTH = Array.from({ length: 32 }, (_, length) => NAMES.filter((name) => name.length === length));
+
+/** The name of the key at `text[from..to]`, or '' where there is none such. */
+function nameAt(text: Uint8Array, from: number, to: number): string {
+  for (const name of NAMES_BY_LENGTH[to - from] ?? []) if (isText(name, text, from)) return name;
+  return '';
+}
+
+function isTrue(text: Uint8Array, from: number, to: number): boolean {
+  return to - from === 4 && isText('true', text, from);
+}
+
+function isText(expected: string, text: Uint8Array, from: number): boolean {
+  for (let i = 0; i < expected.length; i++) if (expected.charCodeAt(i) !== text[from + i]) return false;
+  return true;
 }
 
 function ascii(text: Uint8Array, from: number, to: number): string {
