@@ -28,18 +28,22 @@ const checker = new CookieChecker(crypto, responder.publicKey);
 const initiators = Array.from({ length: PEERS }, newIdentity);
 const remotes = new Map(
   initiators.map(({ publicKey }) => [
-    publicKey.join(),
+    nameOf(publicKey),
     { handshake: new HandshakePeer(publicKey), cookies: new CookieGenerator(crypto, publicKey) },
   ]),
 );
 const towards = initiators.map(() => new HandshakePeer(responder.publicKey));
 const macs = new CookieGenerator(crypto, responder.publicKey);
 
+function nameOf(publicKey: Uint8Array): string {
+  return Buffer.from(publicKey.buffer, publicKey.byteOffset, publicKey.length).toString('latin1');
+}
+
 function answer(datagram: Uint8Array, now: number): void {
   const message = decodeMessage(datagram);
   if (message.type !== MESSAGE_INITIATION || !checker.checkMac1(message)) throw new Error('no initiation');
   const received = responder.readInitiation(message);
-  const peer = received && remotes.get(received.publicKey.join());
+  const peer = received && remotes.get(nameOf(received.publicKey));
   if (received === undefined || peer === undefined) throw new Error('not readable');
   if (responder.acceptInitiation(received, peer.handshake, now) !== 'accepted') throw new Error('not accepted');
   const created = responder.createResponse(received, peer.handshake, 7);

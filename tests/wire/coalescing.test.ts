@@ -160,6 +160,45 @@ for (const shape of families) {
       assert.equal(few.length, 16);
     });
 
+    test('the oldest frame gives way, alone, and the others keep their age', () => {
+      const flows = Array.from({ length: 17 }, (_, flow) => train({ ...shape, sourcePort: 100 + flow }, 2, 50));
+      const smaller = train({ ...shape, sourcePort: 103 }, 2, 50, (k) => (k === 1 ? { payload: payload(9) } : {}));
+      const sixteen = flows.slice(0, 16).map((packets) => packets[0]);
+      // The fourth ends its frame; two more flows then fill the table and push the first out. The second goes on.
+      const last = buildPacket({ ...shape, sourcePort: 99, payload: payload(50) });
+      const packets = [...sixteen, smaller[1], flows[16][0], last, flows[1][1]];
+      const frames = coalescePackets(memory, packets, both).map(kernelPackets);
+      const order = [103, 100, 101, 102, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 99];
+      assert.deepEqual(
+        frames.map(([first]) => portOf(first)),
+        order,
+      );
+      assert.deepEqual(
+        frames.map((joined) => joined.length),
+        order.map((port) => (port === 103 || port === 101 ? 2 : 1)),
+      );
+    });
+
+    test('flows that a hash of their addresses and ports would confuse stay apart', () => {
+      const source = new Uint8Array(shape.version === 4 ? 4 : 16).fill(9);
+      const other = source.slice();
+      other[0] ^= 1;
+      const end = source.length - 4;
+      const word = (bytes: Uint8Array): number => new DataView(bytes.buffer).getInt32(end, true);
+      const ports = new DataView(new ArrayBuffer(4));
+      ports.setUint32(0, 0x9c4001bb);
+      const mixed = Math.imul(word(source), 0x9e3779b1) ^ Math.imul(word(other), 0x9e3779b1);
+      ports.setInt32(0, ports.getInt32(0, true) ^ mixed, true);
+      const one = train({ ...shape, source }, 4, 100);
+      const two = train(
+        { ...shape, source: other, sourcePort: ports.getUint16(0), destinationPort: ports.getUint16(2) },
+        4,
+        100,
+      );
+      const frames = coalescePackets(memory, [one[0], two[0], one[1], two[1], two[2], one[2]], both);
+      assert.deepEqual(frames.map(kernelPackets), [one.slice(0, 3), two.slice(0, 3)]);
+    });
+
     test('options and extension headers keep their place', () => {
       const odd: PacketShape =
         shape.version === 4
@@ -250,6 +289,37 @@ describe('UDP', () => {
     }
     const packets = train(families[3], 5, 100, (k) => (k === 2 ? { payload: new Uint8Array(0) } : {}));
     assert.deepEqual(shapeOfFrames(packets), [2, 1, 2]);
+  });
+});
+
+describe('UDP datagrams whose checksum would hold all the same', () => {
+  test('a length that is not the packet’s', () => {
+    for (const shape of families.slice(2)) {
+      const packets = train(shape, 5, 100);
+      const at = shape.version === 4 ? 20 : 40;
+      const view = new DataView(packets[2].buffer);
+      view.setUint16(at + 4, view.getUint16(at + 4) - 1);
+      view.setUint16(at + 6, view.getUint16(at + 6) + 1);
+      assert.deepEqual(shapeOfFrames(packets), [2, 1, 2]);
+    }
+  });
+
+  test('none, where it would be 0', () => {
+    for (const shape of families.slice(2)) {
+      const at = shape.version === 4 ? 20 : 40;
+      const packets = train(shape, 5, 100, (k) => {
+        if (k !== 2) return {};
+        // The checksum of this packet, put into its payload, leaves 0 for the field.
+        const zeros = new Uint8Array(100);
+        const checksum = new DataView(buildPacket({ ...shape, payload: zeros }).buffer).getUint16(at + 6);
+        zeros.set([checksum >> 8, checksum & 0xff]);
+        return { payload: zeros };
+      });
+      assert.deepEqual([packets[2][at + 6], packets[2][at + 7]], [0xff, 0xff]);
+      assert.deepEqual(shapeOfFrames(packets), [5]);
+      packets[2].fill(0, at + 6, at + 8);
+      assert.deepEqual(shapeOfFrames(packets), [2, 1, 2]);
+    }
   });
 });
 

@@ -60,7 +60,8 @@ describe('IPv4', () => {
       const expected = [0, 8, 9, 10, 13, 14, 15, 16, 17, 18].includes(type);
       assert.equal(build(icmp(4, type)).length > 0, expected, `type ${type}`);
     }
-    assert.equal(build(buildPacket({ version: 4, protocol: 1 })).length, 0);
+    // A message without even a type: what lies behind it is not one.
+    assert.equal(build(concat(buildPacket({ version: 4, protocol: 1 }), new Uint8Array([8]))).length, 0);
   });
 
   test('none about later fragments, yes about the first', () => {
@@ -122,6 +123,7 @@ describe('IPv6', () => {
     for (let type = 0; type < 256; type++) {
       assert.equal(build(icmp(6, type)).length > 0, type >= 128 && type !== 137, `type ${type}`);
     }
+    assert.equal(build(concat(buildPacket({ version: 6, protocol: 58 }), new Uint8Array([128]))).length, 0);
     const extensions = [{ type: 60, bytes: new Uint8Array([0, 0, 1, 4, 0, 0, 0, 0]) }];
     const payload = new Uint8Array(16);
     const packet = (type: number): Uint8Array => {

@@ -215,8 +215,207 @@ describe('X25519', () => {
     assert.equal(hex(k), '684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51');
   });
 
-  test('RFC 7748, section 6.1: public keys and shared secret', () => {
-    const a = crypto.importPrivateKey(unhex('77076d0a7318a57d3c16c17251b26645df4c6efb0dc7c6b5f6dbdb6c7b4b0b2a'.slice(0, 0) + '77076d0a7318a57d3c16c17251b26645' + 'b6fbc1f7d1f7c0a0f9bcd7a1b0b8d1a0'.slice(0, 0) + 'df4c6efb0dc7c6b5'.slice(0, 0) + 'c6b5'.slice(0, 0) + '4c2f92ebc09f6a9e14dd2a2b4a5a1c2a'.slice(0, 0) + 'df4c6f6b0dc7c6b5f6dbdb6c7b4b0b2a'));
+  test('RFC 7748, section 6.1: public keys and the shared secret', () => {
+    const a = crypto.importPrivateKey(unhex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'));
+    const b = crypto.importPrivateKey(unhex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));
+    assert.equal(hex(a.publicKey), '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
+    assert.equal(hex(b.publicKey), 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+    const shared = [new Uint8Array(32), new Uint8Array(32)] as const;
+    assert.ok(a.agree(shared[0], b.publicKey));
+    assert.ok(b.agree(shared[1], a.publicKey));
+    for (const secret of shared)
+      assert.equal(hex(secret), '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742');
     a.dispose();
+    b.dispose();
   });
+
+  test('agrees with the reference, unclamped private keys included', () => {
+    withSeed((random) => {
+      for (let i = 0; i < 10; i++) {
+        const privateKey = random.bytes(32);
+        const publicKey = random.bytes(32);
+        assert.equal(hex(agree(privateKey, publicKey) ?? count(0)), hex(reference.x25519(privateKey, publicKey)));
+        const key = crypto.importPrivateKey(privateKey);
+        assert.equal(hex(key.publicKey), hex(reference.x25519(privateKey, BASE_POINT)));
+        key.dispose();
+      }
+    });
+  });
+
+  test('unusual public keys: small, not below p, with the highest bit, on the twist', () => {
+    const p = 2n ** 255n - 19n;
+    const privateKey = count(32);
+    for (const u of [2n, 3n, 4n, 9n, p - 2n, p + 2n, p + 3n, p + 9n, p + 18n, 2n ** 254n, 2n ** 255n - 1n])
+      for (const highestBit of [0n, 2n ** 255n]) {
+        const publicKey = encodePoint(u + highestBit);
+        assert.equal(hex(agree(privateKey, publicKey) ?? count(0)), hex(reference.x25519(privateKey, publicKey)));
+      }
+  });
+
+  test('goes on after a refused key, and leaves no error to others', () => {
+    const key = crypto.importPrivateKey(count(32));
+    const to = new Uint8Array(32);
+    assert.equal(key.agree(to, new Uint8Array(32)), false);
+    assert.ok(createCipheriv('chacha20-poly1305', count(32), count(12), { authTagLength: 16 }));
+    assert.ok(key.agree(to, BASE_POINT));
+    assert.deepEqual(to, key.publicKey);
+    key.dispose();
+  });
+
+  test('a key disposed of, and lengths that no key has, are errors', () => {
+    const key = crypto.importPrivateKey(count(32));
+    const to = new Uint8Array(32);
+    assert.throws(() => key.agree(to, count(31)), RangeError);
+    assert.throws(() => key.agree(to.subarray(1), BASE_POINT), RangeError);
+    assert.throws(() => crypto.importPrivateKey(count(33)), RangeError);
+    key.dispose();
+    key.dispose();
+    assert.throws(() => key.agree(to, BASE_POINT), /disposed/);
+  });
+});
+
+const SUNSCREEN = new TextEncoder().encode(
+  "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.",
+);
+
+const aeads = [
+  {
+    name: 'ChaCha20-Poly1305',
+    seal: crypto.seal.bind(crypto),
+    open: crypto.open.bind(crypto),
+    other: chacha20poly1305,
+    nonceBytes: 12,
+    // RFC 8439, section 2.8.2
+    nonce: '070000004041424344454647',
+    expected:
+      'd31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b' +
+      '1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc' +
+      '3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691',
+  },
+  {
+    name: 'XChaCha20-Poly1305',
+    seal: crypto.xseal.bind(crypto),
+    open: crypto.xopen.bind(crypto),
+    other: xchacha20poly1305,
+    nonceBytes: 24,
+    // draft-irtf-cfrg-xchacha-03, appendix A.3.1
+    nonce: '404142434445464748494a4b4c4d4e4f5051525354555657',
+    expected:
+      'bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39' +
+      'ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9' +
+      '21f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49',
+  },
+];
+
+for (const { name, seal, open, other, nonceBytes, nonce, expected } of aeads)
+  describe(name, () => {
+    const key = Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i);
+
+    test('the published vector', () => {
+      const ad = unhex('50515253c0c1c2c3c4c5c6c7');
+      const sealed = new Uint8Array(SUNSCREEN.length + 16);
+      seal(sealed, key, unhex(nonce), SUNSCREEN, ad);
+      assert.equal(hex(sealed), expected);
+      const opened = new Uint8Array(SUNSCREEN.length);
+      assert.ok(open(opened, key, unhex(nonce), sealed, ad));
+      assert.deepEqual(opened, SUNSCREEN);
+    });
+
+    test('agrees with @noble/ciphers at the edges of blocks', () => {
+      withSeed((random) => {
+        for (const length of LENGTHS)
+          for (const adLength of [0, 1, 15, 16, 17, 32, 64, 65]) {
+            const n = random.bytes(nonceBytes);
+            const k = random.bytes(32);
+            const plaintext = random.bytes(length);
+            const ad = random.bytes(adLength);
+            const sealed = new Uint8Array(length + 16);
+            seal(sealed, k, n, plaintext, ad);
+            assert.equal(hex(sealed), hex(other(k, n, ad).encrypt(plaintext)));
+            const opened = new Uint8Array(length);
+            assert.ok(open(opened, k, n, sealed, ad));
+            assert.deepEqual(opened, plaintext);
+          }
+      });
+    });
+
+    test('opens nothing that has one bit changed, is shorter, or has another nonce, key or AD', () => {
+      withSeed((random) => {
+        for (const length of [0, 1, 12, 16, 32, 65]) {
+          const n = random.bytes(nonceBytes);
+          const ad = random.bytes(32);
+          const plaintext = random.bytes(length);
+          const sealed = new Uint8Array(length + 16);
+          seal(sealed, key, n, plaintext, ad);
+          const fails = (
+            ciphertext: Uint8Array,
+            what: string,
+            withKey: Uint8Array = key,
+            withNonce: Uint8Array = n,
+            withAd: Uint8Array = ad,
+          ): void => {
+            const to = new Uint8Array(Math.max(0, ciphertext.length - 16)).fill(0xaa);
+            assert.equal(open(to, withKey, withNonce, ciphertext, withAd), false, what);
+            assert.ok(
+              to.every((byte) => byte === 0),
+              `${what}: what is refused is not handed out`,
+            );
+          };
+          for (let bit = 0; bit < sealed.length * 8; bit++) fails(flip(sealed, bit), `bit ${String(bit)}`);
+          for (let to = 0; to < sealed.length; to++) fails(sealed.subarray(0, to), `the first ${String(to)} bytes`);
+          fails(concat(sealed, Uint8Array.of(0)), 'a byte more');
+          fails(sealed, 'key', flip(key, random.below(256)));
+          fails(sealed, 'nonce', key, flip(n, random.below(nonceBytes * 8)));
+          fails(sealed, 'AD', key, n, flip(ad, random.below(256)));
+          fails(sealed, 'shorter AD', key, n, ad.subarray(1));
+          const to = new Uint8Array(length);
+          assert.ok(open(to, key, n, sealed, ad), 'the right one opens after all these');
+          assert.deepEqual(to, plaintext);
+        }
+      });
+    });
+
+    test('refuses outputs, keys and nonces of other lengths', () => {
+      const n = new Uint8Array(nonceBytes);
+      const none = new Uint8Array(0);
+      assert.throws(() => {
+        seal(new Uint8Array(15), key, n, none, none);
+      }, RangeError);
+      assert.throws(() => {
+        seal(new Uint8Array(16), key.subarray(1), n, none, none);
+      }, RangeError);
+      assert.throws(() => {
+        seal(new Uint8Array(16), key, n.subarray(1), none, none);
+      }, RangeError);
+      assert.throws(() => open(new Uint8Array(1), key, n, new Uint8Array(16), none), RangeError);
+    });
+  });
+
+function flip(bytes: Uint8Array, bit: number): Uint8Array {
+  const changed = bytes.slice();
+  changed[bit >> 3] ^= 1 << (bit & 7);
+  return changed;
+}
+
+test('equal compares whole contents and lengths', () => {
+  const random = new SeededRandom(1);
+  const bytes = random.bytes(16);
+  assert.ok(crypto.equal(bytes, bytes.slice()));
+  for (let bit = 0; bit < 128; bit++) assert.equal(crypto.equal(bytes, flip(bytes, bit)), false);
+  assert.equal(crypto.equal(bytes, bytes.subarray(0, 15)), false);
+  assert.ok(crypto.equal(new Uint8Array(0), new Uint8Array(0)));
+});
+
+test('random bytes differ from call to call, whatever their number', () => {
+  const seen = new Set<string>();
+  for (let i = 0; i < 1000; i++) {
+    const bytes = new Uint8Array(24);
+    crypto.random(bytes);
+    seen.add(hex(bytes));
+  }
+  assert.equal(seen.size, 1000);
+  const many = new Uint8Array(10_000);
+  crypto.random(many);
+  const ones = many.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+  assert.ok(Math.abs(ones - 40_000) < 1_000, `${String(ones)} of 80,000 bits are set`);
 });

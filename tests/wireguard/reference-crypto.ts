@@ -32,7 +32,7 @@ const BLAKE2S_COLUMNS_AND_DIAGONALS = [
 ] as const;
 
 /** BLAKE2s (RFC 7693), keyed where `key` has bytes. */
-export function blake2s(data: Uint8Array, key = new Uint8Array(0), outputBytes = 32): Uint8Array {
+export function blake2s(data: Uint8Array, key: Uint8Array = new Uint8Array(0), outputBytes = 32): Uint8Array {
   const input = new Uint8Array((key.length > 0 ? 64 : 0) + data.length);
   input.set(key);
   input.set(data, input.length - data.length);
@@ -133,7 +133,7 @@ export function x25519(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Arra
   return toLittleEndian(mod(x2 * power(z2, P - 2n)));
 }
 
-export const BASE_POINT = Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 9 : 0));
+export const BASE_POINT: Uint8Array = Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 9 : 0));
 
 /** The encoding of a u coordinate, which need not be below p. */
 export function encodePoint(u: bigint): Uint8Array {

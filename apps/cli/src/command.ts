@@ -41,6 +41,14 @@ export class CommandFailure extends Error {
   }
 }
 
+/** The faults of a file, a line each, every one with its place: printed as they are, for editors to find. */
+export class FileFaults extends CommandFailure {
+  constructor(faults: readonly string[]) {
+    super(EXIT_BAD_INPUT, faults.join('\n'));
+    this.name = 'FileFaults';
+  }
+}
+
 /** Interfaces are changed by root alone: say so before anything is tried. */
 export function requireRoot(command: string): void {
   if (process.geteuid?.() === 0) return;

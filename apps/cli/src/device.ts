@@ -15,7 +15,7 @@ import {
 const MAX_WORKERS = 4;
 
 /** Address space, not memory: the kernel gives pages as tables and queues fill. */
-const ARENA_BYTES = 1024 * 1024 * 1024;
+const ARENA_BYTES = 512 * 1024 * 1024;
 
 const EINVAL = 22;
 const ENOSPC = 28;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Command } from './command.ts';
-import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE } from './command.ts';
+import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE, FileFaults } from './command.ts';
 import { suggest } from './suggest.ts';
 
 // Commands are loaded when they are called: `sallyport genkey` needs no interface, `wg device` needs all there is.
@@ -122,12 +122,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (error instanceof CommandFailure) {
-    process.stderr.write(`${error.message.replace(/^/gm, 'sallyport: ')}\n`);
-    process.exitCode = error.exitCode;
-  } else {
-    const detail = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`sallyport: ${detail}\n`);
-    process.exitCode = EXIT_FAILED;
-  }
+  const detail = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${error instanceof FileFaults ? '' : 'sallyport: '}${detail}\n`);
+  process.exitCode = error instanceof CommandFailure ? error.exitCode : EXIT_FAILED;
 }

@@ -23,6 +23,8 @@ const MAX_SEGMENTS = 1024;
 
 /** What a frame takes in the output area at most, beside its own bytes: headers, padding and tags of its segments. */
 const AREA_BYTES = 512 * 1024;
+/** Left free at either end: a cipher works on the surroundings of a packet too. */
+const MARGIN_BYTES = 64;
 
 /**
  * The way out: TUN -> route -> segment -> seal -> UDP.
@@ -41,6 +43,7 @@ export class Outbound {
   readonly #segmenter: Segmenter;
   readonly #batch = new PacketBatch(MAX_SEGMENTS);
   readonly #area: number;
+  readonly #areaEnd: number;
   #cursor: number;
 
   /** `area` is {@link areaBytes} of this thread's own; `flushTrains` sends what `out` has been given. */
@@ -59,8 +62,9 @@ export class Outbound {
     this.#out = out;
     this.#flushTrains = flushTrains;
     this.#segmenter = new Segmenter(memory);
-    this.#area = area;
-    this.#cursor = area;
+    this.#area = area + MARGIN_BYTES;
+    this.#areaEnd = area + AREA_BYTES - MARGIN_BYTES;
+    this.#cursor = this.#area;
     this.mtu = mtu;
   }
 
@@ -100,7 +104,7 @@ export class Outbound {
       at,
       length,
       this.#cursor,
-      this.#area + AREA_BYTES,
+      this.#areaEnd,
       this.#packets,
       this.mtu,
       this.#batch,

@@ -1,8 +1,14 @@
 import type { Memory } from '@sallyport/core';
 import { checksumOf } from './checksum.ts';
-import { addressOfBuffer } from './libc.ts';
+import { lowAlias } from './low-alias.ts';
 
 const PAGE_BYTES = 65_536;
+
+/** An arena as it is handed to another thread. */
+export interface SharedArena {
+  readonly memory: WebAssembly.Memory;
+  readonly address: number;
+}
 
 /**
  * The data plane's memory: one shared WebAssembly.Memory, so that every worker sees the same bytes at the same
@@ -10,7 +16,8 @@ const PAGE_BYTES = 65_536;
  * It is reserved whole at the start and never grows; the kernel gives pages as they are touched.
  */
 export class Arena implements Memory {
-  readonly shared: WebAssembly.Memory;
+  /** What another thread needs to open the same arena. */
+  readonly shared: SharedArena;
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
@@ -18,20 +25,20 @@ export class Arena implements Memory {
   readonly view: DataView;
   readonly sum: (at: number, length: number) => number;
   readonly copyAndSum: (to: number, from: number, length: number) => number;
-  /** The address of offset 0. */
+  /** The address of offset 0, for system calls and OpenSSL. */
   readonly address: number;
   #next = 64; // offset 0 means "none" everywhere
 
-  constructor(shared: WebAssembly.Memory) {
+  constructor(shared: SharedArena) {
     this.shared = shared;
-    const { buffer } = shared;
+    this.address = shared.address;
+    const { buffer } = shared.memory;
     this.u8 = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.view = new DataView(buffer);
-    this.address = addressOfBuffer(buffer);
-    const { sum, copyAndSum } = checksumOf(shared);
+    const { sum, copyAndSum } = checksumOf(shared.memory);
     this.sum = sum;
     this.copyAndSum = copyAndSum;
   }
@@ -39,7 +46,8 @@ export class Arena implements Memory {
   /** A new arena of at least `bytes` bytes, below 2 GiB, so that offsets stay small integers. */
   static create(bytes: number): Arena {
     const pages = Math.ceil(bytes / PAGE_BYTES);
-    return new Arena(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }));
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    return new Arena({ memory, address: lowAlias(memory.buffer) });
   }
 
   /** Takes `bytes` zeroed bytes, aligned to a cache line, for good. Only the thread that created the arena does. */

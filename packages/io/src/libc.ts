@@ -44,6 +44,12 @@ export const libc = {
     'int poll(uint64_t fds, uint64_t count, int timeoutMs)',
   ),
   eventfd: bind<(initial: number, flags: number) => Fd>('int eventfd(uint32_t initial, int flags)'),
+  memfdCreate: bind<(name: string, flags: number) => Fd>('int memfd_create(const char *name, uint32_t flags)'),
+  ftruncate: bind<(fd: Fd, bytes: number) => number>('int ftruncate(int fd, int64_t bytes)'),
+  mmap: bind<
+    (address: Address, bytes: number, protection: number, flags: number, fd: Fd, offset: number) => Address
+  >('int64_t mmap(uint64_t address, size_t bytes, int protection, int flags, int fd, int64_t offset)'),
+  munmap: bind<(address: Address, bytes: number) => number>('int munmap(uint64_t address, size_t bytes)'),
   clockGettime: bind<(clock: number, to: Address) => number>('int clock_gettime(int clock, uint64_t to)'),
 };
 

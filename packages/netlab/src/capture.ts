@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NetworkNamespace } from './namespace.ts';
 import { readPcap, type CapturedPacket } from './pcap.ts';
-import { CommandError, until, type Process } from './process.ts';
+import { CommandError, describeExit, until, type Process } from './process.ts';
 
 /** What a capture saw. */
 export interface CaptureResult {
@@ -27,7 +27,7 @@ export class Capture {
     const argv = ['tcpdump', '-Z', 'root', '-n', '-i', name, '-B', '16384', '-U', '-w', path, '--immediate-mode'];
     const tcpdump = await namespace.start(argv);
     await until('tcpdump', () => {
-      if (tcpdump.exit !== undefined) throw new CommandError(argv, 'ended at once', tcpdump.stderr);
+      if (tcpdump.exit !== undefined) throw new CommandError(argv, describeExit(tcpdump.exit), tcpdump.stderr);
       return tcpdump.stderr.includes('listening on');
     });
     return new Capture(tcpdump, path);

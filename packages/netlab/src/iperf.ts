@@ -1,5 +1,5 @@
 import type { NetworkNamespace } from './namespace.ts';
-import { CommandError, until, type Process } from './process.ts';
+import { CommandError, describeExit, until, type Process } from './process.ts';
 
 export interface IperfOptions {
   readonly seconds: number;
@@ -39,7 +39,7 @@ export async function startIperfServer(namespace: NetworkNamespace, port = 5201)
   const argv = ['iperf3', '--server', '--forceflush', '--port', String(port)];
   const server = await namespace.start(argv);
   await until('iperf3: the server', () => {
-    if (server.exit !== undefined) throw new CommandError(argv, 'ended at once', server.stderr);
+    if (server.exit !== undefined) throw new CommandError(argv, describeExit(server.exit), server.stderr);
     return server.stdout.includes('Server listening');
   });
   return server;

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NetworkNamespace } from './namespace.ts';
-import { CommandError, Process, type ProcessExit, type StartOptions } from './process.ts';
+import { CommandError, describeExit, Process, type ProcessExit, type StartOptions } from './process.ts';
 
 /** The laboratory is being taken down: nothing new can be started in it. */
 export class LaboratoryClosed extends Error {
@@ -109,8 +109,7 @@ export class Laboratory {
     const exit = await running.end(options.timeoutMs ?? 30_000);
     if (this.closing.aborted) throw new LaboratoryClosed();
     if (exit.code !== 0 && options.allowFailure !== true) {
-      const how = exit.signal === null ? `exit code ${String(exit.code)}` : `killed by ${exit.signal}`;
-      throw new CommandError(argv, how, running.stderr === '' ? running.stdout : running.stderr);
+      throw new CommandError(argv, describeExit(exit), running.stderr === '' ? running.stdout : running.stderr);
     }
     return { ...exit, stdout: running.stdout, stderr: running.stderr };
   }

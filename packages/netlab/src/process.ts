@@ -18,6 +18,11 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** An exit in words. */
+export function describeExit({ code, signal }: ProcessExit): string {
+  return signal === null ? `exit code ${String(code)}` : `killed by ${signal}`;
+}
+
 /** A command ended with another exit code than 0, or not in time. */
 export class CommandError extends Error {
   readonly code = 'COMMAND_FAILED';

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { NetworkNamespace } from './namespace.ts';
-import { CommandError, until, type Process, type Program } from './process.ts';
+import { CommandError, describeExit, until, type Process, type Program } from './process.ts';
 import { cpuSeconds, residentBytes } from './process-tree.ts';
 
 export interface WireGuardKeys {
@@ -229,7 +229,7 @@ async function launch(namespace: NetworkNamespace, program: Program, name: strin
   const argv = [...program.command, '--foreground', name];
   const started = await namespace.start(argv, program.env === undefined ? {} : { env: program.env });
   await until(`${argv.join(' ')}: the interface and its socket`, async () => {
-    if (started.exit !== undefined) throw new CommandError(argv, 'ended at once', started.stderr);
+    if (started.exit !== undefined) throw new CommandError(argv, describeExit(started.exit), started.stderr);
     return (await accepts(socketPath(name))) && interfaceExists(namespace, name);
   });
   return started;

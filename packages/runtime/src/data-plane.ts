@@ -136,7 +136,7 @@ export class DataPlane {
       const event = openEvent();
       this.#events.push(event);
       const workerData: WorkerStart = {
-        memory: arena.shared,
+        arena: arena.shared,
         plane: this.#regions,
         index,
         tun,

@@ -15,6 +15,7 @@ import {
   libc,
   Poller,
   type PacketCipher,
+  type SharedArena,
 } from '@sallyport/io';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
 import { Gate } from './gate.ts';
@@ -48,7 +49,7 @@ const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
 
 /** What a worker is started with. */
 export interface WorkerStart {
-  readonly memory: WebAssembly.Memory;
+  readonly arena: SharedArena;
   readonly plane: PlaneRegions;
   readonly index: number;
   readonly tun: number;
@@ -101,7 +102,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
   #rang = false;
 
   constructor(start: WorkerStart, attach: AttachProtocol) {
-    const arena = new Arena(start.memory);
+    const arena = new Arena(start.arena);
     const regions = start.plane.workers[start.index];
     this.#arena = arena;
     this.#regions = regions;

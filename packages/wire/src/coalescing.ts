@@ -205,7 +205,6 @@ export class Coalescer {
       if (
         sequence === frame.nextSequence &&
         payload <= frame.size &&
-        header === frame.header &&
         frame.header + frame.payload + payload <= MAX_PACKET_BYTES &&
         this.#sameIp(at, frame) &&
         this.#sameTcp(transport, tcpHeader, frame.at + ipHeader)
@@ -318,7 +317,7 @@ export class Coalescer {
     return view.getUint16(at + IPV4_IDENTIFICATION) === (expected & 0xffff);
   }
 
-  /** Whether acknowledgment, flags but PSH, window and options are those of the first segment. */
+  /** Whether acknowledgment, data offset, flags but PSH, window and options are those of the first segment. */
   #sameTcp(transport: number, tcpHeader: number, other: number): boolean {
     const { view } = this.#memory;
     if (view.getInt32(transport + TCP_ACKNOWLEDGMENT) !== view.getInt32(other + TCP_ACKNOWLEDGMENT)) return false;

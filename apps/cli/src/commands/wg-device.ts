@@ -72,9 +72,9 @@ async function stayInForeground(name: string): Promise<number> {
 
 /** Tells the process that waits for this one, if one does, and lets it go. */
 function report(message: Report): void {
-  if (process.send === undefined || !process.connected) return;
-  process.send(message, undefined, {}, () => {
-    if (process.connected) process.disconnect();
+  if (!process.connected) return;
+  process.send?.(message, undefined, {}, () => {
+    process.disconnect?.();
   });
 }
 

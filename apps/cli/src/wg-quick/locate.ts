@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { CommandFailure, EXIT_BAD_INPUT, EXIT_NO_INPUT, EXIT_USAGE } from '../command.ts';
+import { CommandFailure, FileFaults, EXIT_BAD_INPUT, EXIT_NO_INPUT, EXIT_USAGE } from '../command.ts';
 import type { Remark, WgQuickConfig } from './config.ts';
 import { parseConfig } from './parse.ts';
 import { readRecord } from './session.ts';
@@ -62,7 +62,7 @@ export function loadConfig(argument: string, { file, name }: Located): Loaded {
   const { path, text, readableByAll } = readConfigFile(file);
   const parsed = parseConfig(text);
   const place = ({ line, message }: Remark) => `${file}:${String(line)}: ${message}`;
-  if (!parsed.ok) throw new CommandFailure(EXIT_BAD_INPUT, parsed.faults.map(place).join('\n'));
+  if (!parsed.ok) throw new FileFaults(parsed.faults.map(place));
   const warnings = parsed.warnings.map(place);
   if (readableByAll) warnings.unshift(`${file} can be read by everyone, and holds keys; run: chmod 600 ${file}`);
   return { config: parsed.config, path, warnings };

@@ -9,7 +9,9 @@ type Address = number;
 
 /**
  * ChaCha20-Poly1305 (RFC 8439) without additional data on packets in the arena. Keys, nonces and packets are read
- * where they lie, so a call converts nothing. One instance serves one thread.
+ * where they lie, so a call converts nothing. Around a packet the 64 bytes before and the 32 behind have to be in the
+ * arena and this thread's; those behind are lost to the tag and what it takes to make it. One instance serves one
+ * thread.
  */
 export interface PacketCipher {
   useSealingKey(keyAt: number): void;
@@ -143,14 +145,18 @@ const POLY1305 = 0;
 const COUNTER = POLY1305 + POLY1305_BYTES; // block counter, then nonce
 const TAG = COUNTER + 16;
 const TAIL = TAG + 16;
-/** The first block of the key stream, then what follows it. */
-const WORK = TAIL + 32;
+const KEY = TAIL + 32;
+/** The 64 bytes before a packet, and the packet. */
+const WORK = KEY + KEY_BYTES;
 const JOINED_SCRATCH_BYTES = WORK + BLOCK_BYTES + 65_536 + 64; // a packet, and its tail
 
 /**
  * ChaCha20-Poly1305 in one pass of ChaCha20: its first block, which gives the one-time key (RFC 8439, section 2.6),
- * comes with the packet's, where EVP makes it by a call of its own. The packet is encrypted to the scratch together
- * with the 64 bytes before it, whatever they are; these XORed with what comes out are the first block.
+ * comes with the packet's, where EVP makes it by a call of its own. What goes through ChaCha20 begins 64 bytes before
+ * the packet: whatever is there, XORed with what comes out, is that first block.
+ *
+ * A packet is sealed in place, and what was before it put back. It is opened to the scratch, because the tag is taken
+ * over what came in, and only copied back once the tag is right.
  *
  * On an AVX2 machine this takes three quarters of EVP's time; see docs/decisions.
  */
@@ -180,20 +186,25 @@ export class JoinedPacketCipher implements PacketCipher {
   }
 
   seal(counterLow: number, counterHigh: number, at: number, length: number): void {
-    const packet = this.#scratch + WORK + BLOCK_BYTES;
-    this.#crypt(this.#sealingKey, counterLow, counterHigh, at, length);
-    this.#beginTag();
-    this.#writeTail(packet + length, length);
-    this.#functions.poly1305Update(this.#poly1305, this.#base + packet, length + (-length & 15) + 16);
+    const arena = this.#arena;
+    const saved = this.#scratch + WORK;
+    const before = at - BLOCK_BYTES;
+    arena.copyAndSum(saved, before, BLOCK_BYTES);
+    this.#crypt(before, before, BLOCK_BYTES + length, this.#sealingKey, counterLow, counterHigh);
+    this.#beginTag(saved, before);
+    arena.copyAndSum(before, saved, BLOCK_BYTES);
+    this.#writeTail(at + length, length);
+    this.#functions.poly1305Update(this.#poly1305, this.#base + at, length + (-length & 15) + 16);
     this.#functions.poly1305Final(this.#poly1305, this.#base + at + length);
-    this.#arena.copyAndSum(at, packet, length);
   }
 
   open(counterLow: number, counterHigh: number, at: number, length: number): boolean {
     const { view } = this.#arena;
     const tag = this.#scratch + TAG;
-    this.#crypt(this.#openingKey, counterLow, counterHigh, at, length);
-    this.#beginTag();
+    const before = at - BLOCK_BYTES;
+    const work = this.#scratch + WORK;
+    this.#crypt(work, before, BLOCK_BYTES + length, this.#openingKey, counterLow, counterHigh);
+    this.#beginTag(before, work);
     this.#writeTail(this.#scratch + TAIL, length);
     if (length !== 0) this.#functions.poly1305Update(this.#poly1305, this.#base + at, length);
     this.#functions.poly1305Update(this.#poly1305, this.#base + this.#scratch + TAIL, (-length & 15) + 16);
@@ -205,26 +216,26 @@ export class JoinedPacketCipher implements PacketCipher {
       (view.getInt32(tag + 8) ^ view.getInt32(sent + 8)) |
       (view.getInt32(tag + 12) ^ view.getInt32(sent + 12));
     if (difference !== 0) return false;
-    this.#arena.copyAndSum(at, this.#scratch + WORK + BLOCK_BYTES, length);
+    this.#arena.copyAndSum(at, work + BLOCK_BYTES, length);
     return true;
   }
 
-  /** Leaves the one-time key at WORK and the packet, encrypted or decrypted, behind the first block. */
-  #crypt(key: Address, counterLow: number, counterHigh: number, at: number, length: number): void {
-    const { u32, view } = this.#arena;
-    const counter = (this.#scratch + COUNTER) >> 2;
-    u32[counter + 2] = counterLow;
-    u32[counter + 3] = counterHigh;
-    const before = at - BLOCK_BYTES;
-    const work = this.#scratch + WORK;
+  #crypt(to: number, from: number, bytes: number, key: Address, counterLow: number, counterHigh: number): void {
+    const { u32 } = this.#arena;
     const base = this.#base;
-    this.#functions.chacha20(base + work, base + before, BLOCK_BYTES + length, key, base + this.#scratch + COUNTER);
-    for (let i = 0; i < KEY_BYTES; i += 4) u32[(work + i) >> 2] ^= view.getInt32(before + i, true);
+    const counter = this.#scratch + COUNTER;
+    u32[(counter + 8) >> 2] = counterLow;
+    u32[(counter + 12) >> 2] = counterHigh;
+    this.#functions.chacha20(base + to, base + from, bytes, key, base + counter);
   }
 
-  /** Begins a tag by the one-time key at WORK. */
-  #beginTag(): void {
-    this.#functions.poly1305Init(this.#poly1305, this.#base + this.#scratch + WORK);
+  /** Begins a tag by the one-time key: the first bytes of what went into ChaCha20, XORed with what came out. */
+  #beginTag(plain: number, encrypted: number): void {
+    const { u32, view } = this.#arena;
+    const key = this.#scratch + KEY;
+    for (let i = 0; i < KEY_BYTES; i += 4)
+      u32[(key + i) >> 2] = view.getUint32(plain + i, true) ^ view.getUint32(encrypted + i, true);
+    this.#functions.poly1305Init(this.#poly1305, this.#base + key);
   }
 
   /** What the tag takes in behind a ciphertext of `length` bytes: zeros to a multiple of 16, and the two lengths. */

@@ -1,0 +1,186 @@
+/** What goes wrong on real machines while a tunnel is in use, with our device on either side. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  dissect,
+  iperf,
+  ping,
+  protocolUdp,
+  sallyportDevice,
+  startIperfServer,
+  until,
+  wireguardGo,
+  type CaptureResult,
+} from '@sallyport/netlab';
+import {
+  addDefaultRoutes,
+  assertReachable,
+  assertRecovers,
+  bringUp,
+  configurationOf,
+  transfer,
+  uplink,
+  withPair,
+  type Host,
+} from './pair.ts';
+
+const pairs = [
+  { name: 'our device, wireguard-go at the other end', a: wireguardGo, b: sallyportDevice },
+  { name: 'our device at both ends', a: sallyportDevice, b: sallyportDevice },
+];
+
+/** How many datagrams a capture has from each address. */
+function sources({ packets }: CaptureResult): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { bytes } of packets) {
+    const packet = dissect(bytes);
+    if (packet.kind !== 'ip' || packet.protocol !== protocolUdp) continue;
+    counts.set(packet.source, (counts.get(packet.source) ?? 0) + 1);
+  }
+  return counts;
+}
+
+async function endpointOfPeer(host: Host): Promise<string | undefined> {
+  return (await host.device.peers())[0]?.endpoint;
+}
+
+/** Runs `disturb` two seconds into a transfer from a to b, and checks that bytes flow after it. */
+async function disturbTransfer(a: Host, b: Host, disturb: () => Promise<void>, recoverMs: number): Promise<void> {
+  await startIperfServer(b.namespace);
+  const running = iperf(a.namespace, b.inner.ipv4, { seconds: 2 + recoverMs / 1000 }).catch((error: unknown) => error);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const [before] = await a.device.peers();
+  assert.ok((before?.sent ?? 0) > 100_000, 'the transfer had not begun');
+  await disturb();
+  await until(
+    'the transfer goes on',
+    async () => (await b.device.peers()).some(({ received }) => received > 1_000_000),
+    recoverMs,
+    100,
+  );
+  const ended = await running;
+  if (ended instanceof Error) throw ended;
+}
+
+for (const { name, ...programs } of pairs) {
+  test(`${name}: killed in mid-transfer and started again, the transfer goes on`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      const comeBack = async () => {
+        await b.device.crash();
+        await b.device.restart();
+        const configuration = configurationOf(b, a);
+        const peers = configuration.peers.map((peer) => ({ ...peer, persistentKeepalive: 1 }));
+        await b.device.configure({ ...configuration, peers });
+        await bringUp(b);
+      };
+      await disturbTransfer(a, b, comeBack, 8000);
+    }));
+
+  test(`${name}: the interface taken down and up again`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await assertReachable(a, b);
+      await b.namespace.ip('link', 'set', b.device.name, 'down');
+      const meanwhile = await ping(a.namespace, b.inner.ipv4, { count: 3, waitMs: 200 });
+      assert.equal(meanwhile.received, 0, meanwhile.output);
+      await b.namespace.ip('link', 'set', b.device.name, 'up');
+      await assertRecovers(a, b);
+      await assertRecovers(b, a);
+    }));
+
+  test(`${name}: answers come from the address that was written to, until that is removed`, () =>
+    withPair(programs, {}, async ({ a, b, router }) => {
+      const [written, other] = ['198.51.100.77', b.outer.ipv4];
+      // The kernel would choose `other` by itself: it has been there for longer.
+      await b.namespace.address(uplink, `${written}/24`);
+      await a.device.wg(
+        'set',
+        a.device.name,
+        'peer',
+        b.keys.publicKey,
+        'endpoint',
+        `${written}:${String(b.listenPort)}`,
+      );
+      const sniffer = await router.capture('to-b');
+      await assertReachable(a, b);
+      await assertReachable(b, a);
+      const seen = sources(await sniffer.stop());
+      assert.ok((seen.get(written) ?? 0) > 0);
+      assert.equal(seen.get(other), undefined, 'some answers came from the other address');
+
+      await startIperfServer(a.namespace);
+      const traffic = iperf(b.namespace, a.inner.ipv4, { seconds: 3 }).catch((error: unknown) => error);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await b.namespace.ip('address', 'del', `${written}/24`, 'dev', uplink);
+      const { received, output } = await ping(b.namespace, a.inner.ipv4, { count: 10 });
+      assert.ok(received >= 8, output);
+      const ended = await traffic;
+      if (ended instanceof Error) throw ended;
+      await assertReachable(a, b);
+      assert.equal(await endpointOfPeer(a), `${other}:${String(b.listenPort)}`);
+    }));
+
+  test(`${name}: the listen port changed while it runs`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await assertReachable(a, b);
+      await b.device.wg('set', b.device.name, 'listen-port', '51999');
+      await assertReachable(b, a);
+      await assertReachable(a, b);
+      assert.equal(await endpointOfPeer(a), `${b.outer.ipv4}:51999`);
+    }));
+
+  for (const roamer of ['a', 'b'] as const) {
+    test(`${name}: host ${roamer} moves to another address and port`, () =>
+      withPair(programs, {}, async ({ a, b }) => {
+        const [moving, staying] = roamer === 'a' ? [a, b] : [b, a];
+        await assertReachable(moving, staying);
+        const address = moving.outer.ipv4.replace(/\d+$/, '99');
+        await moving.namespace.ip('-4', 'address', 'flush', 'dev', uplink);
+        await moving.namespace.address(uplink, `${address}/24`);
+        await addDefaultRoutes(moving.namespace, roamer);
+        await moving.device.wg('set', moving.device.name, 'listen-port', '52001');
+        await assertRecovers(moving, staying);
+        await assertReachable(staying, moving);
+        assert.equal(await endpointOfPeer(staying), `${address}:52001`);
+      }));
+  }
+
+  test(`${name}: the wire cut for a while`, () =>
+    withPair(programs, {}, async ({ a, b, router }) => {
+      await assertReachable(a, b);
+      await router.ip('link', 'set', 'to-b', 'down');
+      const meanwhile = await ping(a.namespace, b.inner.ipv4, { count: 5, waitMs: 200 });
+      assert.equal(meanwhile.received, 0, meanwhile.output);
+      await router.ip('link', 'set', 'to-b', 'up');
+      await assertRecovers(a, b);
+      await startIperfServer(a.namespace);
+      await transfer(b, a, 'ipv4', { seconds: 1 });
+    }));
+
+  test(`${name}: datagrams that the firewall refuses to send (EPERM)`, () =>
+    withPair(programs, {}, async ({ a, b }) => {
+      await assertReachable(b, a);
+      await b.namespace.nft(
+        'table inet refuse { chain out { type filter hook output priority 0; meta l4proto udp drop; }; }\n',
+      );
+      const meanwhile = await ping(b.namespace, a.inner.ipv4, { count: 5, waitMs: 200 });
+      assert.equal(meanwhile.received, 0, meanwhile.output);
+      await b.namespace.nft('delete table inet refuse\n');
+      await assertRecovers(b, a);
+    }));
+}
+
+test('our device finds out by itself that its peer was restarted and lost its keys', () =>
+  withPair({ a: sallyportDevice, b: wireguardGo }, {}, async ({ a, b }) => {
+    await assertReachable(a, b);
+    await b.device.crash();
+    await b.device.restart();
+    const configuration = configurationOf(b, a);
+    await b.device.configure({ ...configuration, peers: configuration.peers.map(withoutEndpoint) });
+    await bringUp(b);
+    // Nothing received for KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, 15 s: then it shakes hands anew.
+    await assertRecovers(a, b, 20_000);
+  }));
+
+function withoutEndpoint<T extends { endpoint?: string }>({ endpoint: _, ...peer }: T): Omit<T, 'endpoint'> {
+  return peer;
+}
