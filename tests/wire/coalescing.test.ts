@@ -4,7 +4,15 @@ import { plainMemory, withSeed } from '@sallyport/testkit';
 import type { SeededRandom } from '@sallyport/testkit';
 import { Coalescer, VIRTIO_GSO_TCPV4, VIRTIO_GSO_TCPV6, VIRTIO_GSO_UDP_L4 } from '@sallyport/wire';
 import { coalescePackets, kernelPackets, segmentFrame } from './frames.ts';
-import { buildPacket, buildSuperFrame, naiveChecksum, parseVirtioHeader, TCP, UDP } from './packets.ts';
+import {
+  assertSamePackets,
+  buildPacket,
+  buildSuperFrame,
+  naiveChecksum,
+  parseVirtioHeader,
+  TCP,
+  UDP,
+} from './packets.ts';
 import type { PacketShape } from './packets.ts';
 import { wasmMemory } from './wasm-memory.ts';
 
@@ -38,7 +46,7 @@ function train(
 /** Joins, checks that the kernel gets the same packets in the same order, and returns how many each frame holds. */
 function shapeOfFrames(packets: readonly Uint8Array[], options = both): number[] {
   const frames = coalescePackets(memory, packets, options);
-  assert.deepEqual(frames.flatMap(kernelPackets), packets);
+  assertSamePackets(frames.flatMap(kernelPackets), packets);
   return frames.map((frame) => kernelPackets(frame).length);
 }
 
@@ -68,7 +76,7 @@ for (const shape of families) {
     test('one packet alone is unchanged, and said to be verified', () => {
       const packets = train(shape, 1, 700);
       const [frame] = coalescePackets(memory, packets, both);
-      assert.deepEqual(kernelPackets(frame), packets);
+      assertSamePackets(kernelPackets(frame), packets);
       assert.equal(parseVirtioHeader(frame).flags, 2);
     });
 
@@ -87,7 +95,7 @@ for (const shape of families) {
         const packets = train(shape, 5, 100);
         packets[2][flip] ^= 0x10;
         const frames = coalescePackets(memory, packets, both);
-        assert.deepEqual(frames.flatMap(kernelPackets), packets);
+        assertSamePackets(frames.flatMap(kernelPackets), packets);
         const broken = frames.find((frame) => frame.length === packets[2].length + 10);
         assert.ok(broken);
         assert.equal(parseVirtioHeader(broken).flags, 0);
@@ -127,7 +135,7 @@ for (const shape of families) {
         frames.map((frame) => kernelPackets(frame).length),
         [8, 1, 1, 1, 1],
       );
-      assert.deepEqual(kernelPackets(frames[0]), packets);
+      assertSamePackets(kernelPackets(frames[0]), packets);
     });
 
     test('switched off, packets go through at once and in order', () => {
@@ -141,7 +149,7 @@ for (const shape of families) {
       for (const alignment of [1, 2, 3, 8]) {
         const frames = coalescePackets(memory, packets, both, alignment);
         assert.equal(frames.length, 1);
-        assert.deepEqual(frames.flatMap(kernelPackets), packets);
+        assertSamePackets(frames.flatMap(kernelPackets), packets);
       }
     });
 
@@ -151,7 +159,7 @@ for (const shape of families) {
       const frames = coalescePackets(memory, interleaved, both);
       const got = frames.flatMap(kernelPackets);
       assert.equal(got.length, 60);
-      for (const packets of flows) assert.deepEqual(sameFlow(got, packets[0]), packets);
+      for (const packets of flows) assertSamePackets(sameFlow(got, packets[0]), packets);
       const few = coalescePackets(
         memory,
         interleaved.filter((packet) => portOf(packet) < 116),
@@ -196,7 +204,8 @@ for (const shape of families) {
         100,
       );
       const frames = coalescePackets(memory, [one[0], two[0], one[1], two[1], two[2], one[2]], both);
-      assert.deepEqual(frames.map(kernelPackets), [one.slice(0, 3), two.slice(0, 3)]);
+      assert.equal(frames.length, 2);
+      assertSamePackets(frames.flatMap(kernelPackets), [...one.slice(0, 3), ...two.slice(0, 3)]);
     });
 
     test('options and extension headers keep their place', () => {
@@ -361,7 +370,7 @@ test('ICMP does not end the frames of others', () => {
       frames.map((frame) => kernelPackets(frame).length),
       [1, 4],
     );
-    assert.deepEqual(kernelPackets(frames[0]), [ping]);
+    assertSamePackets(kernelPackets(frames[0]), [ping]);
   }
 });
 
@@ -369,7 +378,7 @@ test('the batch is gone after flush: the next starts anew', () => {
   const frames = [train(families[0], 3, 100), train(families[0], 3, 100)].map((packets) =>
     coalescePackets(memory, packets, both),
   );
-  assert.deepEqual(frames[0], frames[1]);
+  assertSamePackets(frames[0], frames[1]);
 });
 
 test('segmented and joined again, a super-packet is the same', () => {
@@ -390,7 +399,7 @@ test('segmented and joined again, a super-packet is the same', () => {
           shape.protocol === UDP ? VIRTIO_GSO_UDP_L4 : shape.version === 4 ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_TCPV6;
         const frame = buildSuperFrame(whole, type, size);
         const { packets } = segmentFrame(memory, frame);
-        assert.deepEqual(coalescePackets(memory, packets, both), [frame]);
+        assertSamePackets(coalescePackets(memory, packets, both), [frame]);
       }
     }
   });
@@ -449,13 +458,13 @@ test('any traffic arrives whole, unchanged, and each flow in order', () => {
     for (let i = 0; i < 60; i++) {
       const packets = randomTraffic(random, 1 + random.below(200));
       const frames = coalescePackets(memory, packets, both);
-      assert.deepEqual(coalescePackets(other, packets, both), frames);
+      assertSamePackets(coalescePackets(other, packets, both), frames);
       const got = frames.flatMap(kernelPackets);
       assert.equal(got.length, packets.length);
       for (const flow of new Set(packets.map(flowOf))) {
         const of = (list: readonly Uint8Array[]): string[] =>
           list.filter((packet) => flowOf(packet) === flow).map(comparable);
-        assert.deepEqual(of(got), of(packets));
+        assert.equal(of(got).join('\n') === of(packets).join('\n'), true, `flow ${flow}`);
       }
       packetsSeen += packets.length;
       framesSeen += frames.length;

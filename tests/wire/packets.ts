@@ -1,5 +1,7 @@
 // Packets and frames for tests, built and checked naively and independently of packages/wire.
 
+import assert from 'node:assert/strict';
+
 export interface PacketShape {
   readonly version: 4 | 6;
   readonly protocol: number;
@@ -221,4 +223,24 @@ export function expectedSegments(shape: PacketShape, gsoSize: number): Uint8Arra
       payload: payload.subarray(k * gsoSize, (k + 1) * gsoSize),
     });
   });
+}
+
+/**
+ * Asserts that two lists hold the same bytes. Where they don't it says where: the comparison that deepEqual prints
+ * takes gigabytes for packets of this size.
+ */
+export function assertSamePackets(actual: readonly Uint8Array[], expected: readonly Uint8Array[], what = ''): void {
+  for (let i = 0; i < Math.max(actual.length, expected.length); i++) {
+    const got = actual.at(i) ?? new Uint8Array(0);
+    const wanted = expected.at(i) ?? new Uint8Array(0);
+    if (Buffer.compare(got, wanted) === 0) continue;
+    const at = got.findIndex((byte, k) => byte !== wanted[k]);
+    const place = at < 0 ? got.length : at;
+    const excerpt = (bytes: Uint8Array): string => Buffer.from(bytes.slice(0, 96)).toString('hex');
+    assert.fail(
+      `${what} packet ${i} of ${actual.length}, expected ${expected.length}, differs at byte ${place}; ` +
+        `lengths ${got.length} and ${wanted.length}\n  got      ${excerpt(got)}\n  expected ${excerpt(wanted)}`,
+    );
+  }
+  assert.equal(actual.length, expected.length, what);
 }

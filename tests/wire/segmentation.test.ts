@@ -12,6 +12,7 @@ import {
 } from '@sallyport/wire';
 import { segmentFrame, wireguardRoom } from './frames.ts';
 import {
+  assertSamePackets,
   buildPacket,
   buildPartialPacket,
   buildSuperFrame,
@@ -66,7 +67,7 @@ describe('super-packets', () => {
           const whole = { ...shape, sequence: 0xffff_ff00, payload: payload(length) };
           const result = segmentFrame(memory, buildSuperFrame(whole, gsoType(shape), size), { shift: size % 5 });
           assert.ok(result.used > 0, `${size} ${length}`);
-          assert.deepEqual(result.packets, expectedSegments(whole, size), `${size} ${length}`);
+          assertSamePackets(result.packets, expectedSegments(whole, size), `${size} ${length}`);
         }
       }
     });
@@ -77,7 +78,7 @@ describe('super-packets', () => {
       const header = buildPacket({ ...shape, payload: new Uint8Array(0) }).length;
       const whole = { ...shape, payload: payload(65535 - header) };
       const result = segmentFrame(memory, buildSuperFrame(whole, gsoType(shape), 1300));
-      assert.deepEqual(result.packets, expectedSegments(whole, 1300));
+      assertSamePackets(result.packets, expectedSegments(whole, 1300));
     }
   });
 
@@ -87,7 +88,7 @@ describe('super-packets', () => {
         const shape: PacketShape = { version, protocol: TCP, flags, reserved: flags & 15, payload: payload(350) };
         const ecn = (flags & 0x80) !== 0 ? VIRTIO_GSO_ECN : 0;
         const result = segmentFrame(memory, buildSuperFrame(shape, gsoType(shape) | ecn, 100));
-        assert.deepEqual(result.packets, expectedSegments(shape, 100));
+        assertSamePackets(result.packets, expectedSegments(shape, 100));
       }
     }
   });
@@ -97,17 +98,17 @@ describe('super-packets', () => {
     for (const hint of [0, 20, 53, 0xffff]) {
       const frame = buildSuperFrame(shape, VIRTIO_GSO_TCPV4, 1000);
       new DataView(frame.buffer).setUint16(2, hint, true);
-      assert.deepEqual(segmentFrame(memory, frame).packets, expectedSegments(shape, 1000));
+      assertSamePackets(segmentFrame(memory, frame).packets, expectedSegments(shape, 1000));
     }
     const frame = buildSuperFrame(shape, VIRTIO_GSO_TCPV4, 1000);
     frame.set([0, VIRTIO_GSO_TCPV4, 0, 0, 0xe8, 3, 0, 0, 0, 0]);
-    assert.deepEqual(segmentFrame(memory, frame).packets, expectedSegments(shape, 1000));
+    assertSamePackets(segmentFrame(memory, frame).packets, expectedSegments(shape, 1000));
   });
 
   test('what is behind the IP packet is left out', () => {
     const shape: PacketShape = { version: 6, protocol: UDP, payload: payload(3000) };
     const frame = concat(buildSuperFrame(shape, VIRTIO_GSO_UDP_L4, 999), new Uint8Array(77).fill(1));
-    assert.deepEqual(segmentFrame(memory, frame).packets, expectedSegments(shape, 999));
+    assertSamePackets(segmentFrame(memory, frame).packets, expectedSegments(shape, 999));
   });
 
   test('any seed', () => {
@@ -144,8 +145,8 @@ describe('super-packets', () => {
         const frame = buildSuperFrame(shape, gsoType(shape), size);
         const options = { mtu, room, shift: random.below(16), capacity: 5000, area: 5 * 65536 };
         const expected = expectedSegments(shape, size);
-        assert.deepEqual(segmentFrame(memory, frame, options).packets, expected);
-        assert.deepEqual(segmentFrame(other, frame, options).packets, expected);
+        assertSamePackets(segmentFrame(memory, frame, options).packets, expected);
+        assertSamePackets(segmentFrame(other, frame, options).packets, expected);
       }
     });
   });
@@ -190,8 +191,8 @@ describe('single packets', () => {
     ] as const) {
       const packet = buildPacket(shape);
       const frame = concat(buildVirtioHeader({ flags: 2, hdrLen: 9, gsoSize: 1, csumStart: 999 }), packet);
-      assert.deepEqual(segmentFrame(memory, frame).packets, [packet]);
-      assert.deepEqual(segmentFrame(memory, concat(frame, payload(5))).packets, [packet]);
+      assertSamePackets(segmentFrame(memory, frame).packets, [packet]);
+      assertSamePackets(segmentFrame(memory, concat(frame, payload(5))).packets, [packet]);
     }
   });
 
@@ -203,7 +204,7 @@ describe('single packets', () => {
           const csumOffset = protocol === UDP ? 6 : 16;
           const header = buildVirtioHeader({ flags: 1, csumStart: transportOffset(shape), csumOffset });
           const frame = concat(header, buildPartialPacket(shape));
-          assert.deepEqual(segmentFrame(memory, frame, { shift: length % 3 }).packets, [buildPacket(shape)]);
+          assertSamePackets(segmentFrame(memory, frame, { shift: length % 3 }).packets, [buildPacket(shape)]);
         }
       }
     }

@@ -32,7 +32,12 @@ export interface RunningDevice {
 /** Creates the WireGuard interface `name` and serves its configuration socket. */
 export async function startDevice(
   name: string,
-  options: { readonly log: (message: string) => void; readonly workers?: number },
+  options: {
+    readonly log: (message: string) => void;
+    readonly workers?: number;
+    /** Another module in the place of wireguard-worker.ts, for benchmarks. */
+    readonly workerModule?: URL;
+  },
 ): Promise<RunningDevice> {
   const { log } = options;
   const arena = Arena.create(ARENA_BYTES);
@@ -46,7 +51,7 @@ export async function startDevice(
     name,
     workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
     mtu: DEFAULT_MTU,
-    workerModule: new URL('./wireguard-worker.ts', import.meta.url),
+    workerModule: options.workerModule ?? new URL('./wireguard-worker.ts', import.meta.url),
     protocol: regions,
     protocolScratchBytes: WireGuardPackets.scratchBytes,
     onEvent: ({ kind }) => {

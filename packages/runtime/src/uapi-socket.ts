@@ -53,6 +53,8 @@ const EIO = 5;
 const MAX_CONNECTIONS = 64;
 /** A client that has begun a request, or is being answered, has to go on within this time. */
 const STALLED_MS = 30_000;
+/** A client that was shut out may go on sending for this long. */
+const LINGER_MS = 1000;
 /** A client may be silent for this long between requests. */
 const IDLE_MS = 600_000;
 
@@ -104,8 +106,9 @@ async function serveConnection<Change>(socket: Socket, handler: UapiHandler<Chan
         handler.log?.(`configuration socket: request refused: ${request.reason}`);
         if (!(await send(socket, errnoAnswer(request.errno)))) return;
         if (request.close) {
-          socket.end(() => socket.destroy());
-          return;
+          // The rest of what it sent is read and forgotten: to close on it would cut off the answer.
+          socket.end();
+          setTimeout(() => socket.destroy(), LINGER_MS).unref();
         }
       }
     }

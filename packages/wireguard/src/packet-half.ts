@@ -45,6 +45,9 @@ import { accept } from './replay-window.ts';
 
 const TYPE_TRANSPORT = 4;
 
+/** In place of a message's length: it goes no further. */
+const REFUSED = 0;
+
 const MALFORMED_DATAGRAM = DropReason.malformedDatagram;
 const UNKNOWN_RECEIVER = DropReason.unknownReceiver;
 const KEYPAIR_EXPIRED = DropReason.keypairExpired;
@@ -252,70 +255,64 @@ export class WireGuardPackets implements PacketHalf {
     }
 
     this.#aead.useOpeningKey(keypair + KEYPAIR_RECEIVE_KEY);
-    const peer = u32[(keypair + KEYPAIR_PEER) >> 2];
+    for (let i = first; i < end; i++) this.#openOne(wire, i, out);
+
+    // Only now, with the messages authenticated, may they move the window (section 5.4.6).
     let bytes = 0;
-    let accepted = 0;
     let data = false;
+    lock(memory, keypair + LOCK);
     for (let i = first; i < end; i++) {
+      if (wire.length[i] === REFUSED) continue;
       const at = wire.at[i];
-      const length = wire.length[i];
-      const low = view.getUint32(at + 8, true);
-      const high = view.getUint32(at + 12, true);
-      // A reserved byte that is set, or a counter past the limit, can't come from an honest peer.
-      if (
-        view.getUint32(at, true) !== TYPE_TRANSPORT ||
-        atLeast(high, low, this.#limits.rejectAfterMessagesHigh, this.#limits.rejectAfterMessagesLow)
-      ) {
-        out.drop(MALFORMED_DATAGRAM);
-        continue;
-      }
-      const payload = length - TRANSPORT_HEADER_BYTES - TAG_BYTES;
-      if (!this.#aead.open(low, high, at + TRANSPORT_HEADER_BYTES, payload)) {
-        out.drop(AUTHENTICATION_FAILED);
-        continue;
-      }
-      // Only now, with the message authenticated, may it move the window (section 5.4.6).
-      lock(memory, keypair + LOCK);
-      const fresh = accept(memory, keypair + KEYPAIR_WINDOW, low, high);
-      unlock(memory, keypair + LOCK);
-      if (!fresh) {
+      if (accept(memory, keypair + KEYPAIR_WINDOW, view.getUint32(at + 8, true), view.getUint32(at + 12, true))) {
+        bytes += wire.length[i];
+        if (wire.length[i] !== TRANSPORT_HEADER_BYTES + TAG_BYTES) data = true;
+      } else {
+        wire.length[i] = REFUSED;
         out.drop(REPLAYED);
-        continue;
-      }
-      // The session's bookkeeping comes before its first packet is handed on, so that an answer finds the new key.
-      if (accepted === 0) this.#heard(peer, keypair, wire.owner[i], out);
-      accepted++;
-      bytes += length;
-      if (payload !== 0) {
-        data = true;
-        out.packet(at + TRANSPORT_HEADER_BYTES, payload, peer, wire.owner[i]);
       }
     }
-    if (accepted !== 0) this.#received(peer, keypair, bytes, data, age, now, out);
-  }
+    unlock(memory, keypair + LOCK);
+    if (bytes === 0) return;
 
-  /** The first authenticated message of a run: confirm the next keypair, and follow the peer to where it is now. */
-  #heard(peer: number, keypair: number, path: number, out: Outbox): void {
-    const memory = this.#memory;
-    const { u32, i32 } = memory;
-    let attend = false;
-    lock(memory, peer + LOCK);
-    if (u32[(peer + PEER_NEXT) >> 2] === keypair) {
-      u32[(peer + PEER_PREVIOUS) >> 2] = u32[(peer + PEER_CURRENT) >> 2];
-      u32[(peer + PEER_CURRENT) >> 2] = keypair;
-      u32[(peer + PEER_NEXT) >> 2] = 0;
-      i32[(peer + PEER_CONFIRMED) >> 2] = 1;
-      attend = true;
+    // The session's bookkeeping comes before its packets are handed on, so that an answer finds the new key.
+    const peer = u32[(keypair + KEYPAIR_PEER) >> 2];
+    this.#received(peer, keypair, wire.owner[first], bytes, data, age, now, out);
+    for (let i = first; i < end; i++) {
+      const payload = wire.length[i] - TRANSPORT_HEADER_BYTES - TAG_BYTES;
+      if (payload > 0) out.packet(wire.at[i] + TRANSPORT_HEADER_BYTES, payload, peer, wire.owner[i]);
     }
-    if (!samePath(memory, peer + PEER_ENDPOINT, path)) copyPath(memory, peer + PEER_ENDPOINT, path);
-    unlock(memory, peer + LOCK);
-    if (attend) this.#attend(peer, out);
   }
 
-  /** Timers of section 6 that a received packet starts and stops. */
+  /** Decrypts the i-th message in place, or marks it as refused. */
+  #openOne(wire: PacketBatch, i: number, out: Outbox): void {
+    const { view } = this.#memory;
+    const at = wire.at[i];
+    const low = view.getUint32(at + 8, true);
+    const high = view.getUint32(at + 12, true);
+    // A reserved byte that is set, or a counter past the limit, can't come from an honest peer.
+    if (
+      view.getUint32(at, true) !== TYPE_TRANSPORT ||
+      atLeast(high, low, this.#limits.rejectAfterMessagesHigh, this.#limits.rejectAfterMessagesLow)
+    ) {
+      wire.length[i] = REFUSED;
+      out.drop(MALFORMED_DATAGRAM);
+    } else if (
+      !this.#aead.open(low, high, at + TRANSPORT_HEADER_BYTES, wire.length[i] - TRANSPORT_HEADER_BYTES - TAG_BYTES)
+    ) {
+      wire.length[i] = REFUSED;
+      out.drop(AUTHENTICATION_FAILED);
+    }
+  }
+
+  /**
+   * An authenticated run: confirms the next keypair, follows the peer to where it is now, and sees to the timers of
+   * section 6 that a received packet starts and stops.
+   */
   #received(
     peer: number,
     keypair: number,
+    path: number,
     bytes: number,
     data: boolean,
     age: number,
@@ -327,13 +324,21 @@ export class WireGuardPackets implements PacketHalf {
     const limits = this.#limits;
     let attend = false;
     lock(memory, peer + LOCK);
+    if (u32[(peer + PEER_NEXT) >> 2] === keypair) {
+      u32[(peer + PEER_PREVIOUS) >> 2] = u32[(peer + PEER_CURRENT) >> 2];
+      u32[(peer + PEER_CURRENT) >> 2] = keypair;
+      u32[(peer + PEER_NEXT) >> 2] = 0;
+      i32[(peer + PEER_CONFIRMED) >> 2] = 1;
+      attend = true;
+    }
+    if (!samePath(memory, peer + PEER_ENDPOINT, path)) copyPath(memory, peer + PEER_ENDPOINT, path);
     f64[(peer + PEER_RECEIVED_BYTES) >> 3] += bytes;
     f64[(peer + PEER_LAST_TRAVERSAL) >> 3] = now;
     f64[(peer + PEER_DATA_SENT) >> 3] = 0;
     if (data) {
       f64[(peer + PEER_LAST_DATA_RECEIVED) >> 3] = now;
       if (f64[(peer + PEER_DATA_RECEIVED) >> 3] === 0) f64[(peer + PEER_DATA_RECEIVED) >> 3] = now;
-      attend = i32[(peer + PEER_WATCHED) >> 2] === 0;
+      if (i32[(peer + PEER_WATCHED) >> 2] === 0) attend = true;
     }
     // The initiator renews in time for the responder not to run dry, even if it only receives (section 6.2).
     if (
