@@ -1,6 +1,8 @@
 import {
   generateKeys,
-  startIperfServer,
+  iperf,
+  type IperfOptions,
+  type IperfResult,
   wire,
   WireGuardDevice,
   type Laboratory,
@@ -21,7 +23,7 @@ export interface TunnelEnd {
   readonly endpoint: string;
 }
 
-/** Two namespaces joined by a veth pair, with a WireGuard tunnel between them and an iperf3 server at the far end. */
+/** Two namespaces joined by a veth pair, with a WireGuard tunnel between them. */
 export interface Tunnel {
   readonly near: TunnelEnd;
   readonly far: TunnelEnd;
@@ -40,7 +42,6 @@ export async function openTunnel(laboratory: Laboratory, label: string, program:
   await configureOnePeer(near, far);
   await configureOnePeer(far, near);
   for (const end of ends) await end.device.up([`${end.ipv4}/24`, `${end.ipv6}/64`]);
-  await startIperfServer(far.namespace);
   return { near, far };
 }
 
@@ -69,4 +70,13 @@ export async function configureOnePeer(end: TunnelEnd, peer: TunnelEnd): Promise
       },
     ],
   });
+}
+
+/** Sends from the near end to the far end through the tunnel. */
+export function transfer(
+  { near, far }: Tunnel,
+  options: IperfOptions,
+  family: 'ipv4' | 'ipv6' = 'ipv4',
+): Promise<IperfResult> {
+  return iperf({ client: near.namespace, server: far.namespace, address: far[family] }, options);
 }

@@ -9,5 +9,8 @@ const device = await startDevice(name, {
   log: () => undefined,
   workerModule: new URL('./worker.ts', import.meta.url),
 });
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => { device.close(); });
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.once(signal, () => {
+    device.close();
+  });
 await device.closed;

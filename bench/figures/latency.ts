@@ -1,7 +1,7 @@
-import { iperf, ping } from '@sallyport/netlab';
+import { ping } from '@sallyport/netlab';
 import { Pairs, type Comparison, type Figure } from '../figure.ts';
 import { quantile } from '../statistics.ts';
-import { openTunnel, type Tunnel } from '../tunnel.ts';
+import { openTunnel, transfer, type Tunnel } from '../tunnel.ts';
 
 const intervalMs = 2;
 
@@ -45,7 +45,7 @@ async function pingIdle(tunnel: Tunnel, count: number): Promise<readonly number[
 
 async function pingUnderLoad(tunnel: Tunnel, count: number): Promise<readonly number[]> {
   const seconds = Math.ceil((count * intervalMs) / 1000) + 2;
-  const load = iperf(tunnel.near.namespace, tunnel.far.ipv4, { seconds });
+  const load = transfer(tunnel, { seconds });
   // The stream's first second is its slow start.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const times = await pingIdle(tunnel, count);

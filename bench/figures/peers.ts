@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { iperf, type Program } from '@sallyport/netlab';
+import type { Program } from '@sallyport/netlab';
 import { Pairs, type BenchContext, type Comparison, type Figure } from '../figure.ts';
-import { openTunnel, type Tunnel } from '../tunnel.ts';
+import { openTunnel, transfer, type Tunnel } from '../tunnel.ts';
 
 const peerCount = 100_000;
 
@@ -98,7 +98,7 @@ async function compareThroughput(
       context.progress(
         `pair ${String(pair + 1)} of ${String(context.pairs)}: ${side === 'ours' ? 'many peers' : 'one peer'}`,
       );
-      const { bitsPerSecond } = await iperf(tunnel.near.namespace, tunnel.far.ipv4, { seconds: context.seconds });
+      const { bitsPerSecond } = await transfer(tunnel, { seconds: context.seconds });
       throughput.add(side, 'throughput with a random peer', bitsPerSecond / 1e9);
     }
   }

@@ -1,6 +1,6 @@
-import { iperf, type Program } from '@sallyport/netlab';
+import type { Program } from '@sallyport/netlab';
 import { Pairs, type BenchContext, type Comparison, type Figure } from '../figure.ts';
-import { openTunnel, type Tunnel } from '../tunnel.ts';
+import { openTunnel, transfer, type Tunnel } from '../tunnel.ts';
 
 const cases = [1, 8].flatMap((streams) => (['ipv4', 'ipv6'] as const).map((family) => ({ streams, family })));
 
@@ -67,7 +67,7 @@ async function compare(
       for (const [side, tunnel] of sides) {
         context.progress(`pair ${String(pair + 1)} of ${String(context.pairs)}: ${name}, ${side}`);
         const before = deviceSeconds(tunnel);
-        const result = await iperf(tunnel.near.namespace, tunnel.far[family], { seconds: context.seconds, streams });
+        const result = await transfer(tunnel, { seconds: context.seconds, streams }, family);
         throughput.add(side, name, result.bitsPerSecond / 1e9);
         cpu.add(side, name, (deviceSeconds(tunnel) - before) / (result.bytes / 1e9));
       }

@@ -1,6 +1,5 @@
-import { iperf } from '@sallyport/netlab';
 import { Pairs, type Figure } from '../figure.ts';
-import { openTunnel, type Tunnel } from '../tunnel.ts';
+import { openTunnel, transfer, type Tunnel } from '../tunnel.ts';
 
 const payloadBytes = 64;
 const tolerableLoss = 0.01;
@@ -59,7 +58,7 @@ async function highestRate(tunnel: Tunnel): Promise<number> {
 
 /** Packets a second that arrive at a rate; undefined when too many are lost or the sender can't reach the rate. */
 async function receivedRate(tunnel: Tunnel, packetsPerSecond: number): Promise<number | undefined> {
-  const result = await iperf(tunnel.near.namespace, tunnel.far.ipv4, {
+  const result = await transfer(tunnel, {
     seconds: trySeconds,
     udp: { bytes: payloadBytes, bitsPerSecond: Math.round(packetsPerSecond * payloadBytes * 8) },
   });

@@ -7,7 +7,6 @@ import {
   ping,
   protocolUdp,
   sallyportDevice,
-  startIperfServer,
   until,
   wireguardGo,
   type CaptureResult,
@@ -18,6 +17,7 @@ import {
   assertRecovers,
   bringUp,
   configurationOf,
+  route,
   transfer,
   uplink,
   withPair,
@@ -46,8 +46,7 @@ async function endpointOfPeer(host: Host): Promise<string | undefined> {
 
 /** Runs `disturb` two seconds into a transfer from a to b, and checks that bytes flow after it. */
 async function disturbTransfer(a: Host, b: Host, disturb: () => Promise<void>, recoverMs: number): Promise<void> {
-  await startIperfServer(b.namespace);
-  const running = iperf(a.namespace, b.inner.ipv4, { seconds: 2 + recoverMs / 1000 }).catch((error: unknown) => error);
+  const running = iperf(route(a, b), { seconds: 2 + recoverMs / 1000 }).catch((error: unknown) => error);
   await new Promise((resolve) => setTimeout(resolve, 2000));
   const [before] = await a.device.peers();
   assert.ok((before?.sent ?? 0) > 100_000, 'the transfer had not begun');
@@ -107,8 +106,7 @@ for (const { name, ...programs } of pairs) {
       assert.ok((seen.get(written) ?? 0) > 0);
       assert.equal(seen.get(other), undefined, 'some answers came from the other address');
 
-      await startIperfServer(a.namespace);
-      const traffic = iperf(b.namespace, a.inner.ipv4, { seconds: 3 }).catch((error: unknown) => error);
+      const traffic = iperf(route(b, a), { seconds: 3 }).catch((error: unknown) => error);
       await new Promise((resolve) => setTimeout(resolve, 1000));
       await b.namespace.ip('address', 'del', `${written}/24`, 'dev', uplink);
       const { received, output } = await ping(b.namespace, a.inner.ipv4, { count: 10 });
@@ -152,7 +150,6 @@ for (const { name, ...programs } of pairs) {
       assert.equal(meanwhile.received, 0, meanwhile.output);
       await router.ip('link', 'set', 'to-b', 'up');
       await assertRecovers(a, b);
-      await startIperfServer(a.namespace);
       await transfer(b, a, 'ipv4', { seconds: 1 });
     }));
 

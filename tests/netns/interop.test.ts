@@ -1,7 +1,7 @@
 /** Our device and wireguard-go, in both roles. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generatePresharedKey, ping, sallyportDevice, startIperfServer, wireguardGo } from '@sallyport/netlab';
+import { generatePresharedKey, ping, sallyportDevice, wireguardGo } from '@sallyport/netlab';
 import { withHub } from './hub.ts';
 import { assertReachable, assertUnreachable, configurationOf, families, transfer, withPair } from './pair.ts';
 
@@ -28,7 +28,6 @@ for (const { name, ...programs } of roles) {
 
   test(`${name}: TCP and UDP in both directions and both families`, () =>
     withPair(programs, {}, async ({ a, b }) => {
-      await startIperfServer(b.namespace);
       for (const family of families) {
         for (const reverse of [false, true]) {
           await transfer(a, b, family, { seconds: 1, reverse });
@@ -79,7 +78,6 @@ for (const { name, ...programs } of roles) {
         const { received, output } = await ping(from.namespace, to.inner.ipv4, large);
         assert.equal(received, 5, output);
       }
-      await startIperfServer(b.namespace);
       for (const reverse of [false, true]) await transfer(a, b, 'ipv4', { seconds: 2, reverse });
     }));
 
@@ -101,7 +99,6 @@ for (const { name, ...programs } of roles) {
           assert.equal(tooLarge.received, 0, `MTU ${String(mtu)}: ${tooLarge.output}`);
         }
       }
-      await startIperfServer(b.namespace);
       await transfer(a, b, 'ipv6', { seconds: 1 });
     }));
 }

@@ -9,6 +9,7 @@ import {
   withLaboratory,
   type IperfOptions,
   type IperfResult,
+  type IperfRoute,
   type Laboratory,
   type NetworkNamespace,
   type Program,
@@ -157,8 +158,13 @@ export async function assertUnreachable(from: Host, to: Host): Promise<void> {
 
 /** Transfers through the tunnel and checks that something arrived. */
 export async function transfer(from: Host, to: Host, family: Family, options: IperfOptions): Promise<IperfResult> {
-  const result = await iperf(from.namespace, to.inner[family], options);
+  const result = await iperf(route(from, to, family), options);
   // The slowest peer on a busy machine moves many times that.
   assert.ok(result.bitsPerSecond > 5e6, `${String(result.bitsPerSecond)} bit/s`);
   return result;
+}
+
+/** For iperf3, through the tunnel. */
+export function route(from: Host, to: Host, family: Family = 'ipv4'): IperfRoute {
+  return { client: from.namespace, server: to.namespace, address: to.inner[family] };
 }
