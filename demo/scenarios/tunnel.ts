@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { iperf, startIperfServer, type WireGuardDevice } from '@sallyport/netlab';
+import { iperf, type WireGuardDevice } from '@sallyport/netlab';
 import type { Outcome, Scenario, Stage } from '../scenario.ts';
 import type { Visit } from './tunnel/page-client.ts';
 import { pageHost, piecesOf, visitorOf } from './tunnel/page.ts';
@@ -76,12 +76,11 @@ interface Throughput {
 }
 
 async function measureThroughput({ steps }: Stage, world: World): Promise<Throughput> {
-  await startIperfServer(world.internet);
   const [address = ''] = (await world.internet.addressesOf(toGateway)).ipv4;
   const measure = (title: string, reverse: boolean) =>
     steps.step(
       title,
-      () => iperf(world.client, address, { seconds: throughputSeconds, reverse }),
+      () => iperf({ client: world.client, server: world.internet, address }, { seconds: throughputSeconds, reverse }),
       ({ bitsPerSecond }) => `${(bitsPerSecond / 1e6).toFixed(0)} Mbit/s`,
     );
   const download = await measure('Download through the tunnel', true);

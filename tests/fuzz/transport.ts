@@ -174,7 +174,7 @@ export function fuzzTransport(iterations: number, seed: number): TransportFuzzRe
     const before = loop.accepted + loop.dropped;
     loop.inbound.handleTrain(trainAt, at - trainAt, segment, path, NOW);
     loop.inbound.flush();
-    const accounted = loop.accepted + loop.dropped - before;
+    const accounted: number = loop.accepted + loop.dropped - before;
     assert.ok(accounted <= datagrams, `seed ${String(seed)}: ${String(accounted)} of ${String(datagrams)} datagrams`);
     keepalives += datagrams - accounted;
     sent += datagrams;

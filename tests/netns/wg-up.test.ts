@@ -25,7 +25,7 @@ let laboratory: Laboratory;
 let client: NetworkNamespace;
 let server: NetworkNamespace;
 let peer: WireGuardDevice;
-let etc: string;
+let etc: string | undefined;
 
 before(async () => {
   laboratory = Laboratory.open();
@@ -42,7 +42,13 @@ before(async () => {
   // These stand for the internet: they answer to tunnelled packets only.
   await server.address('lo', '198.51.100.7/32', '2001:db8:7::7/128');
   await server.nft(
-    'table inet guard { chain in { type filter hook input priority 0; iifname "wire0" ip daddr 198.51.100.7 drop; iifname "wire0" ip6 daddr 2001:db8:7::7 drop; } }\n',
+    `table inet guard {
+      chain in {
+        type filter hook input priority 0; policy accept;
+        iifname "wire0" ip daddr 198.51.100.7 drop
+        iifname "wire0" ip6 daddr 2001:db8:7::7 drop
+      }
+    }\n`,
   );
   peer = await WireGuardDevice.start(server, wireguardGo);
   await peer.configure({
@@ -60,7 +66,7 @@ before(async () => {
 
 after(async () => {
   await laboratory.close();
-  rmSync(etc, { recursive: true, force: true });
+  if (etc !== undefined) rmSync(etc, { recursive: true, force: true });
 });
 
 const RESOLV_CONF = '# by hand\nnameserver 192.0.2.53\noptions ndots:2\n';
@@ -299,13 +305,11 @@ const failures: readonly (readonly [string, Settings, RegExp])[] = [
     { interface: ['Address = 10.9.0.1/24', 'Address = 224.0.0.1/32', 'Address = 255.255.255.255/0'] },
     /: add the addresses: "ip -4 address add \S+ dev \S+" failed/,
   ],
+  // IPv6 needs an MTU of 1280.
   [
     'a route',
-    {
-      interface: ['Address = 10.9.0.1/24', 'Table = 4000000000'],
-      allowedIps: '10.5.0.0/16, 255.255.255.255/32, ff00::/129',
-    },
-    /AllowedIPs/,
+    { interface: ['Address = 10.9.0.1/24', 'MTU = 1200'], allowedIps: '10.5.0.0/16, fd05::/64, fd06::/64' },
+    /: add the routes: "ip -6 route add fd05::\/64 dev \S+" failed/,
   ],
   [
     'an endpoint',
@@ -466,7 +470,7 @@ test('what a killed device leaves behind is cleared by "wg down", even without t
 });
 
 test('resolv.conf is replaced in place and restored to the byte, whatever the order', async () => {
-  const resolvConf = join(etc, 'resolv.conf');
+  const resolvConf = join(etc ?? '', 'resolv.conf');
   const skip =
     (await client.run(['sh', '-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v resolvconf'], { allowFailure: true }))
       .code === 0;
@@ -504,8 +508,7 @@ test('resolvconf gets name servers and domains where it is installed', async () 
   });
   await succeed(['wg', 'up', file], env);
   await succeed(['wg', 'down', file], env);
-  const tun = existsSync('/etc/resolvconf/interface-order') ? /^(?:\S+\.)?/ : /^/;
-  assert.match(readFileSync(log, 'utf8'), tun);
+  // Debian's resolvconf wants a prefix in front of the name.
   assert.equal(
     readFileSync(log, 'utf8').replaceAll(/ (-a|-d) \S+\./g, ' $1 '),
     `-a ${name} -m 0 -x\nnameserver 10.9.0.2\nnameserver fd09::2\nsearch corp.example\n-d ${name} -f\n`,

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { Arena } from '../../packages/io/src/arena.ts';
+import { Arena, type SharedArena } from '../../packages/io/src/arena.ts';
 import { IndexTable } from '../../packages/wireguard/src/index-table.ts';
 import { randomFrom } from './seeded-random.ts';
 
 /* A thread of index-table.test.ts: looks up from flag 1 to flag 2, and tells what it saw. */
 
 const { shared, flags, at, capacity } = workerData as {
-  shared: WebAssembly.Memory;
+  shared: SharedArena;
   flags: number;
   at: number;
   capacity: number;

@@ -1,5 +1,11 @@
 import { availableParallelism, networkInterfaces } from 'node:os';
-import { Arena, createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES, SystemCallError } from '@sallyport/io';
+import {
+  Arena,
+  createPacketCipher,
+  HandshakeCrypto,
+  PACKET_CIPHER_SCRATCH_BYTES,
+  SystemCallError,
+} from '@sallyport/io';
 import { DataPlane, DEFAULT_MTU, serveUapi, type UapiServer } from '@sallyport/runtime';
 import {
   allocateTables,

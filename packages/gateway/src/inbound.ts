@@ -9,7 +9,7 @@ import {
   type RouteTable,
   type SessionId,
 } from '@sallyport/core';
-import { Coalescer, decapsulateEcn, ipLength } from '@sallyport/wire';
+import { decapsulateEcn, ipLength, type Coalescer } from '@sallyport/wire';
 
 const MALFORMED_PACKET = DropReason.malformedPacket;
 const MALFORMED_DATAGRAM = DropReason.malformedDatagram;

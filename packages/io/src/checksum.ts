@@ -21,9 +21,9 @@ declare global {
 /** The two operations of `Memory` (packages/core) that are worth vector instructions. */
 export interface Checksum {
   /** See `Memory.sum`. Exact for `length` <= 131,074. Traps (`WebAssembly.RuntimeError`) outside the memory. */
-  sum(at: number, length: number): number;
+  readonly sum: (at: number, length: number) => number;
   /** See `Memory.copyAndSum`. */
-  copyAndSum(to: number, from: number, length: number): number;
+  readonly copyAndSum: (to: number, from: number, length: number) => number;
 }
 
 let compiled: WebAssembly.Module | undefined;

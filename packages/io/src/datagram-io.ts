@@ -198,8 +198,15 @@ export class DatagramSender {
     const arena = this.#arena;
     let failed = this.#sendOnce(at, length, segmentSize, path, ecn);
     if (
-      (failed === EINVAL || failed === ENETUNREACH || failed === EADDRNOTAVAIL || failed === EHOSTUNREACH || failed === ENODEV) &&
-      arena.u32[(path + PATH_LOCAL) >> 2] + arena.u32[((path + PATH_LOCAL) >> 2) + 3] + arena.u32[(path + PATH_INTERFACE) >> 2] !== 0
+      (failed === EINVAL ||
+        failed === ENETUNREACH ||
+        failed === EADDRNOTAVAIL ||
+        failed === EHOSTUNREACH ||
+        failed === ENODEV) &&
+      arena.u32[(path + PATH_LOCAL) >> 2] +
+        arena.u32[((path + PATH_LOCAL) >> 2) + 3] +
+        arena.u32[(path + PATH_INTERFACE) >> 2] !==
+        0
     ) {
       forgetLocal(arena, path);
       failed = this.#sendOnce(at, length, segmentSize, path, ecn);

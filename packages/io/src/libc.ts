@@ -23,7 +23,9 @@ export const libc = {
   ioctl: bind<(fd: Fd, request: number, argument: Address) => number>(
     'int ioctl(int fd, uint64_t request, uint64_t argument)',
   ),
-  socket: bind<(domain: number, type: number, protocol: number) => Fd>('int socket(int domain, int type, int protocol)'),
+  socket: bind<(domain: number, type: number, protocol: number) => Fd>(
+    'int socket(int domain, int type, int protocol)',
+  ),
   bind: bind<(fd: Fd, address: Address, bytes: number) => number>('int bind(int fd, uint64_t address, uint32_t bytes)'),
   getsockname: bind<(fd: Fd, address: Address, bytes: Address) => number>(
     'int getsockname(int fd, uint64_t address, uint64_t bytes)',
@@ -46,9 +48,9 @@ export const libc = {
   eventfd: bind<(initial: number, flags: number) => Fd>('int eventfd(uint32_t initial, int flags)'),
   memfdCreate: bind<(name: string, flags: number) => Fd>('int memfd_create(const char *name, uint32_t flags)'),
   ftruncate: bind<(fd: Fd, bytes: number) => number>('int ftruncate(int fd, int64_t bytes)'),
-  mmap: bind<
-    (address: Address, bytes: number, protection: number, flags: number, fd: Fd, offset: number) => Address
-  >('int64_t mmap(uint64_t address, size_t bytes, int protection, int flags, int fd, int64_t offset)'),
+  mmap: bind<(address: Address, bytes: number, protection: number, flags: number, fd: Fd, offset: number) => Address>(
+    'int64_t mmap(uint64_t address, size_t bytes, int protection, int flags, int fd, int64_t offset)',
+  ),
   munmap: bind<(address: Address, bytes: number) => number>('int munmap(uint64_t address, size_t bytes)'),
   clockGettime: bind<(clock: number, to: Address) => number>('int clock_gettime(int clock, uint64_t to)'),
 };
@@ -88,7 +90,7 @@ export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EHOSTUNREACH = 113;
 
-const names = koffi.os.errno as Record<string, number>;
+const names: Record<string, number> = koffi.os.errno;
 
 /** A system call failed. `code` is errno's name, as in Node's own errors. */
 export class SystemCallError extends Error {

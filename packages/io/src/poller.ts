@@ -39,7 +39,7 @@ export class Poller {
 
   /** Whether the i-th can be read without blocking, its end and its errors included. */
   readable(i: number): boolean {
-    return (this.#arena.u32[(this.#at + 8 * i + 4) >> 2] >>> 16) !== 0;
+    return this.#arena.u32[(this.#at + 8 * i + 4) >> 2] >>> 16 !== 0;
   }
 
   /** Whether the i-th is gone. */

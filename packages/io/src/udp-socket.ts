@@ -53,7 +53,8 @@ export function openUdpSockets(
       return opener.open(port, mark);
     } catch (error) {
       opener.close();
-      if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE || port !== 0 || attempt === 100) throw error;
+      if (!(error instanceof SystemCallError) || error.errno !== EADDRINUSE || port !== 0 || attempt === 100)
+        throw error;
     }
   }
 }

@@ -1,5 +1,5 @@
 export { Capture, type CaptureResult } from './capture.ts';
-export { iperf, startIperfServer, type IperfOptions, type IperfResult } from './iperf.ts';
+export { iperf, type IperfOptions, type IperfResult, type IperfRoute } from './iperf.ts';
 export { Laboratory, LaboratoryClosed, withLaboratory, type RunOptions, type RunResult } from './laboratory.ts';
 export { NetworkNamespace, wire, type WireEnd } from './namespace.ts';
 export { dissect, protocolIcmpv6, protocolUdp, readPcap, type CapturedPacket, type Dissection } from './pcap.ts';

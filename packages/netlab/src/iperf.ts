@@ -34,9 +34,27 @@ interface IperfReport {
   };
 }
 
-/** Starts iperf3's server and waits until it listens. */
-export async function startIperfServer(namespace: NetworkNamespace, port = 5201): Promise<Process> {
-  const argv = ['iperf3', '--server', '--forceflush', '--port', String(port)];
+/** Who sends to whom, unless the options reverse it. */
+export interface IperfRoute {
+  readonly client: NetworkNamespace;
+  readonly server: NetworkNamespace;
+  /** By which the client reaches the server. */
+  readonly address: string;
+}
+
+/** Moves bytes between two namespaces for some seconds. @throws CommandError when iperf3 reports an error. */
+export async function iperf({ client, server, address }: IperfRoute, options: IperfOptions): Promise<IperfResult> {
+  const listening = await startServer(server, options.port ?? 5201);
+  try {
+    return await runClient(client, address, options);
+  } finally {
+    await listening.stop();
+  }
+}
+
+// One for each measurement: iperf3's server takes some time to be done with a client, and refuses the next until then.
+async function startServer(namespace: NetworkNamespace, port: number): Promise<Process> {
+  const argv = ['iperf3', '--server', '--one-off', '--forceflush', '--port', String(port)];
   const server = await namespace.start(argv);
   await until('iperf3: the server', () => {
     if (server.exit !== undefined) throw new CommandError(argv, describeExit(server.exit), server.stderr);
@@ -45,8 +63,7 @@ export async function startIperfServer(namespace: NetworkNamespace, port = 5201)
   return server;
 }
 
-/** Sends to iperf3's server at `address` for some seconds. @throws CommandError when iperf3 reports an error. */
-export async function iperf(namespace: NetworkNamespace, address: string, options: IperfOptions): Promise<IperfResult> {
+async function runClient(namespace: NetworkNamespace, address: string, options: IperfOptions): Promise<IperfResult> {
   const { udp } = options;
   const argv = [
     ...['iperf3', '--json', '--interval', '0', '--connect-timeout', '5000', '--client', address],

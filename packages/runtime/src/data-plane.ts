@@ -288,11 +288,15 @@ export class DataPlane {
     for (const ring of this.#rings) {
       sessions.noteBacklog(ring.controls, now);
       let left = RECORDS_A_TURN;
-      while (left > 0 && ring.pop((kind, session, bytes, path) => {
-        if (kind === CONTROL) sessions.handleControl(bytes, path, this.now, this.#out);
-        else if (kind === HOLD) sessions.handleHold(bytes, session, now, this.#out);
-        else if (kind === ATTEND) sessions.handleAttend(session, now, this.#out);
-      })) left--;
+      while (
+        left > 0 &&
+        ring.pop((kind, session, bytes, path) => {
+          if (kind === CONTROL) sessions.handleControl(bytes, path, this.now, this.#out);
+          else if (kind === HOLD) sessions.handleHold(bytes, session, now, this.#out);
+          else if (kind === ATTEND) sessions.handleAttend(session, now, this.#out);
+        })
+      )
+        left--;
       if (left === 0) more = true;
     }
     this.reschedule();

@@ -50,7 +50,10 @@ export class Gate {
       Atomics.store(this.#i32, this.#word, 1);
       for (let worker = 0; worker < this.#workers; worker++) {
         const state = this.#word + 1 + worker;
-        if (Atomics.load(this.#i32, state) === INSIDE && Atomics.wait(this.#i32, state, INSIDE, PATIENCE_MS) === 'timed-out')
+        if (
+          Atomics.load(this.#i32, state) === INSIDE &&
+          Atomics.wait(this.#i32, state, INSIDE, PATIENCE_MS) === 'timed-out'
+        )
           throw new Error(`data-plane worker ${String(worker)} does not answer: restart the device`);
       }
     }

@@ -120,5 +120,4 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
   send(at: number, length: number, segmentSize: number, path: number, ecn: number): void {
     if (this.#sender.send(at, length, segmentSize, path, ecn) !== 0) this.drop(DropReason.sendFailed);
   }
-
 }

@@ -1,2 +1,4 @@
 export * from './plain-memory.ts';
 export * from './seeded-random.ts';
+export * from './simulated-network.ts';
+export * from './virtual-clock.ts';

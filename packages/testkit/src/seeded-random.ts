@@ -1,8 +1,10 @@
 /** Random numbers that a seed determines, for tests: mulberry32. Not for anything secret. */
 export class SeededRandom {
+  readonly seed: number;
   #state: number;
 
   constructor(seed: number) {
+    this.seed = seed;
     this.#state = seed | 0;
   }
 
@@ -14,14 +16,19 @@ export class SeededRandom {
     return (x ^ (x >>> 14)) >>> 0;
   }
 
+  /** From 0 to below 1. */
+  fraction(): number {
+    return this.u32() / 2 ** 32;
+  }
+
   /** A whole number from 0 to `limit` - 1. */
   below(limit: number): number {
-    return Math.floor((this.u32() / 2 ** 32) * limit);
+    return Math.floor(this.fraction() * limit);
   }
 
   /** Whether an event of this probability happens. */
   chance(probability: number): boolean {
-    return this.u32() / 2 ** 32 < probability;
+    return this.fraction() < probability;
   }
 
   pick<T>(choices: readonly T[]): T {
@@ -39,6 +46,9 @@ export function withSeed(body: (random: SeededRandom) => void): void {
   try {
     body(new SeededRandom(seed));
   } catch (cause) {
-    throw new Error(`with TEST_SEED=${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Error(
+      `with TEST_SEED=${String(seed)} (set it to repeat this): ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }

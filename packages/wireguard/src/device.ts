@@ -162,7 +162,8 @@ export class WireGuardDevice {
     if (change.replaceAllowedIps) this.allowedIps.removeSession(peer.session);
     for (const { family, address, prefixLength, remove } of change.allowedIps) {
       if (remove) this.allowedIps.remove(family, address, prefixLength, peer.session);
-      else if (this.allowedIps.insert(family, address, prefixLength, peer.session) === 'full') return 'tooManyAllowedIps';
+      else if (this.allowedIps.insert(family, address, prefixLength, peer.session) === 'full')
+        return 'tooManyAllowedIps';
     }
     return undefined;
   }

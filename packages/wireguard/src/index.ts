@@ -1,3 +1,4 @@
+export * from './aead.ts';
 export * from './allowed-ips.ts';
 export * from './constants.ts';
 export * from './cookie.ts';

@@ -188,7 +188,10 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   handleTimeout(now: Instant, out: SessionOutbox): void {
-    if (now >= this.#wipeAt) this.#exclusive(() => { this.#wipe(); });
+    if (now >= this.#wipeAt)
+      this.#exclusive(() => {
+        this.#wipe();
+      });
     for (let peer = this.#queue.first; peer !== undefined && peer.deadline <= now; peer = this.#queue.first)
       this.#service(peer, now, out);
   }
@@ -291,7 +294,8 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   #handleCookieReply(message: CookieReply, now: Instant, out: SessionOutbox): void {
-    const peer = this.#peers.byInitiationIndex(message.receiverIndex) ?? this.#peers.byKeypairIndex(message.receiverIndex);
+    const peer =
+      this.#peers.byInitiationIndex(message.receiverIndex) ?? this.#peers.byKeypairIndex(message.receiverIndex);
     if (peer === undefined) out.drop(DropReason.unknownReceiver);
     else if (!peer.cookies.consumeReply(message, now)) out.drop(DropReason.handshakeRejected);
   }
@@ -330,7 +334,8 @@ export class WireGuardSessions implements SessionHalf {
       this.#forgetInitiation(peer);
       this.#dropStaged(peer, out);
       Atomics.store(this.#memory.i32, (peer.session + PEER_REKEY_WANTED) >> 2, 0);
-      if (peer.eraseAt === Infinity && peer.keypairs.length !== 0) peer.eraseAt = now + 3 * this.#limits.rejectAfterTimeMs;
+      if (peer.eraseAt === Infinity && peer.keypairs.length !== 0)
+        peer.eraseAt = now + 3 * this.#limits.rejectAfterTimeMs;
       out.event({ kind: 'handshakeGivenUp', session: peer.session });
       return;
     }
@@ -405,7 +410,10 @@ export class WireGuardSessions implements SessionHalf {
       f64[(record + PEER_DATA_RECEIVED) >> 3] = moreReceived ? now : 0;
       unlock(this.#memory, record + LOCK);
     }
-    if (peer.persistentKeepaliveMs !== 0 && now >= f64[(record + PEER_LAST_TRAVERSAL) >> 3] + peer.persistentKeepaliveMs) {
+    if (
+      peer.persistentKeepaliveMs !== 0 &&
+      now >= f64[(record + PEER_LAST_TRAVERSAL) >> 3] + peer.persistentKeepaliveMs
+    ) {
       f64[(record + PEER_LAST_TRAVERSAL) >> 3] = now;
       out.seal(record, KEEPALIVE);
     }
@@ -451,7 +459,9 @@ export class WireGuardSessions implements SessionHalf {
     peer.eraseAt = Infinity;
     this.#forgetInitiation(peer);
     this.#keypairs.clear(peer);
-    this.#exclusive(() => { this.#wipe(); });
+    this.#exclusive(() => {
+      this.#wipe();
+    });
     out.event({ kind: 'keysErased', session: peer.session });
   }
 

@@ -31,7 +31,10 @@ export interface Tables {
   readonly allowedIps: AllowedIps;
 }
 
-export function allocateTables(allocate: (bytes: number) => number, capacity: Capacity = DEFAULT_CAPACITY): TableRegions {
+export function allocateTables(
+  allocate: (bytes: number) => number,
+  capacity: Capacity = DEFAULT_CAPACITY,
+): TableRegions {
   return {
     capacity,
     peers: allocate(RecordPool.bytes(PEER_BYTES, capacity.peers)),
