@@ -1,10 +1,12 @@
 import {
   generateKeys,
   iperf,
-  type IperfOptions,
-  type IperfResult,
+  ping,
+  until,
   wire,
   WireGuardDevice,
+  type IperfOptions,
+  type IperfResult,
   type Laboratory,
   type NetworkNamespace,
   type Program,
@@ -42,6 +44,7 @@ export async function openTunnel(laboratory: Laboratory, label: string, program:
   await configureOnePeer(near, far);
   await configureOnePeer(far, near);
   for (const end of ends) await end.device.up([`${end.ipv4}/24`, `${end.ipv6}/64`]);
+  await shakeHands(near, far);
   return { near, far };
 }
 
@@ -57,8 +60,16 @@ async function openEnd(laboratory: Laboratory, label: string, program: Program, 
   };
 }
 
+/** Has `from` shake hands with `to`, so that no figure's first packets wait for that. */
+export async function shakeHands(from: TunnelEnd, to: TunnelEnd): Promise<void> {
+  for (const address of [to.ipv4, to.ipv6]) {
+    const answered = async () => (await ping(from.namespace, address, { count: 1, waitMs: 500 })).received === 1;
+    await until('the tunnel', answered, 20_000);
+  }
+}
+
 /** Gives `end` the other end as its only peer. */
-export async function configureOnePeer(end: TunnelEnd, peer: TunnelEnd): Promise<void> {
+async function configureOnePeer(end: TunnelEnd, peer: TunnelEnd): Promise<void> {
   await end.device.configure({
     privateKey: end.keys.privateKey,
     listenPort,

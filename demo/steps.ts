@@ -1,5 +1,3 @@
-import type { WriteStream } from 'node:tty';
-
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const frameMs = 80;
 
@@ -38,7 +36,7 @@ export class Steps {
     const draw = () => {
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       const text = `${frames[frame++ % frames.length] ?? ''} ${title} ${seconds} s`;
-      this.#stream.write(`\r\x1b[K${text.slice(0, (this.#stream as WriteStream).columns - 1)}`);
+      this.#stream.write(`\r\x1b[K${text.slice(0, this.#stream.columns - 1)}`);
     };
     draw();
     this.#spinner = setInterval(draw, frameMs);

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Program } from '@sallyport/netlab';
 import { Pairs, type BenchContext, type Comparison, type Figure } from '../figure.ts';
 import { openTunnel, transfer, type Tunnel } from '../tunnel.ts';
@@ -34,8 +35,8 @@ export const aeadCopy: Figure = {
   about: 'the same against our own path with the AEAD replaced by a copy',
   timeoutMs: tcpTimeoutMs,
   async run(context): Promise<readonly Comparison[]> {
-    const copying = { ...context.ours, env: { ...context.ours.env, SALLYPORT_BENCH_AEAD: 'copy' } };
-    const { throughput } = await compare(context, context.ours, copying);
+    const copying = join(import.meta.dirname, '..', 'copy-device', 'main.ts');
+    const { throughput } = await compare(context, context.ours, { command: [process.execPath, copying] });
     const reference = 'ours with a copy for the AEAD';
     return throughput.comparisons({
       figure: 'aead-copy',

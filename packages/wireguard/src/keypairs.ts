@@ -26,8 +26,8 @@ export class Keypairs {
   readonly #memory: Memory;
   readonly #pool: RecordPool;
   readonly #indices: IndexTable;
-  /** Left the slots, still in memory: to be wiped when the workers are between batches. */
-  #retired: number[] = [];
+  /** Left the slots at `at`, still good for what is on its way: to be wiped when the workers are between batches. */
+  #retired: { readonly keypair: number; readonly at: Instant }[] = [];
 
   constructor(memory: Memory, pool: RecordPool, indices: IndexTable) {
     this.#memory = memory;
@@ -72,17 +72,17 @@ export class Keypairs {
       u32[(record + PEER_NEXT) >> 2] = 0;
       u32[(record + PEER_CURRENT) >> 2] = keypair;
     } else {
-      // Unconfirmed until the peer sends with it.
+      // Unconfirmed until the peer sends with it. Until then it may still send with the previous one: where both began
+      // a handshake at once, each side's current keypair is the other's previous (the Linux driver drops it here).
       u32[(record + PEER_NEXT) >> 2] = keypair;
-      u32[(record + PEER_PREVIOUS) >> 2] = 0;
     }
     unlock(this.#memory, record + LOCK);
-    this.retireUnused(peer);
+    this.retireUnused(peer, now);
     return true;
   }
 
-  /** Retires the peer's keypairs that have left the slots. */
-  retireUnused(peer: Peer): void {
+  /** Retires the peer's keypairs that have left the slots. They still open what was sealed before the peer knew. */
+  retireUnused(peer: Peer, now: Instant): void {
     const { u32 } = this.#memory;
     const record = peer.session;
     lock(this.#memory, record + LOCK); // a worker may be promoting the next keypair just now
@@ -92,29 +92,22 @@ export class Keypairs {
     unlock(this.#memory, record + LOCK);
     peer.keypairs = peer.keypairs.filter((keypair) => {
       if (keypair === current || keypair === previous || keypair === next) return true;
-      this.#indices.remove(u32[(keypair + KEYPAIR_LOCAL_INDEX) >> 2]);
-      this.#retired.push(keypair);
+      this.#retired.push({ keypair, at: now });
       return false;
     });
   }
 
-  /** Whether the packet half would send with the current keypair. */
+  /** Whether the packet half would send one packet with the current keypair. */
   canSend(peer: Peer, now: Instant, limits: Limits): boolean {
     const { u32, f64 } = this.#memory;
     const current = u32[(peer.session + PEER_CURRENT) >> 2];
-    return (
-      current !== 0 &&
-      now - f64[(current + KEYPAIR_CREATED) >> 3] < limits.rejectAfterTimeMs &&
-      !atLeast(
-        u32[(current + KEYPAIR_COUNTER_HIGH) >> 2],
-        u32[(current + KEYPAIR_COUNTER_LOW) >> 2],
-        limits.rejectAfterMessagesHigh,
-        limits.rejectAfterMessagesLow,
-      )
-    );
+    if (current === 0 || now - f64[(current + KEYPAIR_CREATED) >> 3] >= limits.rejectAfterTimeMs) return false;
+    const nextLow = (u32[(current + KEYPAIR_COUNTER_LOW) >> 2] + 1) >>> 0;
+    const nextHigh = u32[(current + KEYPAIR_COUNTER_HIGH) >> 2] + (nextLow === 0 ? 1 : 0);
+    return !atLeast(nextHigh, nextLow, limits.rejectAfterMessagesHigh, limits.rejectAfterMessagesLow);
   }
 
-  /** Takes all keypairs from the peer. */
+  /** Takes all keypairs from the peer: {@link freeRetired} then erases them without delay. */
   clear(peer: Peer): void {
     const { u32 } = this.#memory;
     const record = peer.session;
@@ -123,26 +116,32 @@ export class Keypairs {
     u32[(record + PEER_PREVIOUS) >> 2] = 0;
     u32[(record + PEER_NEXT) >> 2] = 0;
     unlock(this.#memory, record + LOCK);
-    this.retireUnused(peer);
+    this.retireUnused(peer, -Infinity);
   }
 
-  /** Makes the peer's current keypair one that nothing more is sent with, so that the next packet begins a handshake. */
-  expireCurrent(peer: Peer): void {
+  /** Lets nothing more be sent with the peer's keypairs, so that the next packet begins a handshake. */
+  expire(peer: Peer): void {
     const { u32 } = this.#memory;
     const record = peer.session;
     lock(this.#memory, record + LOCK);
-    const current = u32[(record + PEER_CURRENT) >> 2];
-    if (current !== 0) {
-      u32[(current + KEYPAIR_COUNTER_LOW) >> 2] = 0xffffffff;
-      u32[(current + KEYPAIR_COUNTER_HIGH) >> 2] = 0xffffffff;
+    for (const slot of [PEER_CURRENT, PEER_NEXT]) {
+      const keypair = u32[(record + slot) >> 2];
+      if (keypair === 0) continue;
+      u32[(keypair + KEYPAIR_COUNTER_LOW) >> 2] = 0xffffffff;
+      u32[(keypair + KEYPAIR_COUNTER_HIGH) >> 2] = 0xffffffff;
     }
     unlock(this.#memory, record + LOCK);
   }
 
-  /** Wipes and frees the retired. To be called while no worker is in the middle of a batch. */
-  freeRetired(): void {
-    for (const keypair of this.#retired) this.#pool.release(keypair);
-    this.#retired = [];
+  /** Wipes and frees those retired until `until`. To be called while no worker is in the middle of a batch. */
+  freeRetired(until: Instant): void {
+    const { u32 } = this.#memory;
+    this.#retired = this.#retired.filter(({ keypair, at }) => {
+      if (at > until) return true;
+      this.#indices.remove(u32[(keypair + KEYPAIR_LOCAL_INDEX) >> 2]);
+      this.#pool.release(keypair);
+      return false;
+    });
     if (this.#indices.needsRebuild()) this.#indices.rebuild();
   }
 }

@@ -51,7 +51,10 @@ const KEEPALIVE: readonly Uint8Array[] = [new Uint8Array(0)];
 const UNDER_LOAD_BACKLOG = 128;
 const UNDER_LOAD_MS = 1_000;
 
-/** Retired keys are wiped this long after they went, together, so that the workers are not held up for each. */
+/**
+ * A retired keypair still opens, for so long, what was on its way. Then it is wiped, with others that are due within as
+ * long again, so that the workers are not held up for each.
+ */
 const WIPE_DELAY_MS = 1_000;
 
 /** What the session half needs beside its tables. */
@@ -107,7 +110,7 @@ export class WireGuardSessions implements SessionHalf {
     this.#cookies = identity === undefined ? undefined : new CookieChecker(this.#crypto, identity.publicKey);
     for (const peer of this.#peers.all()) {
       this.#forgetInitiation(peer);
-      this.#keypairs.expireCurrent(peer);
+      this.#keypairs.expire(peer);
     }
   }
 
@@ -121,7 +124,9 @@ export class WireGuardSessions implements SessionHalf {
   stop(): void {
     this.#running = false;
     for (const peer of this.#peers.all()) this.#reset(peer);
-    this.#wipe();
+    this.#exclusive(() => {
+      this.#wipe(Infinity);
+    });
   }
 
   /** Sends a keepalive at once and restarts the persistent keepalive. */
@@ -135,7 +140,7 @@ export class WireGuardSessions implements SessionHalf {
   /** Ends everything that a peer has under way, before it is removed. To be called while the workers are outside. */
   forget(peer: Peer): void {
     this.#reset(peer);
-    this.#wipe();
+    this.#wipe(Infinity);
   }
 
   // --- SessionHalf ----------------------------------------------------------------------------------------
@@ -176,6 +181,8 @@ export class WireGuardSessions implements SessionHalf {
         out.drop(DropReason.queueFull);
       }
     }
+    // Whoever goes on sending is not given up (section 6.4).
+    if (packet.length !== 0) peer.attempts = 0;
     // A key may have come while the packet was on its way here.
     if (this.#keypairs.canSend(peer, now, this.#limits)) this.#flush(peer, out);
     else if (peer.retransmitAt === Infinity) this.#beginHandshake(peer, now, out);
@@ -190,7 +197,7 @@ export class WireGuardSessions implements SessionHalf {
   handleTimeout(now: Instant, out: SessionOutbox): void {
     if (now >= this.#wipeAt)
       this.#exclusive(() => {
-        this.#wipe();
+        this.#wipe(now);
       });
     for (let peer = this.#queue.first; peer !== undefined && peer.deadline <= now; peer = this.#queue.first)
       this.#service(peer, now, out);
@@ -394,11 +401,11 @@ export class WireGuardSessions implements SessionHalf {
     if (confirmed) {
       this.#forgetInitiation(peer);
       this.#complete(peer, out);
-      this.#keypairs.retireUnused(peer);
+      this.#keypairs.retireUnused(peer, now);
       this.#planWipe(now);
       this.#flush(peer, out);
     }
-    if (now >= peer.eraseAt) this.#erase(peer, out);
+    if (now >= peer.eraseAt) this.#erase(peer, now, out);
     if (now >= peer.retransmitAt) this.#retransmit(peer, now, out);
     if (unanswered) {
       this.#forgetLocal(peer);
@@ -455,12 +462,12 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   /** After three times REJECT_AFTER_TIME without a new key nothing is left of the old ones (section 6.3). */
-  #erase(peer: Peer, out: SessionOutbox): void {
+  #erase(peer: Peer, now: Instant, out: SessionOutbox): void {
     peer.eraseAt = Infinity;
     this.#forgetInitiation(peer);
     this.#keypairs.clear(peer);
     this.#exclusive(() => {
-      this.#wipe();
+      this.#wipe(now);
     });
     out.event({ kind: 'keysErased', session: peer.session });
   }
@@ -489,9 +496,9 @@ export class WireGuardSessions implements SessionHalf {
     if (this.#keypairs.hasRetired && this.#wipeAt === Infinity) this.#wipeAt = now + WIPE_DELAY_MS;
   }
 
-  #wipe(): void {
-    this.#wipeAt = Infinity;
-    this.#keypairs.freeRetired();
+  #wipe(now: Instant): void {
+    this.#keypairs.freeRetired(now - WIPE_DELAY_MS);
+    this.#wipeAt = this.#keypairs.hasRetired ? now + WIPE_DELAY_MS : Infinity;
   }
 
   // --- staged packets -------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ export class UpError extends Error {
 /** What WireGuard adds to a packet at most: IPv6, UDP and its own headers. */
 const OVERHEAD = 80;
 const USUAL_MTU = 1500;
+/** A gateway with thousands of peers has not as many ways out. */
+const MAX_MTU_LOOKUPS = 32;
 /** Where the search for a free routing table begins. */
 const FIRST_TABLE = 51_820;
 const SRC_VALID_MARK = '/proc/sys/net/ipv4/conf/all/src_valid_mark';
@@ -155,7 +157,9 @@ class Up {
     const { config, signal, tell, resolutionRetries: retries } = this.#request;
     const options = { retries, signal, tell };
     this.#endpoints = await Promise.all(
-      config.peers.map((peer) => peer.endpoint && resolveEndpoint(peer.endpoint, options)),
+      config.peers.map(async ({ endpoint }) =>
+        endpoint === undefined ? undefined : resolveEndpoint(endpoint, options),
+      ),
     );
   }
 
@@ -195,7 +199,7 @@ class Up {
   async #findMtu(): Promise<number> {
     let mtu = 0;
     const hosts = new Set(this.#endpoints.flatMap((endpoint) => (endpoint ? formatIpAddress(endpoint.address) : [])));
-    for (const host of hosts) {
+    for (const host of [...hosts].slice(0, MAX_MTU_LOOKUPS)) {
       const route = await this.#ip.routeTo(host);
       if (route !== undefined) mtu = Math.max(mtu, await this.#mtuOf(route));
     }

@@ -15,7 +15,7 @@ import type { IpPrefix } from '@sallyport/wireguard';
 
 /** Shows a value in a message: short, printable, and never a key that went to the wrong line. */
 export function shown(value: string): string {
-  if (/[A-Za-z0-9+/_-]{32,}/.test(value)) return '(a long value, not shown)';
+  if (/[A-Za-z0-9+/]{16,}/.test(value)) return '(a long value, not shown)';
   const short = value.length > 64 ? `${value.slice(0, 60)}...` : value;
   return `"${short.replace(/[^\x20-\x7e]/g, '?')}"`;
 }
@@ -86,14 +86,16 @@ export function parseHostAndPort(value: string): { host: string; port: number } 
     if (host.endsWith(']') && zoneOk && parseIpAddress(address)?.family === 6) return { host: host.slice(1, -1), port };
     return `${shown(value)} has no IPv6 address in its brackets; write one like [2001:db8::1]:${String(port)}`;
   }
-  if (host.includes(':'))
-    return `${shown(value)} has an IPv6 address without brackets; write [${host}]:${String(port)}`;
+  if (host.includes(':')) {
+    const remedy = parseIpAddress(host) === undefined ? '[2001:db8::1]' : `[${host}]`;
+    return `${shown(value)} has an IPv6 address without brackets; write ${remedy}:${String(port)}`;
+  }
   if (parseIpAddress(host) !== undefined || (isHostName(host) && !/^[0-9.]+$/.test(host))) return { host, port };
   return `${shown(value)} has no valid host; write vpn.example.com:${String(port)} or 192.0.2.1:${String(port)}`;
 }
 
 function shownHost(value: string): string {
-  return shown(value).startsWith('"') && /^[[\]\w.:%-]+$/.test(value) ? value : 'vpn.example.com';
+  return shown(value).startsWith('"') && /^[[\]\w.:%-]{1,64}$/.test(value) ? value : 'vpn.example.com';
 }
 
 /** Letters, digits, hyphens and underscores, in labels of at most 63, 253 together (RFC 1123 section 2.1). */
