@@ -33,13 +33,14 @@ export const tunnel: Scenario = {
     const certificate = await steps.step('Web server on the internet host, HTTP and HTTPS', () =>
       startPageServer(world, marker),
     );
+    // From before the handshake, so that nothing escapes the sniffer.
+    const before = await world.provider.capture(toClient);
+    const behind = await world.internet.capture(toGateway);
     const devices = await steps.step(
       'Tunnel between client and gateway',
       () => buildTunnel(world, stage.device),
       ({ client, gateway }) => `${client.name} and ${gateway.name}`,
     );
-    const before = await world.provider.capture(toClient);
-    const behind = await world.internet.capture(toGateway);
     const visits = await steps.step(
       'The client fetches the page by HTTP and HTTPS, IPv4 and IPv6',
       () => visit(world, certificate),

@@ -106,8 +106,8 @@ function generateKeysOnce(): string {
 /** Without a port of its own a device has one of the kernel's choice: ours when it is up, wireguard-go at once. */
 function withoutPorts(output: string): string {
   return output
-    .replaceAll(/^ListenPort = \d+\n?/gm, '')
-    .replaceAll(/^ {2}listening port: \d+\n?/gm, '')
+    .replaceAll(/\nListenPort = \d+/g, '')
+    .replaceAll(/\n {2}listening port: \d+/g, '')
     .replaceAll(/^(\S+\t\S+\t)\d+(\t\S+)$/gm, '$1N$2');
 }
 

@@ -92,6 +92,6 @@ export class TimerModel {
   }
 
   get #slack(): number {
-    return SLACK_MS + 3 * this.#peer.sessionLatencyMs;
+    return SLACK_MS + 3 * this.#peer.greatestLatencyMs;
   }
 }

@@ -74,7 +74,7 @@ describe('keypairs', () => {
     });
   });
 
-  test('one initiation in five, and any handshake message lost: both still come to a key at once', () => {
+  test('both begin, and any one datagram of theirs is lost: they come to a key all the same', () => {
     withSeed((random) => {
       for (let lost = 0; lost < 6; lost++) {
         const { world, a, b } = pairOf(random);
@@ -126,7 +126,7 @@ describe('keypairs', () => {
         // In runs of 64, the last of which is too long for what is left of the keypair.
         const sent = from.send(to, 400);
         world.run(7 * SECOND);
-        assert.deepEqual(to.received.slice(before), sent);
+        assert.deepEqual(new Set(to.received.slice(before)), new Set(sent));
         assert.equal(handshakes(from), 2);
         assertNothingDropped(a, b);
       });
@@ -167,18 +167,20 @@ describe('keypairs', () => {
       const { world, a, b } = pairOf(random);
       a.send(b);
       world.run(SECOND);
-      // b has confirmed the current keypair, and gets one more that it does not know to be confirmed.
+      // b answers a's next handshake, but what a sends by it does not come: b can't know that it is confirmed.
       world.run(120 * SECOND);
-      let responses = 0;
-      world.network.conditions = (from) => ({ ...PERFECT_NETWORK, loss: from === b.address && responses++ >= 0 ? 1 : 0 });
+      let fromA = 0;
+      world.network.conditions = (from) => ({ ...PERFECT_NETWORK, loss: from === a.address && fromA++ >= 2 ? 1 : 0 });
       a.send(b);
       world.run(SECOND);
+      assert.deepEqual([handshakes(a), handshakes(b)], [2, 1]);
       const before = b.countsOf('a').data + b.countsOf('a').keepalives;
       b.changePrivateKey(new Secret(random.bytes(32)));
       world.network.conditions = () => PERFECT_NETWORK;
       b.send(a, 3);
       a.send(b, 3);
-      world.run(60 * SECOND);
+      world.run(SECOND);
+      assert.equal(handshakes(b), 2, 'now it is');
       b.send(a, 3);
       world.run(60 * SECOND);
       assert.equal(b.countsOf('a').data + b.countsOf('a').keepalives, before);
@@ -200,7 +202,7 @@ describe('keypairs', () => {
     });
   });
 
-  test('keypair records are given back: a thousand renewals take no more of them than three', () => {
+  test('keypair records are given back: hundreds of renewals take no more of them than three', () => {
     withSeed((random) => {
       const { world, a, b } = pairOf(random, { rekeyAfterTimeMs: 5 * SECOND, rejectAfterTimeMs: 40 * SECOND });
       world.repeat(1000, 5 * SECOND, (i) => {

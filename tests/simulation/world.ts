@@ -5,7 +5,7 @@ import { SimulatedNetwork } from '../../packages/testkit/src/simulated-network.t
 import type { SeededRandom } from '../../packages/testkit/src/seeded-random.ts';
 import { VirtualClock } from '../../packages/testkit/src/virtual-clock.ts';
 import { LIMITS, type Limits } from '../../packages/wireguard/src/constants.ts';
-import { KEYPAIR_PEER, KEYPAIR_WINDOW } from '../../packages/wireguard/src/layout.ts';
+import { KEYPAIR_CREATED, KEYPAIR_PEER, KEYPAIR_WINDOW } from '../../packages/wireguard/src/layout.ts';
 import { WINDOW_BYTES } from '../../packages/wireguard/src/replay-window.ts';
 import { Audit } from './audit.ts';
 import { SimulatedPeer } from './simulated-peer.ts';
@@ -71,6 +71,14 @@ export class World {
     for (let i = 0; i < times; i++) this.clock.after(i * milliseconds, () => action(i));
   }
 
+  /** A peer says that it has erased all its keys: in a moment, unless it gets new ones, none is left in its memory. */
+  checkErased(peer: SimulatedPeer): void {
+    this.clock.after(2 + peer.sessionLatencyMs, () => {
+      if (keypairsOf(peer) === 0) assert.ok(!peer.holdsKey(), `${peer.name} still has a key in its memory`);
+      else assert.ok(peer.eventsOf('keysErased').at(-1) !== undefined && hasNewKeypair(peer, this.now));
+    });
+  }
+
   /** Checks that no peer has more keypairs than its slots hold: those that left are wiped within a second or so. */
   assertBounded(): void {
     for (const peer of this.peers) {
@@ -93,12 +101,25 @@ export function keypairsOf(peer: SimulatedPeer): number {
   return count;
 }
 
+/** Whether a keypair was made within the last moments. */
+function hasNewKeypair(peer: SimulatedPeer, now: Instant): boolean {
+  const { keypairs, capacity } = peer.regions;
+  for (let i = 0; i < capacity.keypairs; i++) {
+    const record = keypairs + i * KEYPAIR_BYTES;
+    if (peer.arena.f64[(record + KEYPAIR_CREATED) >> 3] > now - 1000) return true;
+  }
+  return false;
+}
+
 function isZero(byte: number): boolean {
   return byte === 0;
 }
 
 /** Two peers that know each other's address, up. */
-export function pairOf(random: SeededRandom, limits: Partial<Limits> = {}): { world: World; a: SimulatedPeer; b: SimulatedPeer } {
+export function pairOf(
+  random: SeededRandom,
+  limits: Partial<Limits> = {},
+): { world: World; a: SimulatedPeer; b: SimulatedPeer } {
   const world = new World(random, limits);
   const a = world.add('a');
   const b = world.add('b');

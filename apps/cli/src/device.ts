@@ -21,7 +21,7 @@ import {
 const MAX_WORKERS = 4;
 
 /** Address space, not memory: the kernel gives pages as tables and queues fill. */
-const ARENA_BYTES = 512 * 1024 * 1024;
+const ARENA_BYTES = 704 * 1024 * 1024;
 
 const EINVAL = 22;
 const ENOSPC = 28;
@@ -39,7 +39,8 @@ export interface RunningDevice {
 export async function startDevice(
   name: string,
   options: {
-    readonly log: (message: string) => void;
+    /** `error` is what an operator has to know, `verbose` what happens from moment to moment. Neither holds keys. */
+    readonly log: (level: 'error' | 'verbose', message: string) => void;
     readonly workers?: number;
     /** Another module in the place of wireguard-worker.ts, for benchmarks. */
     readonly workerModule?: URL;
@@ -48,7 +49,6 @@ export async function startDevice(
   const { log } = options;
   const arena = Arena.create(ARENA_BYTES);
   const regions = allocateTables((bytes) => arena.allocate(bytes));
-  let listening = false;
   let listenPort = 0;
   let fwmark = 0;
 
@@ -61,22 +61,18 @@ export async function startDevice(
     protocol: regions,
     protocolScratchBytes: WireGuardPackets.scratchBytes,
     onEvent: ({ kind }) => {
-      log(kind);
+      log('verbose', kind);
     },
     onLink: (up) => {
       try {
-        if (up) {
-          listenPort = plane.listen(listenPort, fwmark);
-          listening = true;
-          device.sessions.start(plane.now, plane.out);
-        } else {
-          device.sessions.stop();
+        if (up) begin();
+        else {
           plane.stopListening();
-          listening = false;
+          device.sessions.stop();
         }
-        plane.reschedule();
       } catch (error) {
-        log(`interface ${up ? 'up' : 'down'}: ${error instanceof Error ? error.message : String(error)}`);
+        if (!(error instanceof SystemCallError)) throw error;
+        log('error', `${error.message}: choose another port with "wg set ${name} listen-port"`);
       }
     },
   });
@@ -92,25 +88,36 @@ export async function startDevice(
     zoneName,
   });
 
+  /** The interface is up: listen, and let sessions begin. */
+  function begin(): void {
+    listenPort = plane.listen(listenPort, fwmark);
+    device.sessions.start(plane.now, plane.out);
+  }
+
   function set(change: DeviceChange): number {
+    plane.lookAtLink();
     try {
       if (change.fwmark !== undefined) {
         fwmark = change.fwmark;
         plane.setMark(fwmark);
       }
-      if (change.listenPort !== undefined && (change.listenPort !== listenPort || change.listenPort === 0)) {
-        if (listening) listenPort = plane.listen(change.listenPort, fwmark);
-        else listenPort = change.listenPort;
+      if (change.listenPort !== undefined) {
+        if (!plane.up) listenPort = change.listenPort;
+        else if (!plane.listening) {
+          listenPort = change.listenPort;
+          begin();
+        } else if (change.listenPort !== listenPort || change.listenPort === 0)
+          listenPort = plane.listen(change.listenPort, fwmark);
       }
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
-      log(error.message);
+      log('error', error.message);
       return error.errno;
     }
     const fault = device.apply(change, plane.now, plane.out);
     plane.reschedule();
     if (fault === undefined) return 0;
-    log(`configuration: ${fault}`);
+    log('error', `configuration: ${fault}`);
     return fault === 'invalidPublicKey' ? EINVAL : ENOSPC;
   }
 
@@ -118,9 +125,14 @@ export async function startDevice(
   try {
     uapi = await serveUapi<DeviceChange>(name, {
       newDecoder: () => new UapiDecoder(),
-      get: () => encodeDeviceState({ privateKey: device.privateKey, listenPort, fwmark, peers: device.peerStates() }),
+      get: () => {
+        plane.lookAtLink();
+        return encodeDeviceState({ privateKey: device.privateKey, listenPort, fwmark, peers: device.peerStates() });
+      },
       set,
-      log,
+      log: (message) => {
+        log('error', message);
+      },
       removed: () => {
         plane.close();
       },

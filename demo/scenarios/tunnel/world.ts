@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   generateKeys,
   generatePresharedKey,
+  ping,
   until,
   wire,
   WireGuardDevice,
@@ -59,7 +60,7 @@ export interface Tunnel {
   readonly gateway: WireGuardDevice;
 }
 
-/** Brings the tunnel up and sends everything that the client has for the internet into it. */
+/** Brings the tunnel up, sends everything that the client has for the internet into it, and waits until it carries. */
 export async function buildTunnel(world: World, device: Program): Promise<Tunnel> {
   const [gatewayAddress] = (await world.gateway.addressesOf(toProvider)).ipv4;
   const [clientKeys, gatewayKeys, presharedKey] = [generateKeys(), generateKeys(), generatePresharedKey()];
@@ -86,6 +87,8 @@ export async function buildTunnel(world: World, device: Program): Promise<Tunnel
   await world.client.route('0.0.0.0/0', 'dev', client.name);
   await world.client.route('::/0', 'dev', client.name);
   await world.gateway.masquerade(toInternet);
+  const answers = async () => (await ping(world.client, '10.66.0.1', { count: 1, waitMs: 500 })).received === 1;
+  await until('the gateway, through the tunnel', answers, 20_000);
   return { client, gateway };
 }
 

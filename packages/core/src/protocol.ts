@@ -47,7 +47,7 @@ export interface PacketHalf {
 
 /** Where the session half of a protocol puts what it decides. */
 export interface SessionOutbox {
-  /** Send this datagram by the path record at `path`. */
+  /** Send this datagram, a part of a negotiation, by the path record at `path`. */
   message(message: Uint8Array, path: number): void;
   /** Seal these IP packets (an empty one is a keepalive) with the session's current key and send them. */
   seal(session: SessionId, packets: readonly Uint8Array[]): void;
@@ -71,6 +71,8 @@ export interface SessionHalf {
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void;
   handleAttend(session: SessionId, now: Instant, out: SessionOutbox): void;
   handleTimeout(now: Instant, out: SessionOutbox): void;
+  /** All queues from the packet halves have been empty since the last change that was made without them. */
+  handleDrained(): void;
   /** The next moment at which handleTimeout has work, and why. */
   pollTimeout(): { readonly at: Instant; readonly reason: string } | undefined;
 }

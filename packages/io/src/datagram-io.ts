@@ -157,10 +157,14 @@ export class DatagramSender {
   /** Whether the kernel segments for us; found out by trying, for each family. */
   #segments4 = true;
   #segments6 = true;
+  readonly #canWait: boolean;
+  #patient = false;
 
-  constructor(arena: Arena, scratch: number) {
+  /** `canWait`: whether a full socket buffer may hold the thread up at all; see {@link refresh}. */
+  constructor(arena: Arena, scratch: number, canWait: boolean) {
     this.#arena = arena;
     this.#scratch = scratch;
+    this.#canWait = canWait;
     arena.writePointer(scratch + MESSAGE + NAME, scratch + ADDRESS);
     arena.writePointer(scratch + MESSAGE + IOV, scratch + VECTOR);
     arena.u32[(scratch + MESSAGE + IOV_COUNT) >> 2] = 1;
@@ -198,7 +202,8 @@ export class DatagramSender {
     const arena = this.#arena;
     let failed = this.#sendOnce(at, length, segmentSize, path, ecn);
     if (
-      (failed === EINVAL ||
+      // EINVAL about a train says that the path's MTU is too small, on kernels that don't say EMSGSIZE.
+      ((failed === EINVAL && segmentSize === 0) ||
         failed === ENETUNREACH ||
         failed === EADDRNOTAVAIL ||
         failed === EHOSTUNREACH ||
@@ -234,20 +239,26 @@ export class DatagramSender {
     u32[(message + CONTROL_BYTES) >> 2] = controls;
     if (libc.sendmsg(fd, arena.address + message, 0) >= 0) return 0;
     let failed = errno();
-    if (failed === EAGAIN || failed === EINTR) {
-      this.#waitUntilWritable(fd);
+    if (failed === EINTR || (failed === EAGAIN && this.#waitUntilWritable(fd))) {
       failed = libc.sendmsg(fd, arena.address + message, 0) >= 0 ? 0 : errno();
     }
     return failed;
   }
 
-  /** Back-pressure: a full socket buffer stops the reading of packets, for a bounded time. */
-  #waitUntilWritable(fd: number): void {
+  /** A new turn: a full socket buffer may hold it up once. */
+  refresh(): void {
+    this.#patient = this.#canWait;
+  }
+
+  /** Back-pressure: a full socket buffer stops the reading of packets, for a bounded time a turn. */
+  #waitUntilWritable(fd: number): boolean {
+    if (!this.#patient) return false;
     const arena = this.#arena;
     const at = this.#scratch + MSGHDR_BYTES; // 8 spare bytes between message and vector
     arena.i32[at >> 2] = fd;
     arena.u32[(at + 4) >> 2] = POLLOUT;
-    libc.poll(arena.address + at, 1, SEND_PATIENCE_MS);
+    this.#patient = libc.poll(arena.address + at, 1, SEND_PATIENCE_MS) > 0;
+    return this.#patient;
   }
 
   #writeAddress(path: number, four: boolean): void {

@@ -93,10 +93,14 @@ export class NetworkNamespace {
   }
 }
 
+let nextIndex = 1000;
+
 /** Joins two namespaces by a veth pair, both ends up. */
 export async function wire(a: WireEnd, b: WireEnd, mtu = 1500): Promise<void> {
-  const pair = ['type', 'veth', 'peer', 'name', b.name, 'netns', b.namespace.name, 'mtu', String(mtu)];
-  await a.namespace.ip('link', 'add', a.name, 'mtu', String(mtu), ...pair);
+  // Ends with the same index make the kernel take its time, up to a second, before it lets IPv6 pass.
+  const settings = () => ['index', String(nextIndex++), 'mtu', String(mtu)];
+  const peer = ['type', 'veth', 'peer', 'name', b.name, 'netns', b.namespace.name, ...settings()];
+  await a.namespace.ip('link', 'add', a.name, ...settings(), ...peer);
   for (const end of [a, b]) {
     await end.namespace.address(end.name, ...end.addresses);
     await end.namespace.ip('link', 'set', end.name, 'up');

@@ -158,7 +158,7 @@ export class DataPlane {
     });
     this.#changed();
     void this.#listen();
-    this.#lookAtLink();
+    this.lookAtLink();
   }
 
   get now(): Instant {
@@ -189,28 +189,32 @@ export class DataPlane {
     return this.#gate.exclusive(change);
   }
 
-  /** Listens on `port` (0: one that the kernel chooses) on every worker, and returns the port. */
+  /**
+   * Listens on `port` (0: one that the kernel chooses) on every worker, and returns the port. Throws a SystemCallError
+   * where it is taken; what was listened on before then goes on.
+   */
   listen(port: number, mark: number): number {
-    // The old port closes first: the new one may be the same.
-    const opened = this.exclusive(() => {
-      this.stopListening();
-      const result = openUdpSockets(this.#arena, port, this.#options.workers, mark);
-      this.#sockets = result.sockets;
-      this.#publishSockets();
-      return result;
-    });
-    this.#changed();
+    const opened = openUdpSockets(this.#arena, port, this.#options.workers, mark);
+    this.#useSockets(opened.sockets);
     return opened.port;
   }
 
   stopListening(): void {
+    this.#useSockets([]);
+  }
+
+  get listening(): boolean {
+    return this.#sockets.length !== 0;
+  }
+
+  #useSockets(sockets: UdpSockets[]): void {
+    const old = this.#sockets;
     this.exclusive(() => {
-      const old = this.#sockets;
-      this.#sockets = [];
+      this.#sockets = sockets;
       this.#publishSockets();
-      closeUdpSockets(old);
+      this.#changed();
     });
-    this.#changed();
+    closeUdpSockets(old);
   }
 
   setMark(mark: number): void {
@@ -282,11 +286,15 @@ export class DataPlane {
   #takeRecords(): boolean {
     const sessions = this.#sessions;
     if (sessions === undefined) return false;
-    if (Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0) !== 0) this.#lookAtLink();
+    // A packet may come before the word that the interface is up, by another worker.
+    if (Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0) !== 0 || !this.#up) this.lookAtLink();
     let more = false;
     const now = this.now;
+    sessions.noteBacklog(
+      this.#rings.reduce((sum, ring) => sum + ring.controls, 0),
+      now,
+    );
     for (const ring of this.#rings) {
-      sessions.noteBacklog(ring.controls, now);
       let left = RECORDS_A_TURN;
       while (
         left > 0 &&
@@ -299,11 +307,13 @@ export class DataPlane {
         left--;
       if (left === 0) more = true;
     }
+    if (!more) sessions.handleDrained();
     this.reschedule();
     return more;
   }
 
-  #lookAtLink(): void {
+  /** Sees to what has changed about the interface: its MTU, up, down, gone. */
+  lookAtLink(): void {
     if (this.#closing) return;
     const mtu = interfaceMtu(this.#arena, this.tun.name);
     const up = interfaceIsUp(this.#arena, this.tun.name);
@@ -319,6 +329,7 @@ export class DataPlane {
     if (up !== this.#up) {
       this.#up = up;
       this.#options.onLink(up);
+      this.reschedule();
     }
   }
 

@@ -50,20 +50,23 @@ export class Gate {
       Atomics.store(this.#i32, this.#word, 1);
       for (let worker = 0; worker < this.#workers; worker++) {
         const state = this.#word + 1 + worker;
-        if (
-          Atomics.load(this.#i32, state) === INSIDE &&
-          Atomics.wait(this.#i32, state, INSIDE, PATIENCE_MS) === 'timed-out'
-        )
+        while (Atomics.load(this.#i32, state) === INSIDE) {
+          if (Atomics.wait(this.#i32, state, INSIDE, PATIENCE_MS) !== 'timed-out') continue;
+          this.#open();
           throw new Error(`data-plane worker ${String(worker)} does not answer: restart the device`);
+        }
       }
     }
     try {
       return change();
     } finally {
-      if (--this.#depth === 0) {
-        Atomics.store(this.#i32, this.#word, 0);
-        Atomics.notify(this.#i32, this.#word);
-      }
+      this.#open();
     }
+  }
+
+  #open(): void {
+    if (--this.#depth !== 0) return;
+    Atomics.store(this.#i32, this.#word, 0);
+    Atomics.notify(this.#i32, this.#word);
   }
 }

@@ -50,7 +50,7 @@ export class Ring {
     let offset = tail & (this.#bytes - 1);
     const toEnd = this.#bytes - offset;
     const skip = toEnd < total ? toEnd : 0;
-    if (used + skip + total > this.#bytes - (kind === ATTEND ? 0 : RESERVED_BYTES)) return false;
+    if (used + skip + total > this.#room(kind)) return false;
     if (skip !== 0) {
       u32[(this.#data + offset + KIND) >> 2] = SKIP;
       u32[(this.#data + offset + TOTAL) >> 2] = skip;
@@ -67,6 +67,12 @@ export class Ring {
     if (kind === CONTROL) Atomics.add(i32, (this.#at + CONTROLS) >> 2, 1);
     Atomics.store(i32, tailWord, (tail + total) | 0);
     return true;
+  }
+
+  /** Waiting packets can't keep handshakes out, and neither what is said of timers. */
+  #room(kind: number): number {
+    if (kind === HOLD) return this.#bytes >> 1;
+    return kind === CONTROL ? this.#bytes - RESERVED_BYTES : this.#bytes;
   }
 
   /** Handshake datagrams that wait. */

@@ -14,6 +14,9 @@ import { Clock, DatagramSender, type Arena, type UdpSockets } from '@sallyport/i
 
 /** The largest message that a session half sends: room for what protocols to come need. */
 const MESSAGE_BYTES = 65_536;
+/** DSCP AF41, as the Linux driver marks handshakes: they should get through a congested path. */
+const NEGOTIATION_TOS = 0x88;
+
 /** One packet that the main thread seals, with room around it. */
 const PACKET_BYTES = 65_536 + 1024;
 const PACKET_OFFSET = 256;
@@ -45,7 +48,7 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
     this.#mtu = mtu;
     this.#onEvent = onEvent;
     this.#onAttend = onAttend;
-    this.#sender = new DatagramSender(arena, arena.allocate(DatagramSender.scratchBytes));
+    this.#sender = new DatagramSender(arena, arena.allocate(DatagramSender.scratchBytes), false);
     this.#trains = new DatagramTrains(this);
     this.#clock = new Clock(arena, arena.allocate(16));
     this.#message = arena.allocate(MESSAGE_BYTES);
@@ -65,7 +68,7 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
 
   message(message: Uint8Array, path: number): void {
     this.#arena.u8.set(message, this.#message);
-    this.send(this.#message, message.length, message.length, path, 0);
+    this.send(this.#message, message.length, message.length, path, NEGOTIATION_TOS);
   }
 
   seal(session: SessionId, packets: readonly Uint8Array[]): void {

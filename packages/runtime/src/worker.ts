@@ -115,7 +115,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
     this.#clock = new Clock(arena, regions.small);
     this.#poller = new Poller(arena, regions.poller);
     this.#receiver = new DatagramReceiver(arena, regions.receiver);
-    this.#sender = new DatagramSender(arena, regions.sender);
+    this.#sender = new DatagramSender(arena, regions.sender, true);
     this.#writer = new FrameWriter(arena, regions.writer);
     this.#ring = new Ring(arena, regions.ring, RING_BYTES);
     this.#counter = regions.counters >> 3;
@@ -144,6 +144,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
         this.#poller.wait(-1);
         this.#gate.enter(this.#index);
         this.#now = this.#clock.now();
+        this.#sender.refresh();
         if (this.#takeChanges()) return;
         let alive = true;
         if (this.#poller.readable(1)) alive = this.#readTun();

@@ -41,6 +41,9 @@ export interface DeviceOptions {
   readonly limits?: Limits;
 }
 
+/** Peers that are changed before the packets have their turn. */
+const PEERS_A_TURN = 256;
+
 /** A change that could not be made whole. */
 export type DeviceFault = 'invalidPublicKey' | 'tooManyPeers' | 'tooManyAllowedIps';
 
@@ -68,6 +71,10 @@ export class WireGuardDevice {
       ...options,
       peers: this.#peers,
       keypairs: new Keypairs(memory, pools.keypairs, indices),
+      // A queue to the session half may still name a removed peer: its record must not be another's until then.
+      onDrained: () => {
+        pools.peers.recycle();
+      },
     });
   }
 
@@ -93,12 +100,15 @@ export class WireGuardDevice {
     this.#options.exclusive(() => {
       if (change.privateKey !== undefined) this.#setPrivateKey(change.privateKey);
       if (change.replacePeers) for (const peer of [...this.#peers.all()]) this.#removePeer(peer);
-      for (const peerChange of change.peers) {
-        fault = this.#applyPeer(peerChange, greeted);
-        if (fault !== undefined) return;
-      }
     });
-    for (const peer of greeted) this.sessions.greet(peer, now, out);
+    // A few at a time, so that a long list does not hold the packets up.
+    for (let first = 0; first < change.peers.length && fault === undefined; first += PEERS_A_TURN)
+      this.#options.exclusive(() => {
+        for (const peerChange of change.peers.slice(first, first + PEERS_A_TURN))
+          fault ??= this.#applyPeer(peerChange, greeted);
+      });
+    // One that was added may have been removed again by the same change.
+    for (const peer of greeted) if (this.#peers.bySession(peer.session) === peer) this.sessions.greet(peer, now, out);
     return fault;
   }
 
@@ -123,6 +133,8 @@ export class WireGuardDevice {
 
   #setPrivateKey(key: Secret<Uint8Array>): void {
     const bytes = key.reveal();
+    // "wg syncconf" sends the key each time: sessions go on where it is the same.
+    if (this.#privateKey !== undefined && this.#options.crypto.equal(this.#privateKey.reveal(), bytes)) return;
     const old = this.#identity;
     const none = bytes.every((byte) => byte === 0);
     this.#privateKey = none ? undefined : key;

@@ -61,7 +61,7 @@ export class Keypairs {
       this.#pool.release(keypair);
       return false;
     }
-    peer.keypairs.push(keypair);
+    peer.keypairs = [...peer.keypairs, keypair];
 
     const record = peer.session;
     lock(this.#memory, record + LOCK);
@@ -107,6 +107,19 @@ export class Keypairs {
     return !atLeast(nextHigh, nextLow, limits.rejectAfterMessagesHigh, limits.rejectAfterMessagesLow);
   }
 
+  /** Retires a previous keypair that nothing is accepted with any more; true if there was one. */
+  dropExpiredPrevious(peer: Peer, now: Instant, limits: Limits): boolean {
+    const { u32, f64 } = this.#memory;
+    const slot = (peer.session + PEER_PREVIOUS) >> 2;
+    lock(this.#memory, peer.session + LOCK);
+    const previous = u32[slot];
+    const expired = previous !== 0 && now - f64[(previous + KEYPAIR_CREATED) >> 3] >= limits.rejectAfterTimeMs;
+    if (expired) u32[slot] = 0;
+    unlock(this.#memory, peer.session + LOCK);
+    if (expired) this.retireUnused(peer, -Infinity);
+    return expired;
+  }
+
   /** Takes all keypairs from the peer: {@link freeRetired} then erases them without delay. */
   clear(peer: Peer): void {
     const { u32 } = this.#memory;
@@ -142,6 +155,7 @@ export class Keypairs {
       this.#pool.release(keypair);
       return false;
     });
+    this.#pool.recycle();
     if (this.#indices.needsRebuild()) this.#indices.rebuild();
   }
 }

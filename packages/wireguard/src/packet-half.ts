@@ -41,6 +41,14 @@ import {
   PEER_WATCHED,
 } from './layout.ts';
 import { lock, unlock } from './lock.ts';
+import {
+  COOKIE_REPLY_BYTES,
+  INITIATION_BYTES,
+  MESSAGE_COOKIE_REPLY,
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  RESPONSE_BYTES,
+} from './messages.ts';
 import { accept } from './replay-window.ts';
 
 const TYPE_TRANSPORT = 4;
@@ -49,6 +57,7 @@ const TYPE_TRANSPORT = 4;
 const REFUSED = 0;
 
 const MALFORMED_DATAGRAM = DropReason.malformedDatagram;
+const UNKNOWN_MESSAGE_TYPE = DropReason.unknownMessageType;
 const UNKNOWN_RECEIVER = DropReason.unknownReceiver;
 const KEYPAIR_EXPIRED = DropReason.keypairExpired;
 const AUTHENTICATION_FAILED = DropReason.authenticationFailed;
@@ -165,12 +174,14 @@ export class WireGuardPackets implements PacketHalf {
   }
 
   #takeEndpoint(endpoint: number): void {
-    if (samePath(this.#memory, this.#endpoint, endpoint)) return;
+    const { u32 } = this.#memory;
+    if (samePath(this.#memory, this.#endpoint, endpoint) && u32[(this.#endpoint + PATH_ORIGIN) >> 2] === endpoint)
+      return;
     const to = this.#endpointBefore;
     this.#endpointBefore = this.#endpoint;
     this.#endpoint = to;
     copyPath(this.#memory, to, endpoint);
-    this.#memory.u32[(to + PATH_ORIGIN) >> 2] = endpoint;
+    u32[(to + PATH_ORIGIN) >> 2] = endpoint;
   }
 
   #sealOne(at: number, length: number, receiver: number, low: number, high: number, mtu: number): number {
@@ -223,7 +234,8 @@ export class WireGuardPackets implements PacketHalf {
         out.drop(MALFORMED_DATAGRAM);
         first++;
       } else if (u8[at] !== TYPE_TRANSPORT) {
-        out.control(at, length, wire.owner[first]);
+        if (isHandshake(view.getUint32(at, true), length)) out.control(at, length, wire.owner[first]);
+        else out.drop(UNKNOWN_MESSAGE_TYPE);
         first++;
       } else {
         const receiver = view.getUint32(at + 4, true);
@@ -354,6 +366,15 @@ export class WireGuardPackets implements PacketHalf {
     unlock(memory, peer + LOCK);
     if (attend) this.#attend(peer, out);
   }
+}
+
+/** Whether a datagram of this length, with this type and these reserved bytes, can be a handshake or cookie message. */
+function isHandshake(type: number, length: number): boolean {
+  return (
+    (type === MESSAGE_INITIATION && length === INITIATION_BYTES) ||
+    (type === MESSAGE_RESPONSE && length === RESPONSE_BYTES) ||
+    (type === MESSAGE_COOKIE_REPLY && length === COOKIE_REPLY_BYTES)
+  );
 }
 
 /** The ECN bits of the IP packet at `at`; the tunnel copies them outward (RFC 6040, normal mode). */

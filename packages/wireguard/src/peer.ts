@@ -4,6 +4,10 @@ import { MAX_STAGED_PACKETS } from './constants.ts';
 import type { Scheduled } from './deadline-queue.ts';
 import type { HandshakePeer, PendingInitiation } from './handshake.ts';
 
+/* Most of many peers are silent: they share what is empty. */
+const NONE: readonly number[] = [];
+const NOTHING: Uint8Array[] = [];
+
 /** What the session half knows of a peer beside its shared record. */
 export class Peer implements Scheduled {
   /** The offset of its shared record, which is its session id. */
@@ -26,9 +30,9 @@ export class Peer implements Scheduled {
   lastHandshakeUnixMs = 0;
 
   /** Offsets of its keypair records that live, also those that have left the slots and wait to be freed. */
-  keypairs: number[] = [];
+  keypairs: readonly number[] = NONE;
   /** Packets that wait for a key, the oldest first. */
-  staged: Uint8Array[] = [];
+  #staged: Uint8Array[] = NOTHING;
 
   deadline: Instant = Infinity;
   queuePosition = -1;
@@ -43,17 +47,22 @@ export class Peer implements Scheduled {
     return this.handshake.publicKey;
   }
 
+  get stagedCount(): number {
+    return this.#staged.length;
+  }
+
   /** Keeps a packet for when there is a key. Returns one that had to go for it. */
   stage(packet: Uint8Array): Uint8Array | undefined {
     // A keepalive is only worth something on its own.
-    if (packet.length === 0 && this.staged.length !== 0) return undefined;
-    this.staged.push(packet);
-    return this.staged.length > MAX_STAGED_PACKETS ? this.staged.shift() : undefined;
+    if (packet.length === 0 && this.#staged.length !== 0) return undefined;
+    if (this.#staged === NOTHING) this.#staged = [];
+    this.#staged.push(packet);
+    return this.#staged.length > MAX_STAGED_PACKETS ? this.#staged.shift() : undefined;
   }
 
-  takeStaged(): Uint8Array[] {
-    const staged = this.staged;
-    this.staged = [];
+  takeStaged(): readonly Uint8Array[] {
+    const staged = this.#staged;
+    this.#staged = NOTHING;
     return staged;
   }
 }

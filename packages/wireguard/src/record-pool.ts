@@ -6,7 +6,9 @@ export class RecordPool {
   readonly #at: number;
   readonly #recordBytes: number;
   readonly #capacity: number;
-  readonly #free: number[] = [];
+  #free: number[] = [];
+  /** Given back, but somebody may still name them. */
+  #resting: number[] = [];
   #used = 0;
 
   static bytes(recordBytes: number, capacity: number): number {
@@ -29,9 +31,16 @@ export class RecordPool {
     return this.#at + this.#recordBytes * this.#used++;
   }
 
-  /** Gives a record back, wiping it. */
+  /** Gives a record back, wiping it. It is given out again only after {@link recycle}. */
   release(record: number): void {
     this.#memory.u8.fill(0, record, record + this.#recordBytes);
-    this.#free.push(record);
+    this.#resting.push(record);
+  }
+
+  /** Nobody names the released records any more. */
+  recycle(): void {
+    if (this.#resting.length === 0) return;
+    this.#free = this.#free.concat(this.#resting);
+    this.#resting = [];
   }
 }

@@ -51,6 +51,9 @@ const KEEPALIVE: readonly Uint8Array[] = [new Uint8Array(0)];
 const UNDER_LOAD_BACKLOG = 128;
 const UNDER_LOAD_MS = 1_000;
 
+/** Peers whose timers are served before others get their turn: each may cost a handshake. */
+const SERVICES_A_TURN = 64;
+
 /**
  * A retired keypair still opens, for so long, what was on its way. Then it is wiped, with others that are due within as
  * long again, so that the workers are not held up for each.
@@ -67,6 +70,8 @@ export interface SessionsOptions {
   readonly wallClock: () => number;
   /** Runs a change while no packet half is in the middle of a batch. */
   readonly exclusive: (change: () => void) => void;
+  /** Everything that workers said of peers removed before has been handled. */
+  readonly onDrained: () => void;
   readonly limits?: Limits;
 }
 
@@ -81,6 +86,7 @@ export class WireGuardSessions implements SessionHalf {
   readonly #keypairs: Keypairs;
   readonly #wallClock: () => number;
   readonly #exclusive: (change: () => void) => void;
+  readonly #onDrained: () => void;
   readonly #limits: Limits;
   readonly #queue = new DeadlineQueue<Peer>();
   readonly #rateLimiter: RateLimiter;
@@ -98,6 +104,7 @@ export class WireGuardSessions implements SessionHalf {
     this.#keypairs = options.keypairs;
     this.#wallClock = options.wallClock;
     this.#exclusive = options.exclusive;
+    this.#onDrained = options.onDrained;
     this.#limits = options.limits ?? LIMITS;
     this.#rateLimiter = new RateLimiter(options.crypto);
   }
@@ -111,6 +118,7 @@ export class WireGuardSessions implements SessionHalf {
     for (const peer of this.#peers.all()) {
       this.#forgetInitiation(peer);
       this.#keypairs.expire(peer);
+      peer.lastInitiationSent = -Infinity;
     }
   }
 
@@ -150,6 +158,7 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   handleControl(bytes: Uint8Array, path: number, now: Instant, out: SessionOutbox): void {
+    if (!this.#running) return;
     const message = decodeMessage(bytes);
     switch (message.type) {
       case MESSAGE_INITIATION:
@@ -172,12 +181,12 @@ export class WireGuardSessions implements SessionHalf {
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void {
     const peer = this.#peers.bySession(session);
     if (peer === undefined || !this.#running) return;
-    if (this.#stagedBytes + packet.length > MAX_STAGED_BYTES) out.drop(DropReason.queueFull);
+    if (this.#stagedBytes + stagedCost(packet) > MAX_STAGED_BYTES) out.drop(DropReason.queueFull);
     else {
-      this.#stagedBytes += packet.length;
+      this.#stagedBytes += stagedCost(packet);
       const gone = peer.stage(packet);
       if (gone !== undefined) {
-        this.#stagedBytes -= gone.length;
+        this.#stagedBytes -= stagedCost(gone);
         out.drop(DropReason.queueFull);
       }
     }
@@ -199,8 +208,16 @@ export class WireGuardSessions implements SessionHalf {
       this.#exclusive(() => {
         this.#wipe(now);
       });
-    for (let peer = this.#queue.first; peer !== undefined && peer.deadline <= now; peer = this.#queue.first)
+    // Bounded: what is due beyond it follows after the requests and messages that have come meanwhile.
+    for (let served = 0; served < SERVICES_A_TURN; served++) {
+      const peer = this.#queue.first;
+      if (peer === undefined || peer.deadline > now) break;
       this.#service(peer, now, out);
+    }
+  }
+
+  handleDrained(): void {
+    this.#onDrained();
   }
 
   pollTimeout(): { at: Instant; reason: string } | undefined {
@@ -286,7 +303,7 @@ export class WireGuardSessions implements SessionHalf {
     this.#noteReceived(peer, message.bytes.length, path, now);
     this.#complete(peer, out);
     // Something must be sent with the new key, or the responder can't send: what waits, or a keepalive (section 6.5).
-    if (peer.staged.length === 0) out.seal(peer.session, KEEPALIVE);
+    if (peer.stagedCount === 0) out.seal(peer.session, KEEPALIVE);
     else this.#flush(peer, out);
     this.#schedule(peer, now);
   }
@@ -405,6 +422,7 @@ export class WireGuardSessions implements SessionHalf {
       this.#planWipe(now);
       this.#flush(peer, out);
     }
+    if (this.#keypairs.dropExpiredPrevious(peer, now, limits)) this.#planWipe(now);
     if (now >= peer.eraseAt) this.#erase(peer, now, out);
     if (now >= peer.retransmitAt) this.#retransmit(peer, now, out);
     if (unanswered) {
@@ -466,9 +484,7 @@ export class WireGuardSessions implements SessionHalf {
     peer.eraseAt = Infinity;
     this.#forgetInitiation(peer);
     this.#keypairs.clear(peer);
-    this.#exclusive(() => {
-      this.#wipe(now);
-    });
+    this.#planWipe(now, 0);
     out.event({ kind: 'keysErased', session: peer.session });
   }
 
@@ -477,7 +493,7 @@ export class WireGuardSessions implements SessionHalf {
     const record = peer.session;
     this.#forgetInitiation(peer);
     this.#keypairs.clear(peer);
-    for (const packet of peer.takeStaged()) this.#stagedBytes -= packet.length;
+    for (const packet of peer.takeStaged()) this.#stagedBytes -= stagedCost(packet);
     peer.retransmitAt = Infinity;
     peer.eraseAt = Infinity;
     peer.attempts = 0;
@@ -492,8 +508,8 @@ export class WireGuardSessions implements SessionHalf {
     this.#queue.remove(peer);
   }
 
-  #planWipe(now: Instant): void {
-    if (this.#keypairs.hasRetired && this.#wipeAt === Infinity) this.#wipeAt = now + WIPE_DELAY_MS;
+  #planWipe(now: Instant, delayMs = WIPE_DELAY_MS): void {
+    if (this.#keypairs.hasRetired) this.#wipeAt = Math.min(this.#wipeAt, now + delayMs);
   }
 
   #wipe(now: Instant): void {
@@ -505,13 +521,13 @@ export class WireGuardSessions implements SessionHalf {
 
   #flush(peer: Peer, out: SessionOutbox): void {
     const packets = peer.takeStaged();
-    for (const packet of packets) this.#stagedBytes -= packet.length;
+    for (const packet of packets) this.#stagedBytes -= stagedCost(packet);
     if (packets.length !== 0) out.seal(peer.session, packets);
   }
 
   #dropStaged(peer: Peer, out: SessionOutbox): void {
     for (const packet of peer.takeStaged()) {
-      this.#stagedBytes -= packet.length;
+      this.#stagedBytes -= stagedCost(packet);
       out.drop(DropReason.queueFull);
     }
   }
@@ -548,4 +564,9 @@ export class WireGuardSessions implements SessionHalf {
     f64[(record + PEER_DATA_RECEIVED) >> 3] = 0;
     unlock(this.#memory, record + LOCK);
   }
+}
+
+/** What a waiting packet takes: its bytes and the object that holds them. */
+function stagedCost(packet: Uint8Array): number {
+  return packet.length + 256;
 }

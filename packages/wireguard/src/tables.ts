@@ -12,7 +12,7 @@ export interface Capacity {
   readonly allowedIps: number;
 }
 
-export const DEFAULT_CAPACITY: Capacity = { peers: 1 << 18, keypairs: 1 << 17, allowedIps: 1 << 19 };
+export const DEFAULT_CAPACITY: Capacity = { peers: 1 << 17, keypairs: 3 << 16, allowedIps: 1 << 19 };
 
 const KEYPAIR_BYTES = (KEYPAIR_WINDOW + WINDOW_BYTES + 63) & -64;
 

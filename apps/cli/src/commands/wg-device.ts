@@ -47,12 +47,9 @@ async function stayInForeground(name: string): Promise<number> {
   const level = logLevel();
   try {
     const { startDevice } = await import('../device.ts');
-    const log =
-      level === 'verbose'
-        ? (line: string) => {
-            tell(`${name}: ${line}`);
-          }
-        : () => undefined;
+    const log = (kind: 'error' | 'verbose', line: string): void => {
+      if (level === 'verbose' || level === kind) tell(`${name}: ${line}`);
+    };
     const device = await startDevice(name, { log });
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.once(signal, () => {
