@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
@@ -83,6 +84,10 @@ test('after SIGKILL its processes are dead and the next laboratory removes its n
   assert.match(state, /^(Z.*)?\s*$/);
   await Laboratory.open().close();
   assert.deepEqual(namespacesOf(pid), []);
+  assert.deepEqual(
+    readdirSync(tmpdir()).filter((name) => name.startsWith(`sallyport-${String(pid)}-`)),
+    [],
+  );
 });
 
 test('a wire carries both families at once, and a capture holds what passed', () =>

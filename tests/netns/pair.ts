@@ -130,8 +130,10 @@ export function endpointOf(host: Host, family: Family): string {
   return `${family === 'ipv6' ? `[${address}]` : address}:${String(host.listenPort)}`;
 }
 
+/** Brings the interface up and waits until its device listens. */
 export async function bringUp(host: Host, mtu = 1420): Promise<void> {
   await host.device.up([`${host.inner.ipv4}/24`, `${host.inner.ipv6}/64`], mtu);
+  await until(`${host.namespace.label} listens`, () => host.namespace.listensOnUdp(host.listenPort));
 }
 
 /** The tunnel carries pings of both families. */

@@ -184,6 +184,16 @@ test('a firewall mark is on what the device sends', () =>
     assert.equal(received, 0, 'unmarked datagrams were let through');
   }));
 
+test('it listens as soon as its interface is up', () =>
+  withLaboratory(async (laboratory) => {
+    const namespace = await laboratory.namespace('host');
+    const device = await WireGuardDevice.start(namespace, sallyportDevice);
+    await device.configure({ privateKey: generateKeys().privateKey, listenPort: 51820, peers: [] });
+    await device.up([]);
+    // A peer's first initiation that finds nobody is repeated after REKEY_TIMEOUT, five seconds.
+    await until('the port', () => namespace.listensOnUdp(51820), 250);
+  }));
+
 test('ip link del ends the program cleanly and removes its socket', () =>
   withPair({ a: sallyportDevice, b: wireguardGo }, {}, async ({ a, b }) => {
     await assertReachable(a, b);

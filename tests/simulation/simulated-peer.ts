@@ -22,7 +22,7 @@ import { PEER_ENDPOINT, PEER_RECEIVED_BYTES } from '../../packages/wireguard/src
 import { MESSAGE_INITIATION, MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
 import { WireGuardPackets } from '../../packages/wireguard/src/packet-half.ts';
 import { allocateTables, openTables, type Capacity, type TableRegions } from '../../packages/wireguard/src/tables.ts';
-import { parseEndpoint } from '../../packages/wireguard/src/uapi.ts';
+import { parseEndpoint, type DeviceChange, type PeerChange } from '../../packages/wireguard/src/uapi.ts';
 import { AuditedCipher } from './audit.ts';
 import { buildPacket, packetName } from './packets.ts';
 import { TimerModel } from './timer-model.ts';
@@ -38,6 +38,25 @@ const SLOT_OFFSET = 128;
 const RING_RECORDS = 1024;
 const RING_RESERVED = 64;
 const RECORDS_A_TURN = 64;
+/** The last keys that a peer used, of which none may be found once they are erased. */
+const KEYS_REMEMBERED = 24;
+
+const UNCHANGED_DEVICE: DeviceChange = {
+  privateKey: undefined,
+  listenPort: undefined,
+  fwmark: undefined,
+  replacePeers: false,
+  peers: [],
+};
+const UNCHANGED_PEER: Omit<PeerChange, 'publicKey'> = {
+  remove: false,
+  updateOnly: false,
+  presharedKey: undefined,
+  endpoint: undefined,
+  persistentKeepalive: undefined,
+  replaceAllowedIps: false,
+  allowedIps: [],
+};
 
 type Record =
   | { readonly kind: 'control'; readonly bytes: Uint8Array; readonly path: Uint8Array }
@@ -139,7 +158,7 @@ export class SimulatedPeer {
         this.#noteReceived();
         this.timers.get(to)?.sent(bytes !== 0);
       },
-      usedKey: (used) => this.keys.add(used),
+      usedKey: (used) => this.#useKey(used),
     });
     this.#outbound = arena.allocate(BATCH * SLOT_BYTES);
     this.#inbound = arena.allocate(BATCH * SLOT_BYTES);
@@ -155,6 +174,21 @@ export class SimulatedPeer {
   connect(other: SimulatedPeer, settings: PeerSettings): void {
     this.#settings.set(other.name, settings);
     this.#configure(other.name, settings);
+  }
+
+  /** Seconds; 0 is off. It does not outlast a restart. */
+  setPersistentKeepalive(other: SimulatedPeer, persistentKeepalive: number): void {
+    this.#apply({ peers: [{ ...UNCHANGED_PEER, publicKey: other.publicKey, persistentKeepalive }] });
+  }
+
+  /** Removes another peer. */
+  disconnect(other: SimulatedPeer): void {
+    const { publicKey } = other;
+    this.#sessionNames.delete(this.sessionOf(other));
+    this.#settings.delete(other.name);
+    this.timers.get(other.name)?.reset();
+    this.timers.delete(other.name);
+    this.#apply({ peers: [{ ...UNCHANGED_PEER, publicKey, remove: true }] });
   }
 
   changePrivateKey(privateKey: Secret<Uint8Array>): void {
@@ -284,6 +318,9 @@ export class SimulatedPeer {
       exclusive: (change) => {
         change();
       },
+      forgetSessions: (gone) => {
+        this.#ring = this.#ring.filter((record) => record.kind === 'control' || !gone.has(record.session));
+      },
       zoneIndex: () => 0,
       zoneName: () => '',
       limits: audit.limits,
@@ -299,12 +336,11 @@ export class SimulatedPeer {
     this.#receivedBytes.clear();
     this.#refused.clear();
     for (const model of this.timers.values()) model.reset();
-    this.#apply({ privateKey: new Secret(this.#privateKey) });
+    this.#apply({ privateKey: new Secret(this.#privateKey.slice()) });
   }
 
-  #apply(change: Partial<Parameters<WireGuardDevice['apply']>[0]>): void {
-    const none = { privateKey: undefined, listenPort: undefined, fwmark: undefined, replacePeers: false, peers: [] };
-    assert.equal(this.device.apply({ ...none, ...change }, this.#now, this.#sessionOut), undefined);
+  #apply(change: Partial<DeviceChange>): void {
+    assert.equal(this.device.apply({ ...UNCHANGED_DEVICE, ...change }, this.#now, this.#sessionOut), undefined);
     this.#reschedule();
   }
 
@@ -315,10 +351,9 @@ export class SimulatedPeer {
     this.#apply({
       peers: [
         {
+          ...UNCHANGED_PEER,
           publicKey: other.publicKey,
-          remove: false,
-          updateOnly: false,
-          presharedKey: presharedKey && new Secret(presharedKey),
+          presharedKey: presharedKey && new Secret(presharedKey.slice()),
           endpoint,
           persistentKeepalive,
           replaceAllowedIps: true,
@@ -428,7 +463,6 @@ export class SimulatedPeer {
         this.#noteReceived();
       }
     }
-    if (this.#ring.length === 0) sessions.handleDrained();
     this.#reschedule();
   }
 
@@ -495,6 +529,13 @@ export class SimulatedPeer {
 
   #transmit(at: number, length: number, path: number): void {
     this.#world.network.send(this.address, this.#addressAt(path), this.arena.u8.slice(at, at + length));
+  }
+
+  #useKey(key: string): void {
+    const { keys } = this;
+    if (keys.has(key)) return;
+    keys.add(key);
+    if (keys.size > KEYS_REMEMBERED) for (const oldest of keys) return void keys.delete(oldest);
   }
 
   /** Tells the timers' models of what authentic came since this was last called, and returns from whom it did. */

@@ -67,7 +67,6 @@ class Weeks {
           peer.connect(other, {
             endpoint: other.address,
             ...(presharedKey === undefined ? {} : { presharedKey }),
-            ...(random.chance(0.3) ? { persistentKeepalive: 25 } : {}),
           });
     for (const peer of peers) {
       peer.greatestLatencyMs = Math.max(...LATENCIES_MS);
@@ -105,7 +104,11 @@ class Weeks {
     const duration = random.pick([30 * SECOND, 3 * MINUTE, 10 * MINUTE, 45 * MINUTE, 3 * HOUR]);
     const end = world.now + duration;
     for (const from of this.#peers)
-      for (const to of this.#peers) if (from !== to && random.chance(0.6)) this.#talk(from, to, end);
+      for (const to of this.#peers) {
+        if (from === to) continue;
+        from.setPersistentKeepalive(to, random.chance(0.1) ? 25 : 0);
+        if (random.chance(0.6)) this.#talk(from, to, end);
+      }
     for (let mishaps = random.below(5); mishaps > 0; mishaps--)
       world.clock.after(random.fraction() * duration, () => {
         this.#mishap();
@@ -191,6 +194,7 @@ class Weeks {
     for (const peer of this.#peers) {
       peer.attendRefusal = 0;
       peer.sessionLatencyMs = 1;
+      for (const other of this.#peers) if (other !== peer) peer.setPersistentKeepalive(other, 0);
       if (!peer.running) peer.start();
     }
     // Stragglers of the phase: datagrams and timers that were set by a slow machine.

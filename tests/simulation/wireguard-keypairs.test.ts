@@ -7,6 +7,7 @@ import type { SimulatedPeer } from './simulated-peer.ts';
 import { keypairsOf, pairOf, World } from './world.ts';
 
 const SECOND = 1000;
+const MINUTE = 60 * SECOND;
 /** So that a keypair lasts for seconds. */
 const SHORT_LIVED = { rekeyAfterTimeMs: 6 * SECOND, rejectAfterTimeMs: 40 * SECOND };
 
@@ -184,6 +185,28 @@ describe('keypairs', () => {
       b.send(a, 3);
       world.run(60 * SECOND);
       assert.equal(b.countsOf('a').data + b.countsOf('a').keepalives, before);
+    });
+  });
+
+  test('what waits for a peer that is removed never goes to the one that takes its place', () => {
+    withSeed((random) => {
+      const { world, a, b } = pairOf(random);
+      const c = world.add('c');
+      c.connect(a, { endpoint: a.address });
+      c.start();
+      b.stop();
+      a.send(b, 5);
+      world.run(SECOND);
+      // Some wait already; some are still on their way to where they wait.
+      a.send(b, 5);
+      const session = a.sessionOf(b);
+      a.disconnect(b);
+      a.connect(c, { endpoint: c.address });
+      assert.equal(a.sessionOf(c), session, 'it takes the same record');
+      const sent = a.send(c);
+      world.run(MINUTE);
+      assert.deepEqual(c.received, sent);
+      assert.equal(b.received.length, 0);
     });
   });
 

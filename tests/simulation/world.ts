@@ -14,6 +14,7 @@ import { SimulatedPeer } from './simulated-peer.ts';
 const START_MS = 86_400_000.25;
 
 const KEYPAIR_BYTES = (KEYPAIR_WINDOW + WINDOW_BYTES + 63) & -64;
+const NOTHING = new Uint8Array(KEYPAIR_BYTES);
 
 class SeededCrypto extends HandshakeCrypto {
   readonly #source: SeededRandom;
@@ -96,7 +97,7 @@ export function keypairsOf(peer: SimulatedPeer): number {
   for (let i = 0; i < capacity.keypairs; i++) {
     const record = keypairs + i * KEYPAIR_BYTES;
     if (peer.arena.u32[(record + KEYPAIR_PEER) >> 2] !== 0) count++;
-    else assert.ok(peer.arena.u8.subarray(record, record + KEYPAIR_BYTES).every(isZero), 'what is free is zero');
+    else assert.ok(Buffer.from(peer.arena.u8.buffer, record, KEYPAIR_BYTES).equals(NOTHING), 'what is free is zero');
   }
   return count;
 }
@@ -109,10 +110,6 @@ function hasNewKeypair(peer: SimulatedPeer, now: Instant): boolean {
     if (peer.arena.f64[(record + KEYPAIR_CREATED) >> 3] > now - 1000) return true;
   }
   return false;
-}
-
-function isZero(byte: number): boolean {
-  return byte === 0;
 }
 
 /** Two peers that know each other's address, up. */

@@ -84,6 +84,9 @@ export async function startDevice(
     exclusive: (change) => {
       plane.exclusive(change);
     },
+    forgetSessions: (gone) => {
+      plane.forgetSessions(gone);
+    },
     zoneIndex,
     zoneName,
   });

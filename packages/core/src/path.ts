@@ -26,21 +26,6 @@ export const PATH_TOS = 44;
 /** u32: the record that this one is a copy of, or 0: who finds the local address gone has it forgotten there too. */
 export const PATH_ORIGIN = 48;
 
-/** Whether two paths lead to the same remote address and port. */
-export function sameRemote(memory: Memory, a: number, b: number): boolean {
-  const { u32 } = memory;
-  const i = a >> 2;
-  const j = b >> 2;
-  return (
-    u32[i] === u32[j] &&
-    u32[i + 1] === u32[j + 1] &&
-    u32[i + 2] === u32[j + 2] &&
-    u32[i + 3] === u32[j + 3] &&
-    u32[i + 4] === u32[j + 4] &&
-    u32[i + 5] === u32[j + 5]
-  );
-}
-
 /** Whether two paths have the same remote, local address and interface. */
 export function samePath(memory: Memory, a: number, b: number): boolean {
   const { u32 } = memory;

@@ -71,8 +71,6 @@ export interface SessionHalf {
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void;
   handleAttend(session: SessionId, now: Instant, out: SessionOutbox): void;
   handleTimeout(now: Instant, out: SessionOutbox): void;
-  /** All queues from the packet halves have been empty since the last change that was made without them. */
-  handleDrained(): void;
   /** The next moment at which handleTimeout has work, and why. */
   pollTimeout(): { readonly at: Instant; readonly reason: string } | undefined;
 }

@@ -52,7 +52,7 @@ export class Laboratory {
   private constructor(suffix: string) {
     this.#suffix = suffix;
     this.closing = this.#abort.signal;
-    this.folder = mkdtempSync(join(tmpdir(), 'sallyport-'));
+    this.folder = mkdtempSync(join(tmpdir(), `sallyport-${String(process.pid)}-`));
   }
 
   /** @throws Error when the process isn't root. */
@@ -176,12 +176,16 @@ function removeNamespace(name: string): void {
   spawnSync('ip', ['netns', 'del', name]);
 }
 
-// A laboratory whose process was killed leaves its namespaces behind; their names carry its process identifier.
+// A laboratory whose process was killed leaves namespaces and files behind; their names carry its process identifier.
 function removeAbandoned(): void {
-  for (const name of listFolder(netnsFolder)) {
-    const pid = new RegExp(`^${prefix}-(\\d+)[a-z]?-`).exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) removeNamespace(name);
-  }
+  const abandoned = (folder: string, pattern: RegExp) =>
+    listFolder(folder).filter((name) => {
+      const pid = pattern.exec(name)?.[1];
+      return pid !== undefined && !isAlive(Number(pid));
+    });
+  for (const name of abandoned(netnsFolder, new RegExp(`^${prefix}-(\\d+)[a-z]?-`))) removeNamespace(name);
+  for (const name of abandoned(tmpdir(), /^sallyport-(\d+)-/))
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
 }
 
 function listFolder(path: string): string[] {

@@ -66,6 +66,12 @@ export class NetworkNamespace {
     return { ipv4: of('inet'), ipv6: of('inet6') };
   }
 
+  /** Whether a UDP socket of either family is bound to the port. */
+  async listensOnUdp(port: number): Promise<boolean> {
+    const { stdout } = await this.run(['cat', '/proc/net/udp', '/proc/net/udp6']);
+    return stdout.includes(`:${port.toString(16).toUpperCase().padStart(4, '0')} `);
+  }
+
   /** Forwards packets of both families. */
   forward(): Promise<void> {
     return this.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });

@@ -6,6 +6,7 @@ import {
   type PacketHalf,
   type SessionEvent,
   type SessionHalf,
+  type SessionId,
   type SessionOutbox,
 } from '@sallyport/core';
 import {
@@ -190,6 +191,14 @@ export class DataPlane {
   }
 
   /**
+   * Takes sessions that are no more out of what the workers have said and the session half has not heard yet, so that
+   * their ids can be given out again. To be called from within {@link exclusive}.
+   */
+  forgetSessions(gone: ReadonlySet<SessionId>): void {
+    for (const ring of this.#rings) ring.forget(gone);
+  }
+
+  /**
    * Listens on `port` (0: one that the kernel chooses) on every worker, and returns the port. Throws a SystemCallError
    * where it is taken; what was listened on before then goes on.
    */
@@ -307,7 +316,6 @@ export class DataPlane {
         left--;
       if (left === 0) more = true;
     }
-    if (!more) sessions.handleDrained();
     this.reschedule();
     return more;
   }

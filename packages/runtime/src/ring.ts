@@ -80,6 +80,19 @@ export class Ring {
     return Atomics.load(this.#memory.i32, (this.#at + CONTROLS) >> 2);
   }
 
+  /** Reader, while no writer is at work: records of these sessions become those of session 0, which is nobody's. */
+  forget(sessions: ReadonlySet<number>): void {
+    const { u32, i32 } = this.#memory;
+    const tail = Atomics.load(i32, (this.#at + TAIL) >> 2) >>> 0;
+    let head = Atomics.load(i32, (this.#at + HEAD) >> 2) >>> 0;
+    while (head !== tail) {
+      const record = this.#data + (head & (this.#bytes - 1));
+      if (u32[(record + KIND) >> 2] !== SKIP && sessions.has(u32[(record + SESSION) >> 2]))
+        u32[(record + SESSION) >> 2] = 0;
+      head = (head + u32[(record + TOTAL) >> 2]) >>> 0;
+    }
+  }
+
   /**
    * Reader: takes the oldest record, calling `handle` with a copy of its bytes and the offset of its path record;
    * false when there is none.

@@ -7,6 +7,7 @@ import {
   Secret,
   type Instant,
   type Memory,
+  type SessionId,
   type SessionOutbox,
 } from '@sallyport/core';
 import type { AllowedIps } from './allowed-ips.ts';
@@ -35,6 +36,11 @@ export interface DeviceOptions {
   readonly wallClock: () => number;
   /** Runs a change while no packet half is in the middle of a batch. */
   readonly exclusive: (change: () => void) => void;
+  /**
+   * Takes removed sessions out of what packet halves have said and the session half has not heard yet. Called from
+   * within `exclusive`; the ids are then given out again.
+   */
+  readonly forgetSessions: (gone: ReadonlySet<SessionId>) => void;
   /** The interface index that the zone of a link-local address names, 0 for none; and the other way round. */
   readonly zoneIndex: (zone: string) => number;
   readonly zoneName: (index: number) => string;
@@ -57,6 +63,8 @@ export class WireGuardDevice {
   readonly #records: RecordPool;
   #privateKey: Secret<Uint8Array> | undefined;
   #identity: Identity | undefined;
+  /** Removed, their records not yet to be given out again. */
+  readonly #gone = new Set<SessionId>();
 
   constructor(options: DeviceOptions) {
     const { memory, regions } = options;
@@ -71,10 +79,6 @@ export class WireGuardDevice {
       ...options,
       peers: this.#peers,
       keypairs: new Keypairs(memory, pools.keypairs, indices),
-      // A queue to the session half may still name a removed peer: its record must not be another's until then.
-      onDrained: () => {
-        pools.peers.recycle();
-      },
     });
   }
 
@@ -100,12 +104,14 @@ export class WireGuardDevice {
     this.#options.exclusive(() => {
       if (change.privateKey !== undefined) this.#setPrivateKey(change.privateKey);
       if (change.replacePeers) for (const peer of [...this.#peers.all()]) this.#removePeer(peer);
+      this.#recycle();
     });
     // A few at a time, so that a long list does not hold the packets up.
     for (let first = 0; first < change.peers.length && fault === undefined; first += PEERS_A_TURN)
       this.#options.exclusive(() => {
         for (const peerChange of change.peers.slice(first, first + PEERS_A_TURN))
           fault ??= this.#applyPeer(peerChange, greeted);
+        this.#recycle();
       });
     // One that was added may have been removed again by the same change.
     for (const peer of greeted) if (this.#peers.bySession(peer.session) === peer) this.sessions.greet(peer, now, out);
@@ -137,6 +143,7 @@ export class WireGuardDevice {
     if (this.#privateKey !== undefined && this.#options.crypto.equal(this.#privateKey.reveal(), bytes)) return;
     const old = this.#identity;
     const none = bytes.every((byte) => byte === 0);
+    this.#privateKey?.reveal().fill(0);
     this.#privateKey = none ? undefined : key;
     this.#identity = none ? undefined : new Identity(this.#options.crypto, bytes);
     this.sessions.setIdentity(this.#identity);
@@ -163,7 +170,10 @@ export class WireGuardDevice {
       peer = new Peer(record, new HandshakePeer(publicKey), new CookieGenerator(this.#options.crypto, publicKey));
       this.#peers.add(peer);
     }
-    if (change.presharedKey !== undefined) peer.handshake.presharedKey = change.presharedKey.reveal();
+    if (change.presharedKey !== undefined) {
+      peer.handshake.presharedKey.fill(0);
+      peer.handshake.presharedKey = change.presharedKey.reveal();
+    }
     if (change.endpoint !== undefined) this.#setEndpoint(peer, change.endpoint);
     if (change.persistentKeepalive !== undefined) {
       const before = peer.persistentKeepaliveMs;
@@ -184,8 +194,18 @@ export class WireGuardDevice {
     this.sessions.forget(peer);
     this.allowedIps.removeSession(peer.session);
     this.#peers.remove(peer);
+    peer.handshake.presharedKey.fill(0);
     peer.handshake.wipe();
     this.#records.release(peer.session);
+    this.#gone.add(peer.session);
+  }
+
+  /** Lets removed peers' records be given out again. */
+  #recycle(): void {
+    if (this.#gone.size === 0) return;
+    this.#options.forgetSessions(this.#gone);
+    this.#records.recycle();
+    this.#gone.clear();
   }
 
   #setEndpoint(peer: Peer, endpoint: Endpoint): void {

@@ -194,7 +194,7 @@ export class Identity {
 
   /**
    * Checks that the initiation is `peer`'s, is none seen before and does not come too soon after the last. Accepted, it
-   * is remembered in `peer`; otherwise `received` is erased. Whoever accepts gives up a pending initiation to this peer.
+   * is remembered in `peer`; otherwise `received` is erased.
    */
   acceptInitiation(received: ReceivedInitiation, peer: HandshakePeer, now: Instant): InitiationVerdict {
     const verdict = this.#judge(received, peer, now);

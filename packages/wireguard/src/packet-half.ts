@@ -11,6 +11,7 @@ import {
   type PacketBatch,
   type PacketHalf,
 } from '@sallyport/core';
+import { outerEcn, tosOf } from '@sallyport/wire';
 import type { PacketAead } from './aead.ts';
 import { atLeast, LIMITS, PADDING_MULTIPLE, TAG_BYTES, TRANSPORT_HEADER_BYTES, type Limits } from './constants.ts';
 import type { IndexTable } from './index-table.ts';
@@ -162,7 +163,7 @@ export class WireGuardPackets implements PacketHalf {
     let sentData = false;
     for (let i = first; i < end; i++) {
       const length = plain.length[i];
-      const ecn = length === 0 ? 0 : innerEcn(memory, plain.at[i]);
+      const ecn = length === 0 ? 0 : outerEcn(tosOf(memory, plain.at[i]));
       const sealed = this.#sealOne(plain.at[i], length, receiver, low, high, mtu);
       if (length !== 0) sentData = true;
       out.datagram(plain.at[i] - TRANSPORT_HEADER_BYTES, sealed, this.#endpoint, ecn);
@@ -375,10 +376,4 @@ function isHandshake(type: number, length: number): boolean {
     (type === MESSAGE_RESPONSE && length === RESPONSE_BYTES) ||
     (type === MESSAGE_COOKIE_REPLY && length === COOKIE_REPLY_BYTES)
   );
-}
-
-/** The ECN bits of the IP packet at `at`; the tunnel copies them outward (RFC 6040, normal mode). */
-function innerEcn(memory: Memory, at: number): number {
-  const { u8 } = memory;
-  return u8[at] >> 4 === 6 ? (u8[at + 1] >> 4) & 3 : u8[at + 1] & 3;
 }

@@ -70,8 +70,6 @@ export interface SessionsOptions {
   readonly wallClock: () => number;
   /** Runs a change while no packet half is in the middle of a batch. */
   readonly exclusive: (change: () => void) => void;
-  /** Everything that workers said of peers removed before has been handled. */
-  readonly onDrained: () => void;
   readonly limits?: Limits;
 }
 
@@ -86,7 +84,6 @@ export class WireGuardSessions implements SessionHalf {
   readonly #keypairs: Keypairs;
   readonly #wallClock: () => number;
   readonly #exclusive: (change: () => void) => void;
-  readonly #onDrained: () => void;
   readonly #limits: Limits;
   readonly #queue = new DeadlineQueue<Peer>();
   readonly #rateLimiter: RateLimiter;
@@ -104,7 +101,6 @@ export class WireGuardSessions implements SessionHalf {
     this.#keypairs = options.keypairs;
     this.#wallClock = options.wallClock;
     this.#exclusive = options.exclusive;
-    this.#onDrained = options.onDrained;
     this.#limits = options.limits ?? LIMITS;
     this.#rateLimiter = new RateLimiter(options.crypto);
   }
@@ -158,7 +154,10 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   handleControl(bytes: Uint8Array, path: number, now: Instant, out: SessionOutbox): void {
-    if (!this.#running) return;
+    if (!this.#running) {
+      out.drop(DropReason.handshakeRejected);
+      return;
+    }
     const message = decodeMessage(bytes);
     switch (message.type) {
       case MESSAGE_INITIATION:
@@ -180,7 +179,10 @@ export class WireGuardSessions implements SessionHalf {
 
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void {
     const peer = this.#peers.bySession(session);
-    if (peer === undefined || !this.#running) return;
+    if (peer === undefined || !this.#running) {
+      out.drop(DropReason.noRoute);
+      return;
+    }
     if (this.#stagedBytes + stagedCost(packet) > MAX_STAGED_BYTES) out.drop(DropReason.queueFull);
     else {
       this.#stagedBytes += stagedCost(packet);
@@ -214,10 +216,6 @@ export class WireGuardSessions implements SessionHalf {
       if (peer === undefined || peer.deadline > now) break;
       this.#service(peer, now, out);
     }
-  }
-
-  handleDrained(): void {
-    this.#onDrained();
   }
 
   pollTimeout(): { at: Instant; reason: string } | undefined {
