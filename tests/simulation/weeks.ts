@@ -54,6 +54,7 @@ class Weeks {
   readonly #world: World;
   readonly #peers: readonly SimulatedPeer[];
   readonly #recorded: { readonly datagram: Uint8Array; readonly to: string }[] = [];
+  readonly #floods = new Map<SimulatedPeer, Flood>();
   readonly #counts = { restarts: 0, moves: 0, injected: 0, recoveries: 0 };
 
   constructor(random: SeededRandom, count: number) {
@@ -150,7 +151,7 @@ class Weeks {
         peer.wallClockOffset += random.pick([1, 3600, 86_400 * 400]) * SECOND * random.fraction();
         break;
       case 3:
-        world.clock.after(0, () => new Flood(peer, random).send(world, 200));
+        world.clock.after(0, () => this.#floodOf(peer).send(world, 200));
         break;
       case 4:
         for (const other of this.#peers)
@@ -168,6 +169,12 @@ class Weeks {
       default:
         for (let i = 0; i < 50; i++) this.#inject();
     }
+  }
+
+  #floodOf(peer: SimulatedPeer): Flood {
+    let flood = this.#floods.get(peer);
+    if (flood === undefined) this.#floods.set(peer, (flood = new Flood(peer, this.#random)));
+    return flood;
   }
 
   #move(peer: SimulatedPeer): void {

@@ -11,5 +11,6 @@ export * from './linux/run.ts';
 export * from './openssl/packet-cipher.ts';
 export * from './openssl/wireguard-crypto.ts';
 export * from './poller.ts';
+export * from './super-packet-size.ts';
 export * from './tun-device.ts';
 export * from './udp-socket.ts';

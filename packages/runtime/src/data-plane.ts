@@ -12,6 +12,7 @@ import {
 import {
   Clock,
   closeUdpSockets,
+  fitSuperPackets,
   interfaceIsUp,
   interfaceMtu,
   libc,
@@ -56,6 +57,8 @@ export interface DataPlaneOptions {
   readonly name: string;
   readonly workers: number;
   readonly mtu: number;
+  /** Bytes that the protocol adds to a full packet. */
+  readonly overheadBytes: number;
   /** The module that calls `runWorker` with the same protocol. */
   readonly workerModule: URL;
   /** What each worker's protocol needs to find its tables, and how much memory of its own it needs. */
@@ -98,6 +101,7 @@ export class DataPlane {
     this.tun = openTun(arena, name, workers);
     setInterfaceMtu(arena, name, options.mtu);
     this.#mtu = options.mtu;
+    fitSuperPackets(arena, this.tun.index, options.mtu, options.overheadBytes);
     this.#link = openLinkMonitor(arena);
     const allocate = (bytes: number): number => arena.allocate(bytes);
     this.#regions = allocatePlane(allocate, workers, {
@@ -331,6 +335,7 @@ export class DataPlane {
     }
     if (mtu !== this.#mtu) {
       this.#mtu = mtu;
+      fitSuperPackets(this.#arena, this.tun.index, mtu, this.#options.overheadBytes);
       Atomics.store(this.#arena.i32, this.#control + (CONTROL_MTU >> 2), mtu);
       this.#changed();
     }
