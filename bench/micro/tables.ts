@@ -2,7 +2,6 @@ import { AllowedIps, type AddressFamily } from '../../packages/wireguard/src/all
 import { IndexTable } from '../../packages/wireguard/src/index-table.ts';
 import { accept, WINDOW_BYTES } from '../../packages/wireguard/src/replay-window.ts';
 import { Arena } from '../../packages/io/src/arena.ts';
-import { randomFrom } from '../../tests/wireguard/seeded-random.ts';
 
 /*
  * Nanoseconds per call of the tables that every packet goes through, with peers at random: the cache misses of a
@@ -14,6 +13,17 @@ const ROUNDS = 7;
 const PROBES = 1 << 17;
 
 let checksum = 0;
+
+/** Random u32 numbers from a seed: xorshift. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}
 
 function nanoseconds(calls: number, body: () => number): string {
   const times: number[] = [];

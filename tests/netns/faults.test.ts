@@ -84,7 +84,8 @@ for (const { name, ...programs } of pairs) {
       await b.namespace.ip('link', 'set', b.device.name, 'up');
       // As the Linux driver, our device forgets its keys when it goes down; it asks for new ones when it has to send.
       await assertRecovers(b, a);
-      await assertReachable(a, b);
+      // The kernel takes IPv6 addresses from an interface that goes down.
+      await assertReachable(a, b, ['ipv4']);
     }));
 
   test(`${name}: answers come from the address that was written to, until that is removed`, () =>

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { Secret } from '../../packages/core/src/index.ts';
 import { withSeed } from '../../packages/testkit/src/seeded-random.ts';
 import { PERFECT_NETWORK } from '../../packages/testkit/src/simulated-network.ts';
+import { MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
 import type { SimulatedPeer } from './simulated-peer.ts';
 import { keypairsOf, pairOf, World } from './world.ts';
 
@@ -75,6 +76,30 @@ describe('keypairs', () => {
     });
   });
 
+  test('after that, a renewal whose response is lost loses nothing either', () => {
+    withSeed((random) => {
+      const { world, a, b } = pairOf(random);
+      const fromA = a.send(b);
+      const fromB = b.send(a);
+      world.run(SECOND);
+      assert.deepEqual([a.countsOf('b').initiations, b.countsOf('a').initiations], [1, 1]);
+      // Now each sends with the keypair that it began itself.
+      world.run(120 * SECOND);
+      let responses = 0;
+      world.network.onSent = (datagram) => (responses += datagram[0] === MESSAGE_RESPONSE ? 1 : 0);
+      world.network.conditions = (from) => ({
+        ...PERFECT_NETWORK,
+        loss: from === b.address && responses === 0 ? 1 : 0,
+      });
+      world.repeat(40, 100, () => fromA.push(...a.send(b)));
+      world.run(3 * SECOND);
+      assert.equal(responses, 1);
+      world.run(10 * SECOND);
+      assert.deepEqual(b.received, fromA);
+      assert.deepEqual(a.received, fromB);
+    });
+  });
+
   test('both begin, and any one datagram of theirs is lost: they come to a key all the same', () => {
     withSeed((random) => {
       for (let lost = 0; lost < 6; lost++) {
@@ -133,6 +158,27 @@ describe('keypairs', () => {
       });
     });
   }
+
+  test('a renewal by count that was given up is asked for again by the next packet', () => {
+    withSeed((random) => {
+      const { world, a, b } = pairOf(random, { rekeyAfterMessagesHigh: 0, rekeyAfterMessagesLow: 5 });
+      a.send(b);
+      world.run(6 * SECOND);
+      world.network.conditions = () => ({ ...PERFECT_NETWORK, loss: 1 });
+      a.send(b, 5);
+      world.run(120 * SECOND);
+      assert.equal(a.eventsOf('handshakeGivenUp').length, 1);
+      const before = a.countsOf('b').initiations;
+      assert.ok(before <= 1 + 23, 'nothing begins it again by itself');
+      world.network.conditions = () => PERFECT_NETWORK;
+      // The keypair is still good.
+      const sent = a.send(b);
+      world.run(SECOND);
+      assert.deepEqual(b.received.slice(1), sent);
+      assert.equal(a.countsOf('b').initiations, before + 1);
+      assert.equal(handshakes(a), 2);
+    });
+  });
 
   test('a keypair that is used up to its last counter', () => {
     withSeed((random) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AllowedIps, type AddressFamily } from '../../packages/wireguard/src/allowed-ips.ts';
 import { plainMemory } from '../../packages/testkit/src/plain-memory.ts';
-import { withRandom } from './seeded-random.ts';
+import { withSeed } from '../../packages/testkit/src/seeded-random.ts';
 
 /** Unaligned on purpose. */
 const ADDRESS_AT = 3;
@@ -146,10 +146,10 @@ describe('allowed IPs', () => {
   });
 
   test('the longest prefix decides, from /0 to /128, whatever the order of insertion', () => {
-    withRandom((random) => {
+    withSeed((random) => {
       const subject = new Subject(129);
       const address = ip6('2001:db8:ffff:0:8000:1:0:ffff');
-      const lengths = Array.from({ length: 129 }, (_, i) => i).sort(() => (random() % 3) - 1);
+      const lengths = Array.from({ length: 129 }, (_, i) => i).sort(() => (random.u32() % 3) - 1);
       for (const length of lengths) assert.equal(subject.table.insert(6, address, length, length + 1), 'inserted');
       assert.equal(subject.lookup(address), 129);
       for (let length = 0; length < 128; length++) {
@@ -232,9 +232,9 @@ describe('allowed IPs', () => {
   });
 
   test('agrees with a scan of all prefixes, at random', () => {
-    withRandom((random) => {
+    withSeed((random) => {
       for (let round = 0; round < 60; round++) {
-        const capacity = 1 + (random() % 120);
+        const capacity = 1 + (random.u32() % 120);
         const subject = new Subject(capacity);
         const model = new Model(capacity);
         // Addresses that differ in a few bits only, so that prefixes overlap, nest, meet again and move.
@@ -242,37 +242,37 @@ describe('allowed IPs', () => {
           let value = family === 4 ? 0x0a000000n : 0xfd00_0000_0000_0001_8000_0000_0000_0000n;
           const bits = family === 4 ? 32 : 128;
           for (let k = 0; k < 7; k++) {
-            const at = [0, 8, 9, bits / 2 - 1, bits / 2, bits - 3, bits - 2, bits - 1, random() % bits][random() % 9];
-            if (random() % 2 === 0) value ^= 1n << BigInt(bits - 1 - at);
+            const at = [0, 8, 9, bits / 2 - 1, bits / 2, bits - 3, bits - 2, bits - 1, random.u32() % bits][random.u32() % 9];
+            if (random.u32() % 2 === 0) value ^= 1n << BigInt(bits - 1 - at);
           }
           return value;
         };
         const length = (bits: number): number =>
-          [0, bits, bits, bits - 1, bits / 2, 9, random() % (bits + 1)][random() % 7];
+          [0, bits, bits, bits - 1, bits / 2, 9, random.u32() % (bits + 1)][random.u32() % 7];
         for (let step = 0; step < 1_500; step++) {
-          const family = random() % 2 === 0 ? 4 : 6;
+          const family = random.u32() % 2 === 0 ? 4 : 6;
           const bits = family === 4 ? 32 : 128;
-          const session = 64 * (1 + (random() % 6));
+          const session = 64 * (1 + (random.u32() % 6));
           let address = free(family);
           let prefixLength = length(bits);
-          const action = random() % (round % 2 === 0 ? 10 : 14);
+          const action = random.u32() % (round % 2 === 0 ? 10 : 14);
           if (action < 6) {
             assert.equal(
               subject.table.insert(family, bytesOf(family, address), prefixLength, session),
               model.insert(family, address, prefixLength, session),
             );
           } else if (action < 13) {
-            const known = model.entries.length === 0 ? undefined : model.entries[random() % model.entries.length];
-            if (known?.family === family && random() % 4 !== 0) {
+            const known = model.entries.length === 0 ? undefined : model.entries[random.u32() % model.entries.length];
+            if (known?.family === family && random.u32() % 4 !== 0) {
               address = known.prefix;
               prefixLength = known.length;
             }
-            const owner = known !== undefined && random() % 4 !== 0 ? known.session : session;
+            const owner = known !== undefined && random.u32() % 4 !== 0 ? known.session : session;
             assert.equal(
               subject.table.remove(family, bytesOf(family, address), prefixLength, owner),
               model.remove(family, address, prefixLength, owner),
             );
-          } else if (random() % 20 === 0) {
+          } else if (random.u32() % 20 === 0) {
             subject.table.removeSession(session);
             model.entries = model.entries.filter((entry) => entry.session !== session);
           }
@@ -301,7 +301,7 @@ describe('allowed IPs', () => {
   });
 
   test('100,000 peers with a /32 and a /128 each', (t) => {
-    withRandom((random) => {
+    withSeed((random) => {
       const peers = 100_000;
       const subject = new Subject(2 * peers);
       const session = (i: number): number => 64 + i * 256;
@@ -320,7 +320,7 @@ describe('allowed IPs', () => {
         assert.equal(subject.lookup(addresses[i][1]), session(i));
       }
       for (let k = 0; k < 100_000; k++) {
-        const value = 0x0a000000n + BigInt(random() % (2 * peers));
+        const value = 0x0a000000n + BigInt(random.u32() % (2 * peers));
         const i = Number(value - 0x0a000000n);
         assert.equal(subject.lookup(bytesOf(4, value)), i < peers ? session(i) : 0);
       }

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { Arena } from '../../packages/io/src/arena.ts';
 import { IndexTable } from '../../packages/wireguard/src/index-table.ts';
 import { plainMemory } from '../../packages/testkit/src/plain-memory.ts';
-import { randomFrom, withRandom } from './seeded-random.ts';
+import { SeededRandom, withSeed } from '../../packages/testkit/src/seeded-random.ts';
 
 const AT = 128;
 /** What the flag says to the reading thread. */
@@ -33,14 +33,14 @@ describe('index table', () => {
 
   test('takes as many indices as it was made for, and no more, again after a removal', () => {
     for (const capacity of [1, 5, 6, 7, 64, 1000]) {
-      withRandom((random) => {
+      withSeed((random) => {
         const table = freshTable(capacity);
         const indices: number[] = [];
         while (indices.length < capacity) {
-          const index = random();
+          const index = random.u32();
           if (table.insert(index, 64 * (indices.length + 1))) indices.push(index);
         }
-        assert.equal(table.insert(random(), 1 << 20), false);
+        assert.equal(table.insert(random.u32(), 1 << 20), false);
         indices.forEach((index, i) => assert.equal(table.lookup(index), 64 * (i + 1)));
         assert.equal(table.remove(indices[0]), true);
         assert.equal(table.insert(indices[0], 1 << 20), true);
@@ -50,20 +50,20 @@ describe('index table', () => {
   });
 
   test('agrees with a Map, crowded indices and rebuilds included', () => {
-    withRandom((random) => {
+    withSeed((random) => {
       let rebuilds = 0;
       for (let round = 0; round < 40; round++) {
-        const capacity = 1 + (random() % 300);
+        const capacity = 1 + (random.u32() % 300);
         const table = freshTable(capacity);
         const model = new Map<number, number>();
         // Few distinct low bits make long runs of slots, and runs across the table's end.
         const pool = Array.from({ length: 2 * capacity }, () =>
-          round % 2 === 0 ? random() : ((random() << 8) | (random() % 8) | 0xf8) >>> 0,
+          round % 2 === 0 ? random.u32() : ((random.u32() << 8) | (random.u32() % 8) | 0xf8) >>> 0,
         );
         for (let step = 0; step < 4_000; step++) {
-          const index = pool[random() % pool.length];
-          if (random() % 2 === 0) {
-            const keypair = 64 * (1 + (random() % 1_000_000));
+          const index = pool[random.u32() % pool.length];
+          if (random.u32() % 2 === 0) {
+            const keypair = 64 * (1 + (random.u32() % 1_000_000));
             const inserted = table.insert(index, keypair);
             if (model.has(index) || model.size === capacity) assert.equal(inserted, false);
             else if (round % 2 === 0) assert.equal(inserted, true);
@@ -77,7 +77,7 @@ describe('index table', () => {
             assert.equal(table.needsRebuild(), false);
             for (const each of pool) assert.equal(table.lookup(each), model.get(each) ?? 0);
           }
-          const probe = pool[random() % pool.length];
+          const probe = pool[random.u32() % pool.length];
           assert.equal(table.lookup(probe), model.get(probe) ?? 0);
         }
         for (const each of pool) assert.equal(table.lookup(each), model.get(each) ?? 0);
@@ -110,14 +110,14 @@ describe('index table', () => {
       worker.once('message', (message) => {
         if (message !== 'ready') return;
         worker.once('message', resolve);
-        const random = randomFrom(1 + Math.floor(Math.random() * 1_000_000));
+        const random = new SeededRandom(1 + Math.floor(Math.random.u32() * 1_000_000));
         // 0 to 5 stay. A keypair's offset says whose it is.
         for (let k = 0; k < 6; k++) assert.ok(table.insert(k, (k + 1) * 64));
         Atomics.store(memory.i32, flags >> 2, START);
         const end = performance.now() + 700;
         while (performance.now() < end) {
           for (let k = 0; k < 1000; k++) {
-            const index = 64 + 32 * (random() % 4);
+            const index = 64 + 32 * (random.u32() % 4);
             if (!table.remove(index)) table.insert(index, (index + 1) * 64);
           }
         }

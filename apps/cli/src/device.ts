@@ -127,9 +127,16 @@ export async function startDevice(
     return fault === 'invalidPublicKey' ? EINVAL : ENOSPC;
   }
 
-  let uapi: UapiServer | undefined;
+  const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
+  const { indices } = openTables(arena, regions);
+  let server: UapiServer;
   try {
-    uapi = await serveUapi<DeviceChange>(name, {
+    await plane.start(
+      device.sessions,
+      new WireGuardPackets(arena, cipher, indices, arena.allocate(WireGuardPackets.scratchBytes)),
+    );
+    // Last: whoever finds the socket finds a device that is at work.
+    server = await serveUapi<DeviceChange>(name, {
       newDecoder: () => new UapiDecoder(),
       get: () => {
         plane.lookAtLink();
@@ -143,18 +150,10 @@ export async function startDevice(
         plane.close();
       },
     });
-    const aead = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
-    const { indices } = openTables(arena, regions);
-    plane.start(
-      device.sessions,
-      new WireGuardPackets(arena, aead, indices, arena.allocate(WireGuardPackets.scratchBytes)),
-    );
   } catch (error) {
-    uapi?.close();
     plane.close();
     throw error;
   }
-  const server = uapi;
   const closed = plane.closed.finally(() => {
     server.close();
   });

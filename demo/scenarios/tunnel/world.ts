@@ -83,6 +83,7 @@ export async function buildTunnel(world: World, device: Program): Promise<Tunnel
     ],
   });
   await gateway.up(['10.66.0.1/24', 'fd66::1/64'], 1420);
+  await until('the gateway listens', () => world.gateway.listensOnUdp(listenPort));
   await client.up(['10.66.0.2/24', 'fd66::2/64'], 1420);
   await world.client.route('0.0.0.0/0', 'dev', client.name);
   await world.client.route('::/0', 'dev', client.name);

@@ -130,14 +130,14 @@ export class DataPlane {
     });
   }
 
-  /** Starts the workers, with the two halves of the protocol as this thread uses them. */
-  start(sessions: SessionHalf, packets: PacketHalf): void {
+  /** Starts the workers, with the two halves of the protocol as this thread uses them; settles when they are at work. */
+  async start(sessions: SessionHalf, packets: PacketHalf): Promise<void> {
     this.#sessions = sessions;
     this.#out.attach(sessions, packets);
     const { arena, workerModule, protocol } = this.#options;
     arena.i32[this.#control + (CONTROL_MTU >> 2)] = this.#mtu;
     this.#publishSockets();
-    this.tun.queues.forEach((tun, index) => {
+    const ready = this.tun.queues.map((tun, index) => {
       const event = openEvent();
       this.#events.push(event);
       const workerData: WorkerStart = {
@@ -160,7 +160,10 @@ export class DataPlane {
         else if (!this.#closing) this.close();
       });
       this.#threads.push(thread);
+      return new Promise((resolve) => thread.once('message', resolve));
     });
+    await Promise.race([Promise.all(ready), this.closed]);
+    if (this.#closing) return;
     this.#changed();
     void this.#listen();
     this.lookAtLink();

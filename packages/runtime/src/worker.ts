@@ -1,3 +1,4 @@
+import { parentPort } from 'node:worker_threads';
 import type { Instant, Outbox, PacketHalf, RouteTable } from '@sallyport/core';
 import { DropReason } from '@sallyport/core';
 import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/gateway';
@@ -74,7 +75,9 @@ export type AttachProtocol = (
  * loop, no promise and no allocation once it runs. Returns when the device is closed.
  */
 export function runWorker(start: WorkerStart, attach: AttachProtocol): void {
-  new Worker(start, attach).run();
+  const worker = new Worker(start, attach);
+  parentPort?.postMessage('ready');
+  worker.run();
 }
 
 class Worker implements Outbox, TrainSink, FrameSink {

@@ -404,7 +404,6 @@ export class WireGuardSessions implements SessionHalf {
     lock(this.#memory, record + LOCK);
     const confirmed = i32[(record + PEER_CONFIRMED) >> 2] !== 0;
     i32[(record + PEER_CONFIRMED) >> 2] = 0;
-    const rekey = i32[(record + PEER_REKEY_WANTED) >> 2] !== 0;
     const dataSent = f64[(record + PEER_DATA_SENT) >> 3];
     const unanswered = dataSent !== 0 && now >= this.#newHandshakeAt(peer, dataSent);
     if (unanswered) f64[(record + PEER_DATA_SENT) >> 3] = 0;
@@ -426,7 +425,9 @@ export class WireGuardSessions implements SessionHalf {
     if (unanswered) {
       this.#forgetLocal(peer);
       this.#beginHandshake(peer, now, out);
-    } else if (rekey && !confirmed && peer.retransmitAt === Infinity) this.#beginHandshake(peer, now, out);
+    } else if (peer.retransmitAt === Infinity && Atomics.load(i32, (record + PEER_REKEY_WANTED) >> 2) !== 0) {
+      this.#beginHandshake(peer, now, out);
+    }
     if (keepalive) {
       out.seal(record, KEEPALIVE);
       lock(this.#memory, record + LOCK);
