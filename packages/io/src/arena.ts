@@ -3,6 +3,7 @@ import { checksumOf } from './checksum.ts';
 import { lowAlias } from './low-alias.ts';
 
 const PAGE_BYTES = 65_536;
+const SCRATCH_BYTES = 128;
 
 /** An arena as it is handed to another thread. */
 export interface SharedArena {
@@ -27,7 +28,9 @@ export class Arena implements Memory {
   readonly copyAndSum: (to: number, from: number, length: number) => number;
   /** The address of offset 0, for system calls and OpenSSL. */
   readonly address: number;
-  #next = 64; // offset 0 means "none" everywhere
+  /** {@link SCRATCH_BYTES} for single system calls of the thread that created the arena, and for no other thread. */
+  readonly scratch = 64; // offset 0 means "none" everywhere
+  #next = 64 + SCRATCH_BYTES;
 
   constructor(shared: SharedArena) {
     this.shared = shared;

@@ -15,7 +15,8 @@ const RTMGRP_LINK = 1;
 export function openLinkMonitor(arena: Arena): number {
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) throw new SystemCallError('open a netlink socket', errno());
-  const at = arena.allocate(12); // struct sockaddr_nl
+  const at = arena.scratch; // struct sockaddr_nl
+  arena.u8.fill(0, at, at + 12);
   arena.view.setUint16(at, AF_NETLINK, true);
   arena.view.setUint32(at + 8, RTMGRP_LINK, true);
   if (libc.bind(fd, arena.address + at, 12) < 0) {

@@ -33,7 +33,7 @@ export function fitSuperPackets(arena: Arena, index: number, mtu: number, overhe
   const size = datagrams < 2 ? LARGEST : Math.min(LARGEST, datagrams * (mtu - IP_AND_TCP_HEADER_BYTES));
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) return;
-  const at = scratchOf(arena);
+  const at = arena.scratch;
   // One message for each attribute: an old kernel knows the first alone, and would refuse both.
   for (const attribute of [IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE]) {
     const bytes = ATTRIBUTES + 8;
@@ -48,12 +48,4 @@ export function fitSuperPackets(arena: Arena, index: number, mtu: number, overhe
     libc.write(fd, arena.address + at, bytes);
   }
   libc.close(fd);
-}
-
-const scratches = new WeakMap<Arena, number>();
-
-function scratchOf(arena: Arena): number {
-  const scratch = scratches.get(arena) ?? arena.allocate(64);
-  scratches.set(arena, scratch);
-  return scratch;
 }

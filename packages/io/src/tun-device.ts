@@ -49,7 +49,7 @@ export interface TunDevice {
  * that the kernel has. Throws a SystemCallError that says what to do.
  */
 export function openTun(arena: Arena, name: string, queueCount: number): TunDevice {
-  const request = arena.allocate(IFREQ_BYTES);
+  const request = arena.scratch;
   const queues: number[] = [];
   try {
     for (let i = 0; i < queueCount; i++) {
@@ -103,23 +103,12 @@ function writeName(arena: Arena, request: number, name: string): void {
 function interfaceRequest(arena: Arena, name: string, command: number, value?: number): number | undefined {
   const socket = libc.socket(AF_INET, SOCK_DGRAM | O_CLOEXEC, 0);
   if (socket < 0) throw new SystemCallError('open a socket', errno());
-  const request = requestOf(arena);
+  const request = arena.scratch;
   writeName(arena, request, name);
   if (value !== undefined) arena.view.setInt32(request + IFREQ_VALUE, value, true);
   const result = libc.ioctl(socket, command, arena.address + request);
   libc.close(socket);
   return result < 0 ? undefined : arena.view.getInt32(request + IFREQ_VALUE, true);
-}
-
-const requests = new WeakMap<Arena, number>();
-
-function requestOf(arena: Arena): number {
-  let request = requests.get(arena);
-  if (request === undefined) {
-    request = arena.allocate(IFREQ_BYTES);
-    requests.set(arena, request);
-  }
-  return request;
 }
 
 function interfaceIndex(arena: Arena, name: string): number {

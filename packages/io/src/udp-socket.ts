@@ -74,19 +74,8 @@ export function markUdpSockets(arena: Arena, sockets: readonly UdpSockets[], mar
         throw new SystemCallError('set the firewall mark (root or CAP_NET_ADMIN is needed)', errno());
 }
 
-const scratches = new WeakMap<Arena, number>();
-
-function scratchOf(arena: Arena): number {
-  let scratch = scratches.get(arena);
-  if (scratch === undefined) {
-    scratch = arena.allocate(64);
-    scratches.set(arena, scratch);
-  }
-  return scratch;
-}
-
 function setOption(arena: Arena, fd: number, level: number, name: number, value: number): boolean {
-  const at = scratchOf(arena) + 48;
+  const at = arena.scratch + 48;
   arena.view.setInt32(at, value | 0, true);
   return libc.setsockopt(fd, level, name, arena.address + at, 4) === 0;
 }
@@ -162,7 +151,7 @@ class Opener {
   /** Binds to `port` on every address and returns the port. */
   #bind(fd: number, family: number, port: number): number {
     const arena = this.#arena;
-    const at = scratchOf(arena);
+    const at = arena.scratch;
     const bytes = family === AF_INET ? 16 : 28;
     arena.u8.fill(0, at, at + 32);
     arena.view.setUint16(at, family, true);
