@@ -4,11 +4,9 @@ import {
   DropReason,
   PacketBatch,
   PATH_BYTES,
-  PATH_FAMILY,
-  PATH_PORT,
-  PATH_REMOTE,
   Secret,
   type DropReasonName,
+  type Instant,
   type Outbox,
   type SessionEvent,
   type SessionId,
@@ -22,10 +20,13 @@ import { PEER_ENDPOINT, PEER_RECEIVED_BYTES } from '../../packages/wireguard/src
 import { MESSAGE_INITIATION, MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
 import { WireGuardPackets } from '../../packages/wireguard/src/packet-half.ts';
 import { allocateTables, openTables, type Capacity, type TableRegions } from '../../packages/wireguard/src/tables.ts';
-import { parseEndpoint, type DeviceChange, type PeerChange } from '../../packages/wireguard/src/uapi.ts';
+import { parseEndpoint, type DeviceChange } from '../../packages/wireguard/src/uapi.ts';
 import { AuditedCipher } from './audit.ts';
+import { UNCHANGED_DEVICE, UNCHANGED_PEER } from './changes.ts';
 import { buildPacket, packetName } from './packets.ts';
+import { addressAt, writePath } from './paths.ts';
 import { TimerModel } from './timer-model.ts';
+import { UsedKeys } from './used-keys.ts';
 import type { World } from './world.ts';
 
 export const MTU = 1420;
@@ -38,25 +39,6 @@ const SLOT_OFFSET = 128;
 const RING_RECORDS = 1024;
 const RING_RESERVED = 64;
 const RECORDS_A_TURN = 64;
-/** The last keys that a peer used, of which none may be found once they are erased. */
-const KEYS_REMEMBERED = 24;
-
-const UNCHANGED_DEVICE: DeviceChange = {
-  privateKey: undefined,
-  listenPort: undefined,
-  fwmark: undefined,
-  replacePeers: false,
-  peers: [],
-};
-const UNCHANGED_PEER: Omit<PeerChange, 'publicKey'> = {
-  remove: false,
-  updateOnly: false,
-  presharedKey: undefined,
-  endpoint: undefined,
-  persistentKeepalive: undefined,
-  replaceAllowedIps: false,
-  allowedIps: [],
-};
 
 type Record =
   | { readonly kind: 'control'; readonly bytes: Uint8Array; readonly path: Uint8Array }
@@ -96,7 +78,6 @@ export class SimulatedPeer {
   readonly counts = new Map<string, PeerCounts>();
   readonly drops = new Float64Array(DROP_REASONS.length);
   readonly timers = new Map<string, TimerModel>();
-  readonly keys = new Set<string>();
   device!: WireGuardDevice;
   address: string;
   /** The chance that `attend` finds the way to the session half full. */
@@ -119,17 +100,19 @@ export class SimulatedPeer {
   readonly #controlPath: number;
   readonly #batch = new PacketBatch(BATCH);
   readonly #singleBatch = new PacketBatch(1);
+  readonly #keys = new UsedKeys();
   readonly #settings = new Map<string, PeerSettings>();
   readonly #sessionNames = new Map<SessionId, string>();
   readonly #receivedBytes = new Map<SessionId, number>();
-  /** Sessions whose last `attend` was refused. */
-  readonly #refused = new Set<SessionId>();
+  /** Until when an `attend` was last refused, for each session; Infinity while it still has to be said again. */
+  readonly #refusedUntil = new Map<SessionId, Instant>();
   #packets!: WireGuardPackets;
   #ring: Record[] = [];
   #inbox: { readonly datagram: Uint8Array; readonly from: string }[] = [];
   #turn: Appointment | undefined;
   #polling: Appointment | undefined;
   #timer: Appointment | undefined;
+  #timerAt = Infinity;
   #attends: Appointment[] = [];
   #sequence = 0;
 
@@ -158,7 +141,7 @@ export class SimulatedPeer {
         this.#noteReceived();
         this.timers.get(to)?.sent(bytes !== 0);
       },
-      usedKey: (used) => this.#useKey(used),
+      usedKey: (used) => this.#keys.add(used),
     });
     this.#outbound = arena.allocate(BATCH * SLOT_BYTES);
     this.#inbound = arena.allocate(BATCH * SLOT_BYTES);
@@ -200,7 +183,7 @@ export class SimulatedPeer {
     this.running = true;
     const { network } = this.#world;
     network.attach(this.address, (datagram, from) => this.#arrived(datagram, from));
-    this.device.sessions.start(this.#now, this.#sessionOut);
+    this.device.sessions.start(this.#now);
     this.#reschedule();
   }
 
@@ -219,11 +202,12 @@ export class SimulatedPeer {
     network.detach(this.address);
     for (const appointment of [this.#turn, this.#polling, this.#timer, ...this.#attends]) clock.cancel(appointment);
     this.#turn = this.#polling = this.#timer = undefined;
+    this.#timerAt = Infinity;
     this.#attends = [];
     this.#ring = [];
     this.#inbox = [];
     this.arena.u8.fill(0, this.#tables.from, this.#tables.to);
-    this.keys.clear();
+    this.#keys.clear();
     this.#boot();
     for (const [name, settings] of this.#settings) this.#configure(name, settings);
     this.start();
@@ -283,9 +267,9 @@ export class SimulatedPeer {
     return this.events.filter(({ event }) => event.kind === kind).map(({ at }) => at);
   }
 
-  /** Whether the session half was not told of what the packet half last wanted it to know. */
-  wasRefused(name: string): boolean {
-    return this.#refused.has(this.sessionOf(this.#world.peer(name)));
+  /** Until when the session half was not told of what the packet half wanted it to know; Infinity if it still is not. */
+  refusedUntil(name: string): Instant {
+    return this.#refusedUntil.get(this.sessionOf(this.#world.peer(name))) ?? -Infinity;
   }
 
   /** Opens a datagram at once, and lets the session half take what comes of it at once. */
@@ -294,11 +278,9 @@ export class SimulatedPeer {
     this.#takeTurn();
   }
 
-  /** Whether any of the bytes of a key of this peer is anywhere in its memory. */
+  /** Whether a key that it used is still anywhere in its memory. */
   holdsKey(): boolean {
-    const bytes = Buffer.from(this.arena.u8.buffer, this.arena.u8.byteOffset, this.arena.u8.byteLength);
-    for (const key of this.keys) if (bytes.includes(Buffer.from(key.slice(0, 16), 'latin1'))) return true;
-    return false;
+    return this.#keys.areIn(this.arena);
   }
 
   get #now(): number {
@@ -334,13 +316,13 @@ export class SimulatedPeer {
     );
     this.#sessionNames.clear();
     this.#receivedBytes.clear();
-    this.#refused.clear();
+    this.#refusedUntil.clear();
     for (const model of this.timers.values()) model.reset();
     this.#apply({ privateKey: new Secret(this.#privateKey.slice()) });
   }
 
   #apply(change: Partial<DeviceChange>): void {
-    assert.equal(this.device.apply({ ...UNCHANGED_DEVICE, ...change }, this.#now, this.#sessionOut), undefined);
+    assert.equal(this.device.apply({ ...UNCHANGED_DEVICE, ...change }, this.#now), undefined);
     this.#reschedule();
   }
 
@@ -387,7 +369,7 @@ export class SimulatedPeer {
     arrivals.forEach(({ datagram, from }, i) => {
       // A train shares its path record; another sender has another.
       const path = i > 0 && arrivals[i - 1].from === from ? batch.owner[i - 1] : this.#paths + i * PATH_BYTES;
-      this.#writePath(path, from);
+      writePath(this.arena, path, from);
       const at = this.#inbound + i * SLOT_BYTES + SLOT_OFFSET;
       u8.set(datagram, at);
       batch.push(at, datagram.length, path);
@@ -421,8 +403,8 @@ export class SimulatedPeer {
     },
     attend: (session) => {
       const taken = !this.#world.random.chance(this.attendRefusal) && this.#push({ kind: 'attend', session });
-      if (taken) this.#refused.delete(session);
-      else this.#refused.add(session);
+      if (!taken) this.#refusedUntil.set(session, Infinity);
+      else if (this.#refusedUntil.get(session) === Infinity) this.#refusedUntil.set(session, this.#now);
       return taken;
     },
     undeliverable: (_at, _length, reason) => this.#drop(reason),
@@ -468,11 +450,14 @@ export class SimulatedPeer {
 
   #reschedule(): void {
     const { clock, random } = this.#world;
+    const at = this.device.sessions.pollTimeout()?.at ?? Infinity;
+    if (at === this.#timerAt) return;
     clock.cancel(this.#timer);
-    const next = this.device.sessions.pollTimeout();
-    if (next === undefined) return;
+    this.#timerAt = at;
+    if (at === Infinity) return;
     const lateness = random.fraction() * this.sessionLatencyMs;
-    this.#timer = clock.after(Math.ceil(Math.max(0, next.at - this.#now)) + lateness, () => {
+    this.#timer = clock.after(Math.ceil(Math.max(0, at - this.#now)) + lateness, () => {
+      this.#timerAt = Infinity;
       this.device.sessions.handleTimeout(this.#now, this.#sessionOut);
       this.#reschedule();
     });
@@ -480,7 +465,7 @@ export class SimulatedPeer {
 
   readonly #sessionOut: SessionOutbox = {
     message: (message, path) => {
-      const to = this.#addressAt(path);
+      const to = addressAt(this.arena, path);
       this.messages.push({ at: this.#now, type: message[0], to });
       const other = this.#sessionNames.get(path - PEER_ENDPOINT);
       if (message[0] === MESSAGE_RESPONSE) for (const name of this.#noteReceived()) this.timers.get(name)?.sent(false);
@@ -528,14 +513,7 @@ export class SimulatedPeer {
   // --- around both --------------------------------------------------------------------------------------------------
 
   #transmit(at: number, length: number, path: number): void {
-    this.#world.network.send(this.address, this.#addressAt(path), this.arena.u8.slice(at, at + length));
-  }
-
-  #useKey(key: string): void {
-    const { keys } = this;
-    if (keys.has(key)) return;
-    keys.add(key);
-    if (keys.size > KEYS_REMEMBERED) for (const oldest of keys) return void keys.delete(oldest);
+    this.#world.network.send(this.address, addressAt(this.arena, path), this.arena.u8.slice(at, at + length));
   }
 
   /** Tells the timers' models of what authentic came since this was last called, and returns from whom it did. */
@@ -554,20 +532,5 @@ export class SimulatedPeer {
 
   #drop(reason: number): void {
     this.drops[reason]++;
-  }
-
-  #writePath(at: number, address: string): void {
-    const endpoint = parseEndpoint(address);
-    assert.ok(endpoint !== undefined, address);
-    const { u8, view } = this.arena;
-    u8.fill(0, at, at + PATH_BYTES);
-    view.setUint16(at + PATH_FAMILY, endpoint.family, true);
-    view.setUint16(at + PATH_PORT, endpoint.port, true);
-    u8.set(endpoint.address, at + PATH_REMOTE);
-  }
-
-  #addressAt(path: number): string {
-    const { u8, view } = this.arena;
-    return `${u8.subarray(path + PATH_REMOTE, path + PATH_REMOTE + 4).join('.')}:${view.getUint16(path + PATH_PORT, true)}`;
   }
 }

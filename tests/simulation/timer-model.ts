@@ -41,7 +41,7 @@ export class TimerModel {
     this.#world.clock.at(due + maxJitterMs + this.#slack, () => {
       if (this.#handshakeDue !== due) return;
       this.#handshakeDue = Infinity;
-      if (!this.#peer.wasRefused(this.#other)) this.#assertHandshake(due, 'after data that nothing answered');
+      this.#assertHandshake(due, 'after data that nothing answered');
     });
   }
 
@@ -56,7 +56,7 @@ export class TimerModel {
       if (this.#keepaliveDue !== due) return;
       this.#keepaliveDue = Infinity;
       // Without a key it can only ask for one.
-      if (!this.#peer.wasRefused(this.#other)) this.#assertHandshake(due, 'or a keepalive after data came');
+      this.#assertHandshake(due, 'or a keepalive after data came');
     });
   }
 
@@ -75,6 +75,8 @@ export class TimerModel {
   }
 
   #assertHandshake(due: Instant, when: string): void {
+    // Who could not be told of a timer does not keep it.
+    if (this.#peer.refusedUntil(this.#other) >= this.#now - this.#slack) return;
     const { rekeyTimeoutMs, maxJitterMs } = this.#world.audit.limits;
     const since = due - rekeyTimeoutMs - maxJitterMs - this.#slack;
     assert.ok(

@@ -53,7 +53,7 @@ class Weeks {
   readonly #random: SeededRandom;
   readonly #world: World;
   readonly #peers: readonly SimulatedPeer[];
-  readonly #recorded: { readonly datagram: Uint8Array; readonly to: string }[] = [];
+  readonly #recorded: { readonly datagram: Uint8Array; readonly from: string; readonly to: string }[] = [];
   readonly #floods = new Map<SimulatedPeer, Flood>();
   readonly #counts = { restarts: 0, moves: 0, injected: 0, recoveries: 0 };
 
@@ -73,9 +73,10 @@ class Weeks {
       peer.greatestLatencyMs = Math.max(...LATENCIES_MS);
       peer.start();
     }
-    world.network.onSent = (datagram, _from, to) => {
-      if (this.#recorded.length < 500) this.#recorded.push({ datagram: datagram.slice(), to });
-      else if (random.chance(0.1)) this.#recorded[random.below(500)] = { datagram: datagram.slice(), to };
+    world.network.onSent = (datagram, from, to) => {
+      const record = { datagram: datagram.slice(), from, to };
+      if (this.#recorded.length < 500) this.#recorded.push(record);
+      else if (random.chance(0.1)) this.#recorded[random.below(500)] = record;
     };
   }
 
@@ -184,14 +185,18 @@ class Weeks {
     peer.roam(`198.51.${moves >> 8}.${moves & 255}:${1024 + this.#random.below(60_000)}`);
   }
 
-  /** Someone on the way repeats a datagram, garbled or not, or makes one up. */
+  /**
+   * Someone on the way repeats a datagram, garbled or not, or makes one up. What is repeated may not have come before,
+   * and so be taken for the peer's own: sent from elsewhere it would lead both sides there, which no WireGuard prevents.
+   */
   #inject(): void {
     const random = this.#random;
     if (this.#recorded.length === 0) return;
-    const { datagram, to } = random.pick(this.#recorded);
-    const bytes = random.pick([datagram, corrupt(datagram, random), Uint8Array.of(4, 0, 0, 0, ...random.bytes(60))]);
+    const { datagram, from, to } = random.pick(this.#recorded);
+    const madeUp = Uint8Array.of(1 + random.below(4), 0, 0, 0, ...random.bytes(60));
     this.#counts.injected++;
-    this.#world.network.send('203.0.113.66:6666', to, bytes);
+    if (random.chance(0.3)) this.#world.network.send('203.0.113.66:6666', to, madeUp);
+    else this.#world.network.send(from, to, random.chance(0.5) ? datagram : corrupt(datagram, random));
   }
 
   /** The network works, and who moved sends: every tunnel must work within the bound, and then lose nothing. */

@@ -242,7 +242,9 @@ describe('allowed IPs', () => {
           let value = family === 4 ? 0x0a000000n : 0xfd00_0000_0000_0001_8000_0000_0000_0000n;
           const bits = family === 4 ? 32 : 128;
           for (let k = 0; k < 7; k++) {
-            const at = [0, 8, 9, bits / 2 - 1, bits / 2, bits - 3, bits - 2, bits - 1, random.u32() % bits][random.u32() % 9];
+            const at = [0, 8, 9, bits / 2 - 1, bits / 2, bits - 3, bits - 2, bits - 1, random.u32() % bits][
+              random.u32() % 9
+            ];
             if (random.u32() % 2 === 0) value ^= 1n << BigInt(bits - 1 - at);
           }
           return value;

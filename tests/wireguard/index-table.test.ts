@@ -110,7 +110,7 @@ describe('index table', () => {
       worker.once('message', (message) => {
         if (message !== 'ready') return;
         worker.once('message', resolve);
-        const random = new SeededRandom(1 + Math.floor(Math.random.u32() * 1_000_000));
+        const random = new SeededRandom(1 + Math.floor(Math.random() * 1_000_000));
         // 0 to 5 stay. A keypair's offset says whose it is.
         for (let k = 0; k < 6; k++) assert.ok(table.insert(k, (k + 1) * 64));
         Atomics.store(memory.i32, flags >> 2, START);

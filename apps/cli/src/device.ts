@@ -97,7 +97,7 @@ export async function startDevice(
   /** The interface is up: listen, and let sessions begin. */
   function begin(): void {
     listenPort = plane.listen(listenPort, fwmark);
-    device.sessions.start(plane.now, plane.out);
+    device.sessions.start(plane.now);
   }
 
   function set(change: DeviceChange): number {
@@ -120,7 +120,7 @@ export async function startDevice(
       log('error', error.message);
       return error.errno;
     }
-    const fault = device.apply(change, plane.now, plane.out);
+    const fault = device.apply(change, plane.now);
     plane.reschedule();
     if (fault === undefined) return 0;
     log('error', `configuration: ${fault}`);

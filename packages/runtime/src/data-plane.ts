@@ -7,7 +7,6 @@ import {
   type SessionEvent,
   type SessionHalf,
   type SessionId,
-  type SessionOutbox,
 } from '@sallyport/core';
 import {
   Clock,
@@ -244,11 +243,6 @@ export class DataPlane {
     clearTimeout(this.#timer);
     Atomics.store(this.#arena.i32, this.#control + (CONTROL_STOP >> 2), 1);
     this.#changed();
-  }
-
-  /** Where changes that come from outside put what the session half decides on them. */
-  get out(): SessionOutbox {
-    return this.#out;
   }
 
   /** To be called after something outside changed what the session half's next deadline depends on. */

@@ -8,7 +8,6 @@ import {
   type Instant,
   type Memory,
   type SessionId,
-  type SessionOutbox,
 } from '@sallyport/core';
 import type { AllowedIps } from './allowed-ips.ts';
 import { CookieGenerator } from './cookie.ts';
@@ -98,8 +97,7 @@ export class WireGuardDevice {
    * Makes a change to key and peers, in the order that the UAPI gives: what it does not name stays. Port and mark are
    * the caller's. A fault ends it; what came before it is done.
    */
-  apply(change: DeviceChange, now: Instant, out: SessionOutbox): DeviceFault | undefined {
-    const greeted: Peer[] = [];
+  apply(change: DeviceChange, now: Instant): DeviceFault | undefined {
     let fault: DeviceFault | undefined;
     this.#options.exclusive(() => {
       if (change.privateKey !== undefined) this.#setPrivateKey(change.privateKey);
@@ -110,11 +108,9 @@ export class WireGuardDevice {
     for (let first = 0; first < change.peers.length && fault === undefined; first += PEERS_A_TURN)
       this.#options.exclusive(() => {
         for (const peerChange of change.peers.slice(first, first + PEERS_A_TURN))
-          fault ??= this.#applyPeer(peerChange, greeted);
+          fault ??= this.#applyPeer(peerChange, now);
         this.#recycle();
       });
-    // One that was added may have been removed again by the same change.
-    for (const peer of greeted) if (this.#peers.bySession(peer.session) === peer) this.sessions.greet(peer, now, out);
     return fault;
   }
 
@@ -153,7 +149,7 @@ export class WireGuardDevice {
     if (self !== undefined) this.#removePeer(self);
   }
 
-  #applyPeer(change: PeerChange, greeted: Peer[]): DeviceFault | undefined {
+  #applyPeer(change: PeerChange, now: Instant): DeviceFault | undefined {
     const { publicKey } = change;
     let peer = this.#peers.byPublicKey(publicKey);
     if (change.remove) {
@@ -179,7 +175,7 @@ export class WireGuardDevice {
       const before = peer.persistentKeepaliveMs;
       peer.persistentKeepaliveMs = change.persistentKeepalive * 1000;
       this.#memory.u32[(peer.session + PEER_PERSISTENT_KEEPALIVE) >> 2] = peer.persistentKeepaliveMs;
-      if (before === 0 && peer.persistentKeepaliveMs !== 0) greeted.push(peer);
+      if (before === 0 && peer.persistentKeepaliveMs !== 0) this.sessions.greet(peer, now);
     }
     if (change.replaceAllowedIps) this.allowedIps.removeSession(peer.session);
     for (const { family, address, prefixLength, remove } of change.allowedIps) {

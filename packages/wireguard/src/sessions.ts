@@ -119,9 +119,9 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   /** The interface went up: peers with a persistent keepalive are greeted at once. */
-  start(now: Instant, out: SessionOutbox): void {
+  start(now: Instant): void {
     this.#running = true;
-    for (const peer of this.#peers.all()) if (peer.persistentKeepaliveMs !== 0) this.greet(peer, now, out);
+    for (const peer of this.#peers.all()) if (peer.persistentKeepaliveMs !== 0) this.greet(peer, now);
   }
 
   /** The interface went down: nothing is remembered but who the peers are. */
@@ -133,11 +133,9 @@ export class WireGuardSessions implements SessionHalf {
     });
   }
 
-  /** Sends a keepalive at once and restarts the persistent keepalive. */
-  greet(peer: Peer, now: Instant, out: SessionOutbox): void {
-    if (!this.#running) return;
-    this.#memory.f64[(peer.session + PEER_LAST_TRAVERSAL) >> 3] = now;
-    out.seal(peer.session, KEEPALIVE);
+  /** Makes the persistent keepalive due, and so a handshake where there is no key. */
+  greet(peer: Peer, now: Instant): void {
+    this.#memory.f64[(peer.session + PEER_LAST_TRAVERSAL) >> 3] = -Infinity;
     this.#schedule(peer, now);
   }
 
@@ -203,19 +201,17 @@ export class WireGuardSessions implements SessionHalf {
   handleAttend(session: SessionId, now: Instant, out: SessionOutbox): void {
     const peer = this.#peers.bySession(session);
     if (peer !== undefined && this.#running) this.#service(peer, now, out);
+    this.#wipeDue(now);
   }
 
   handleTimeout(now: Instant, out: SessionOutbox): void {
-    if (now >= this.#wipeAt)
-      this.#exclusive(() => {
-        this.#wipe(now);
-      });
     // Bounded: what is due beyond it follows after the requests and messages that have come meanwhile.
     for (let served = 0; served < SERVICES_A_TURN; served++) {
       const peer = this.#queue.first;
       if (peer === undefined || peer.deadline > now) break;
       this.#service(peer, now, out);
     }
+    this.#wipeDue(now);
   }
 
   pollTimeout(): { at: Instant; reason: string } | undefined {
@@ -509,6 +505,13 @@ export class WireGuardSessions implements SessionHalf {
 
   #planWipe(now: Instant, delayMs = WIPE_DELAY_MS): void {
     if (this.#keypairs.hasRetired) this.#wipeAt = Math.min(this.#wipeAt, now + delayMs);
+  }
+
+  #wipeDue(now: Instant): void {
+    if (now >= this.#wipeAt)
+      this.#exclusive(() => {
+        this.#wipe(now);
+      });
   }
 
   #wipe(now: Instant): void {
