@@ -166,7 +166,7 @@ describe('keypairs', () => {
       world.run(6 * SECOND);
       world.network.conditions = () => ({ ...PERFECT_NETWORK, loss: 1 });
       a.send(b, 5);
-      world.run(120 * SECOND);
+      world.run(135 * SECOND);
       assert.equal(a.eventsOf('handshakeGivenUp').length, 1);
       const before = a.countsOf('b').initiations;
       assert.ok(before <= 1 + 23, 'nothing begins it again by itself');

@@ -8,7 +8,7 @@ import { keypairsOf, pairOf, World } from './world.ts';
 
 const SECOND = 1000;
 /** What a simulated machine may be late by: whole milliseconds of a timer, and a turn on each of its threads. */
-const LATE_MS = 5;
+const LATE_MS = 15;
 const ONE_WAY_MS = PERFECT_NETWORK.delayMs;
 const JITTER_MS = 333;
 

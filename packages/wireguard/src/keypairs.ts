@@ -132,6 +132,14 @@ export class Keypairs {
     this.retireUnused(peer, -Infinity);
   }
 
+  /** Takes all keypairs from the peer, and grants those that it had before no delay either. */
+  clearAll(peer: Peer): void {
+    this.clear(peer);
+    this.#retired = this.#retired.map((retired) =>
+      this.#memory.u32[(retired.keypair + KEYPAIR_PEER) >> 2] === peer.session ? { ...retired, at: -Infinity } : retired,
+    );
+  }
+
   /** Lets nothing more be sent with the peer's keypairs, so that the next packet begins a handshake. */
   expire(peer: Peer): void {
     const { u32 } = this.#memory;

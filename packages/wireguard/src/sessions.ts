@@ -478,7 +478,7 @@ export class WireGuardSessions implements SessionHalf {
   #erase(peer: Peer, now: Instant, out: SessionOutbox): void {
     peer.eraseAt = Infinity;
     this.#forgetInitiation(peer);
-    this.#keypairs.clear(peer);
+    this.#keypairs.clearAll(peer);
     this.#planWipe(now, 0);
     out.event({ kind: 'keysErased', session: peer.session });
   }
