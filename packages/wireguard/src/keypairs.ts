@@ -136,7 +136,9 @@ export class Keypairs {
   clearAll(peer: Peer): void {
     this.clear(peer);
     this.#retired = this.#retired.map((retired) =>
-      this.#memory.u32[(retired.keypair + KEYPAIR_PEER) >> 2] === peer.session ? { ...retired, at: -Infinity } : retired,
+      this.#memory.u32[(retired.keypair + KEYPAIR_PEER) >> 2] === peer.session
+        ? { ...retired, at: -Infinity }
+        : retired,
     );
   }
 
