@@ -190,7 +190,8 @@ describe('keypairs', () => {
         b.send(a);
       });
       world.run(60 * SECOND);
-      assert.deepEqual(b.received, sent);
+      // A packet that need not wait any more may overtake those that do.
+      assert.deepEqual(new Set(b.received), new Set(sent));
       assert.equal(a.received.length, 100);
     });
   });
