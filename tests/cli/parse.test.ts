@@ -83,8 +83,8 @@ test('without a private key there has to be a hook that sets one', () => {
 });
 
 const inInterface: readonly (readonly [string, string])[] = [
-  ['ListenPort = 65536', 'ListenPort: "65536" is not a port; write a number from 1 to 65535'],
-  ['ListenPort = http', 'ListenPort: "http" is not a port; write a number from 1 to 65535'],
+  ['ListenPort = 65536', 'ListenPort: "65536" is not a port; write a number from 0 to 65535 (0: any that is free)'],
+  ['ListenPort = http', 'ListenPort: "http" is not a port; write a number from 0 to 65535 (0: any that is free)'],
   ['ListenPort =', 'ListenPort: no value; write one behind the "=", or remove the line'],
   [
     'FwMark = 0x100000000',
@@ -180,7 +180,7 @@ PublicKey = ${publicKey}
     '1: MTU stands before the first section; move it to the [Interface] section',
     '2: [Interface] has no PrivateKey; add one that "sallyport genkey" prints',
     '3: MTU: 1200 is too small for IPv6; write 1280 or more, or remove the IPv6 addresses',
-    '5: ListenPort: "x" is not a port; write a number from 1 to 65535',
+    '5: ListenPort: "x" is not a port; write a number from 0 to 65535 (0: any that is free)',
     '6: ListenPort was given at line 5 already; remove one of the two',
     "7: [Peer] has no PublicKey; add the peer's, or remove the section",
     '8: AllowedIPs: "10.0.0.0/40" has a prefix longer than 32; write 10.0.0.0/32 or shorter',

@@ -168,6 +168,17 @@ for (const { name, ...programs } of pairs) {
     }));
 }
 
+test('our device forgets its keys when its interface goes down, however quickly it is up again', () =>
+  withPair({ a: sallyportDevice, b: sallyportDevice }, {}, async ({ laboratory, a, b }) => {
+    await assertReachable(a, b);
+    const { name } = b.device;
+    const batch = laboratory.file('down-and-up', `link set ${name} down\nlink set ${name} up\n`);
+    await b.namespace.ip('-batch', batch);
+    const meanwhile = await ping(a.namespace, b.inner.ipv4, { count: 3, waitMs: 300 });
+    assert.equal(meanwhile.received, 0, meanwhile.output);
+    await assertRecovers(b, a);
+  }));
+
 test('our device finds out by itself that its peer was restarted and lost its keys', () =>
   withPair({ a: sallyportDevice, b: wireguardGo }, {}, async ({ a, b }) => {
     await assertReachable(a, b);

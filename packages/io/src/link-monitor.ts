@@ -27,13 +27,43 @@ export function openLinkMonitor(arena: Arena): number {
   return fd;
 }
 
-/** Takes the messages that wait; true if there were any. `scratch` is `bytes` of the caller's own. */
-export function drainLinkMonitor(arena: Arena, fd: number, scratch: number, bytes: number): boolean {
-  let any = false;
+/** What {@link drainLinkMonitor} has seen: bits. */
+export const LINK_CHANGED = 1;
+/** The interface was down, even if it is up again by now. */
+export const LINK_WAS_DOWN = 2;
+
+const RTM_NEWLINK = 16;
+const MESSAGE_HEADER_BYTES = 16;
+const TYPE = 4;
+// struct ifinfomsg, behind the header
+const INTERFACE_INDEX = MESSAGE_HEADER_BYTES + 4;
+const INTERFACE_FLAGS = MESSAGE_HEADER_BYTES + 8;
+const LINK_MESSAGE_BYTES = MESSAGE_HEADER_BYTES + 16;
+const IFF_UP = 1;
+
+/**
+ * Takes the messages that wait and tells what they say of the interface `index`: {@link LINK_CHANGED} and
+ * {@link LINK_WAS_DOWN}, or 0. `scratch` is `bytes` of the caller's own.
+ */
+export function drainLinkMonitor(arena: Arena, fd: number, index: number, scratch: number, bytes: number): number {
+  const { view } = arena;
+  let seen = 0;
   // Bounded: a flood of changes is only one reason to look again. ENOBUFS means that some were lost: look as well.
   for (let i = 0; i < 64; i++) {
-    if (libc.read(fd, arena.address + scratch, bytes) < 0) break;
-    any = true;
+    const length = libc.read(fd, arena.address + scratch, bytes);
+    if (length < 0) break;
+    seen |= LINK_CHANGED;
+    for (let at = scratch; at + LINK_MESSAGE_BYTES <= scratch + length;) {
+      const size = view.getUint32(at, true);
+      if (size < LINK_MESSAGE_BYTES) break;
+      if (
+        view.getUint16(at + TYPE, true) === RTM_NEWLINK &&
+        view.getInt32(at + INTERFACE_INDEX, true) === index &&
+        (view.getUint32(at + INTERFACE_FLAGS, true) & IFF_UP) === 0
+      )
+        seen |= LINK_WAS_DOWN;
+      at += (size + 3) & -4;
+    }
   }
-  return any;
+  return seen;
 }

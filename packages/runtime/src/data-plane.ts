@@ -15,6 +15,7 @@ import {
   interfaceIsUp,
   interfaceMtu,
   libc,
+  LINK_WAS_DOWN,
   markUdpSockets,
   openEvent,
   openLinkMonitor,
@@ -147,6 +148,7 @@ export class DataPlane {
         offloads: this.tun.offloads,
         event,
         link: index === 0 ? this.#link : -1,
+        interface: this.tun.index,
         protocol,
       };
       const thread = new Thread(workerModule, { workerData });
@@ -296,8 +298,11 @@ export class DataPlane {
   #takeRecords(): boolean {
     const sessions = this.#sessions;
     if (sessions === undefined) return false;
+    const seen = Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0);
+    // Down and up again before anybody looked: what was negotiated goes all the same.
+    if ((seen & LINK_WAS_DOWN) !== 0) this.#setUp(false);
     // A packet may come before the word that the interface is up, by another worker.
-    if (Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0) !== 0 || !this.#up) this.lookAtLink();
+    if (seen !== 0 || !this.#up) this.lookAtLink();
     let more = false;
     const now = this.now;
     sessions.noteBacklog(
@@ -336,11 +341,14 @@ export class DataPlane {
       Atomics.store(this.#arena.i32, this.#control + (CONTROL_MTU >> 2), mtu);
       this.#changed();
     }
-    if (up !== this.#up) {
-      this.#up = up;
-      this.#options.onLink(up);
-      this.reschedule();
-    }
+    this.#setUp(up);
+  }
+
+  #setUp(up: boolean): void {
+    if (up === this.#up) return;
+    this.#up = up;
+    this.#options.onLink(up);
+    this.reschedule();
   }
 
   #fail(error: unknown): void {

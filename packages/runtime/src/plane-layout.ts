@@ -25,7 +25,7 @@ export const CONTROL_MTU = 4;
 export const CONTROL_STOP = 8;
 /** i32: what rings the main thread: workers add 1 and notify. */
 export const CONTROL_DOORBELL = 12;
-/** i32: 1 when the link may have changed: the main thread looks at the interface again. */
+/** i32: what the link monitor has seen (link-monitor.ts): the main thread looks at the interface again. */
 export const CONTROL_LINK = 16;
 export const CONTROL_BYTES = 64;
 

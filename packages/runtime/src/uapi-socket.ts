@@ -53,6 +53,8 @@ const EIO = 5;
 const MAX_CONNECTIONS = 64;
 /** A client that has begun a request, or is being answered, has to go on within this time. */
 const STALLED_MS = 30_000;
+/** A request has to be whole within this time, however steadily it trickles in. */
+const REQUEST_MS = 60_000;
 /** A client that was shut out may go on sending for this long. */
 const LINGER_MS = 1000;
 /** A client may be silent for this long between requests. */
@@ -95,6 +97,7 @@ export async function serveUapi<Change>(name: string, handler: UapiHandler<Chang
 async function serveConnection<Change>(socket: Socket, handler: UapiHandler<Change>): Promise<void> {
   const decoder = handler.newDecoder();
   socket.setTimeout(STALLED_MS, () => socket.destroy());
+  let overdue: NodeJS.Timeout | undefined;
   // Reading stops while a request is answered, so that a client can't pile requests up.
   for await (const chunk of socket as AsyncIterable<Uint8Array>) {
     for (const request of decoder.push(chunk)) {
@@ -113,7 +116,12 @@ async function serveConnection<Change>(socket: Socket, handler: UapiHandler<Chan
       }
     }
     socket.setTimeout(decoder.midway ? STALLED_MS : IDLE_MS);
+    if (!decoder.midway) {
+      clearTimeout(overdue);
+      overdue = undefined;
+    } else overdue ??= setTimeout(() => socket.destroy(), REQUEST_MS).unref();
   }
+  clearTimeout(overdue);
   socket.end();
 }
 

@@ -14,6 +14,7 @@ import {
   errno,
   FrameWriter,
   libc,
+  LINK_CHANGED,
   Poller,
   type PacketCipher,
   type SharedArena,
@@ -58,6 +59,8 @@ export interface WorkerStart {
   readonly event: number;
   /** The link monitor's descriptor, or -1 where another worker watches it. */
   readonly link: number;
+  /** The interface's index. */
+  readonly interface: number;
   /** What the protocol needs to find its tables again. */
   readonly protocol: unknown;
 }
@@ -89,6 +92,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
   readonly #tun: number;
   readonly #event: number;
   readonly #link: number;
+  readonly #interface: number;
   readonly #clock: Clock;
   readonly #poller: Poller;
   readonly #receiver: DatagramReceiver;
@@ -115,6 +119,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
     this.#tun = start.tun;
     this.#event = start.event;
     this.#link = start.link;
+    this.#interface = start.interface;
     this.#clock = new Clock(arena, regions.small);
     this.#poller = new Poller(arena, regions.poller);
     this.#receiver = new DatagramReceiver(arena, regions.receiver);
@@ -186,7 +191,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
       if (length < 0) {
         if (errno() === EBADFD) {
           this.#outbound.flush();
-          this.#noteLink();
+          this.#noteLink(LINK_CHANGED);
           return false;
         }
         break;
@@ -213,11 +218,12 @@ class Worker implements Outbox, TrainSink, FrameSink {
   }
 
   #readLink(): void {
-    if (drainLinkMonitor(this.#arena, this.#link, this.#regions.small + 64, 4032)) this.#noteLink();
+    const seen = drainLinkMonitor(this.#arena, this.#link, this.#interface, this.#regions.small + 64, 4032);
+    if (seen !== 0) this.#noteLink(seen);
   }
 
-  #noteLink(): void {
-    Atomics.store(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 1);
+  #noteLink(seen: number): void {
+    Atomics.or(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), seen);
     this.#rang = true;
   }
 

@@ -56,8 +56,11 @@ export const E2BIG = 7;
 
 /** The longest line: a key's name and 64 digits, or an endpoint with a zone. */
 const MAX_LINE_BYTES = 256;
-/** The longest request: about half a million peers with an endpoint, a preshared key and two allowed IPs each. */
-const MAX_REQUEST_BYTES = 128 * 1024 * 1024;
+/**
+ * The longest request: as many peers as a device takes, with an endpoint, a preshared key and two allowed IPs each.
+ * While it is taken in it needs up to fifteen times as much memory.
+ */
+const MAX_REQUEST_BYTES = 48 * 1024 * 1024;
 const MAX_ZONE_LENGTH = 15;
 
 const LINE_FEED = 10;
