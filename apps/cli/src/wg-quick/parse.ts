@@ -230,7 +230,9 @@ class Parser {
       case 'ListenPort':
         this.#listenPort = parseNumber(value, 0, 65_535);
         if (this.#listenPort === undefined)
-          this.#fault(`ListenPort: ${shown(value)} is not a port; write a number from 0 to 65535 (0: any that is free)`);
+          this.#fault(
+            `ListenPort: ${shown(value)} is not a port; write a number from 0 to 65535 (0: any that is free)`,
+          );
         return;
       case 'FwMark':
         this.#fwmark = value.toLowerCase() === 'off' ? 0 : parseNumber(value, 0, 0xffff_ffff, true);
