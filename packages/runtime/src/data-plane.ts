@@ -70,7 +70,7 @@ export interface DataPlaneOptions {
 
 /** The main thread's end of a device: the interface, its sockets, its workers, and the session half of its protocol. */
 export class DataPlane {
-  readonly tun: TunDevice;
+  readonly #tun: TunDevice;
   /** Settles when the interface is gone or the plane was closed; rejects when a worker failed. */
   readonly closed: Promise<void>;
   readonly #arena: Arena;
@@ -98,10 +98,10 @@ export class DataPlane {
     const { arena, name, workers } = options;
     this.#arena = arena;
     this.#options = options;
-    this.tun = openTun(arena, name, workers);
+    this.#tun = openTun(arena, name, workers);
     setInterfaceMtu(arena, name, options.mtu);
     this.#mtu = options.mtu;
-    fitSuperPackets(arena, this.tun.index, options.mtu, options.overheadBytes);
+    fitSuperPackets(arena, this.#tun.index, options.mtu, options.overheadBytes);
     this.#link = openLinkMonitor(arena);
     const allocate = (bytes: number): number => arena.allocate(bytes);
     this.#regions = allocatePlane(allocate, workers, {
@@ -137,7 +137,7 @@ export class DataPlane {
     const { arena, workerModule, protocol } = this.#options;
     arena.i32[this.#control + (CONTROL_MTU >> 2)] = this.#mtu;
     this.#publishSockets();
-    const ready = this.tun.queues.map((tun, index) => {
+    const ready = this.#tun.queues.map((tun, index) => {
       const event = openEvent();
       this.#events.push(event);
       const workerData: WorkerStart = {
@@ -145,10 +145,10 @@ export class DataPlane {
         plane: this.#regions,
         index,
         tun,
-        offloads: this.tun.offloads,
+        offloads: this.#tun.offloads,
         event,
         link: index === 0 ? this.#link : -1,
-        interface: this.tun.index,
+        interface: this.#tun.index,
         protocol,
       };
       const thread = new Thread(workerModule, { workerData });
@@ -172,10 +172,6 @@ export class DataPlane {
 
   get now(): Instant {
     return this.#clock.now();
-  }
-
-  get mtu(): number {
-    return this.#mtu;
   }
 
   get up(): boolean {
@@ -329,15 +325,15 @@ export class DataPlane {
   /** Sees to what has changed about the interface: its MTU, up, down, gone. */
   lookAtLink(): void {
     if (this.#closing) return;
-    const mtu = interfaceMtu(this.#arena, this.tun.name);
-    const up = interfaceIsUp(this.#arena, this.tun.name);
+    const mtu = interfaceMtu(this.#arena, this.#tun.name);
+    const up = interfaceIsUp(this.#arena, this.#tun.name);
     if (mtu === undefined || up === undefined) {
       this.close();
       return;
     }
     if (mtu !== this.#mtu) {
       this.#mtu = mtu;
-      fitSuperPackets(this.#arena, this.tun.index, mtu, this.#options.overheadBytes);
+      fitSuperPackets(this.#arena, this.#tun.index, mtu, this.#options.overheadBytes);
       Atomics.store(this.#arena.i32, this.#control + (CONTROL_MTU >> 2), mtu);
       this.#changed();
     }
@@ -358,9 +354,8 @@ export class DataPlane {
 
   #finish(): void {
     this.close();
-    const { tun } = this;
     closeUdpSockets(this.#sockets);
-    for (const fd of [...tun.queues, ...this.#events, this.#link]) libc.close(fd);
+    for (const fd of [...this.#tun.queues, ...this.#events, this.#link]) libc.close(fd);
     this.#settle.resolve();
   }
 }

@@ -44,17 +44,11 @@ export interface WorkerRegions {
   readonly aead: number;
   readonly protocol: number;
   readonly small: number;
+  /** f64s: the drop counters, one for each reason. */
   readonly counters: number;
   /** i32 pairs: the worker's sockets for IPv4 and IPv6. */
   readonly sockets: number;
 }
-
-/** Drop counters, one f64 a reason, and a few more behind them. */
-export const COUNTER_FRAMES_READ = DROP_REASONS.length;
-export const COUNTER_FRAMES_WRITTEN = DROP_REASONS.length + 1;
-export const COUNTER_TRAINS_RECEIVED = DROP_REASONS.length + 2;
-export const COUNTER_TRAINS_SENT = DROP_REASONS.length + 3;
-const COUNTERS = DROP_REASONS.length + 4;
 
 export interface PlaneRegions {
   readonly control: number;
@@ -84,7 +78,7 @@ export function allocatePlane(
       aead: allocate(sizes.aead),
       protocol: allocate(sizes.protocol),
       small: allocate(4096),
-      counters: allocate(8 * COUNTERS),
+      counters: allocate(8 * DROP_REASONS.length),
       sockets: allocate(8),
     })),
   };

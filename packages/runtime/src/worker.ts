@@ -28,10 +28,6 @@ import {
   CONTROL_LINK,
   CONTROL_MTU,
   CONTROL_STOP,
-  COUNTER_FRAMES_READ,
-  COUNTER_FRAMES_WRITTEN,
-  COUNTER_TRAINS_RECEIVED,
-  COUNTER_TRAINS_SENT,
   FRAME_BYTES,
   FRAME_OFFSET,
   RECEIVE_TRAINS,
@@ -184,7 +180,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
 
   /** False when the interface is gone. */
   #readTun(): boolean {
-    const { address, f64 } = this.#arena;
+    const { address } = this.#arena;
     const frame = this.#regions.frame + FRAME_OFFSET;
     for (let i = 0; i < FRAMES_A_BATCH; i++) {
       const length = libc.read(this.#tun, address + frame, FRAME_BYTES - FRAME_OFFSET);
@@ -196,7 +192,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
         }
         break;
       }
-      f64[this.#counter + COUNTER_FRAMES_READ]++;
       if (length > VIRTIO_NET_HEADER_BYTES) this.#outbound.handleFrame(frame, length, this.#now);
     }
     this.#outbound.flush();
@@ -210,7 +205,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
       const at = receiveArea + i * TRAIN_BYTES;
       const length = this.#receiver.receive(fd, at, TRAIN_BYTES, path);
       if (length < 0) break;
-      this.#arena.f64[this.#counter + COUNTER_TRAINS_RECEIVED]++;
       this.#inbound.handleTrain(at, length, this.#receiver.segmentSize, path, this.#now);
     }
     this.#inbound.flush();
@@ -280,7 +274,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
 
   send(at: number, length: number, segmentSize: number, path: number, ecn: number): void {
     const { f64 } = this.#arena;
-    f64[this.#counter + COUNTER_TRAINS_SENT]++;
     if (this.#sender.send(at, length, segmentSize, path, ecn) !== 0) {
       f64[this.#counter + SEND_FAILED] += this.#sender.failures;
       this.#sender.failures = 0;
@@ -288,7 +281,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
   }
 
   frame(at: Int32Array, length: Int32Array, count: number): void {
-    this.#arena.f64[this.#counter + COUNTER_FRAMES_WRITTEN]++;
     if (!this.#writer.write(this.#tun, at, length, count)) this.drop(DEVICE_WRITE_FAILED);
   }
 }

@@ -1,7 +1,6 @@
 import type { Memory } from '@sallyport/core';
 
 // RFC 791, section 3.1: offsets of the header's fields.
-export const IPV4_TOS = 1;
 export const IPV4_TOTAL_LENGTH = 2;
 export const IPV4_IDENTIFICATION = 4;
 export const IPV4_FRAGMENT = 6;

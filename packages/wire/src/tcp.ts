@@ -5,7 +5,6 @@ export const TCP_SEQUENCE = 4;
 export const TCP_ACKNOWLEDGMENT = 8;
 export const TCP_DATA_OFFSET = 12;
 export const TCP_FLAGS = 13;
-export const TCP_WINDOW = 14;
 export const TCP_CHECKSUM = 16;
 export const TCP_HEADER_BYTES = 20;
 
@@ -16,7 +15,6 @@ export const TCP_RST = 0x04;
 export const TCP_PSH = 0x08;
 export const TCP_ACK = 0x10;
 export const TCP_URG = 0x20;
-export const TCP_ECE = 0x40;
 export const TCP_CWR = 0x80;
 
 /** The length of the TCP header at `at`, options included, or 0 where `length` bytes don't hold a valid one. */

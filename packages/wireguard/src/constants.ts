@@ -42,8 +42,6 @@ export const TRANSPORT_HEADER_BYTES = 16;
 export const TAG_BYTES = 16;
 /** Payloads are padded with zeros to a multiple of this (section 5.4.6). */
 export const PADDING_MULTIPLE = 16;
-/** The longest payload that a transport message may carry. */
-export const MAX_PAYLOAD_BYTES = 65_535;
 
 /** Whether the 64-bit number (high, low) is at least (limitHigh, limitLow). All are u32. */
 export function atLeast(high: number, low: number, limitHigh: number, limitLow: number): boolean {

@@ -14,7 +14,7 @@ import { CookieGenerator } from './cookie.ts';
 import { KEY_BYTES, type WireGuardCrypto } from './crypto.ts';
 import { HandshakePeer, Identity } from './handshake.ts';
 import { Keypairs } from './keypairs.ts';
-import { LOCK, PEER_ENDPOINT, PEER_PERSISTENT_KEEPALIVE, PEER_RECEIVED_BYTES, PEER_SENT_BYTES } from './layout.ts';
+import { LOCK, PEER_ENDPOINT, PEER_RECEIVED_BYTES, PEER_SENT_BYTES } from './layout.ts';
 import { lock, unlock } from './lock.ts';
 import { isLowOrder } from './low-order.ts';
 import type { Limits } from './constants.ts';
@@ -174,7 +174,6 @@ export class WireGuardDevice {
     if (change.persistentKeepalive !== undefined) {
       const before = peer.persistentKeepaliveMs;
       peer.persistentKeepaliveMs = change.persistentKeepalive * 1000;
-      this.#memory.u32[(peer.session + PEER_PERSISTENT_KEEPALIVE) >> 2] = peer.persistentKeepaliveMs;
       if (before === 0 && peer.persistentKeepaliveMs !== 0) this.sessions.greet(peer, now);
     }
     if (change.replaceAllowedIps) this.allowedIps.removeSession(peer.session);

@@ -16,8 +16,6 @@ export const PEER_PREVIOUS = 8;
 export const PEER_NEXT = 12;
 /** i32: 1 while the session half has this peer's timers in its queue, so that it need not be told of new ones. */
 export const PEER_WATCHED = 16;
-/** u32: the persistent keepalive interval in milliseconds, 0 for none; only says whether traversals matter. */
-export const PEER_PERSISTENT_KEEPALIVE = 20;
 /** f64: bytes received and sent, as `wg show` counts them: whole messages without their outer headers. */
 export const PEER_RECEIVED_BYTES = 24;
 export const PEER_SENT_BYTES = 32;

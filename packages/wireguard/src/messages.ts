@@ -24,7 +24,6 @@ export const MIN_TRANSPORT_BYTES = 32;
 /** mac1 and mac2 end the initiation and the response. */
 export const MACS_BYTES = 32;
 export const TIMESTAMP_BYTES = 12;
-export const COOKIE_NONCE_BYTES = 24;
 
 export interface Initiation {
   readonly type: typeof MESSAGE_INITIATION;

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DnsMethod } from './dns.ts';
 
@@ -43,17 +43,6 @@ export function claimRecord(name: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** The tunnels that have a record. */
-export function recordedNames(): string[] {
-  try {
-    return readdirSync(STATE_FOLDER)
-      .filter((file) => file.endsWith('.json'))
-      .map((file) => file.slice(0, -'.json'.length));
-  } catch {
-    return [];
   }
 }
 
