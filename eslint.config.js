@@ -30,7 +30,7 @@ export default defineConfig(
   },
   {
     // Time and randomness are handed in.
-    files: ['packages/{core,wire,wireguard,gateway}/**/*.ts'],
+    files: ['packages/{core,wire,wireguard,gateway,policy}/**/*.ts'],
     rules: {
       'no-restricted-globals': ['error', 'Date'],
       'no-restricted-properties': ['error', { object: 'Math', property: 'random' }],

@@ -25,7 +25,21 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
   'packages/runtime': { arrows: ['core', 'wire', 'gateway', 'io'], typeArrows: ['wireguard'] },
   'packages/testkit': { arrows: ['core', 'wire'] },
   'packages/netlab': { arrows: [] },
-  'apps/cli': { arrows: ['core', 'wire', 'wireguard', 'gateway', 'io', 'runtime'] },
+  // Access and firewall as data and decisions, for control plane and gateway alike.
+  'packages/policy': { arrows: [], pure: true },
+  'packages/link': { arrows: ['core', 'policy'], npm: ['zod', '@peculiar/x509'] },
+  'packages/api': { arrows: ['policy'], npm: ['zod'] },
+  'packages/control': {
+    arrows: ['core', 'api', 'policy', 'link'],
+    npm: ['hono', '@hono/node-server', 'zod', 'kysely', 'pg', 'pino', 'prom-client', '@peculiar/x509', 'acme-client'],
+  },
+  'packages/privileged': { arrows: ['policy', 'io'], npm: ['zod'] },
+  'packages/agent': { arrows: ['core', 'policy', 'link', 'privileged'], npm: ['pino', 'prom-client'] },
+  'apps/server': {
+    arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'io', 'runtime', 'wireguard'],
+    npm: ['smol-toml', 'zod', 'pino'],
+  },
+  'apps/cli': { arrows: ['core', 'wire', 'wireguard', 'gateway', 'io', 'runtime', 'api', 'server'], npm: ['zod'] },
 };
 
 /** The parts of the repository from which a workspace made for testing may be imported. */

@@ -1,0 +1,239 @@
+/** The entities of the API, as it answers them. Times are RFC 3339, rates bits a second, amounts bytes. */
+import { z } from 'zod';
+import * as field from './fields.ts';
+
+export const role = z.enum(['administrator', 'auditor', 'user']);
+
+/** Limits that a user or a group can have; null sets none. A user's own counts before those of groups, of which the largest does. */
+export const limits = {
+  devicesPerUser: z.number().int().min(0).max(1000).nullable(),
+  bitsPerSecond: field.bitsPerSecond.nullable(),
+  trafficBytesPerMonth: field.bytes.nullable(),
+};
+
+export const user = z
+  .strictObject({
+    id: field.id,
+    name: field.slug,
+    displayName: z.string().max(100),
+    email: z.email().max(254).nullable(),
+    role,
+    disabled: z.boolean(),
+    expiresAt: field.time.nullable(),
+    /** Ids of groups, `everyone` not among them. */
+    groups: z.array(field.id),
+    ...limits,
+    trafficBytesThisMonth: field.bytes,
+    createdAt: field.time,
+    lastLoginAt: field.time.nullable(),
+    version: field.version,
+  })
+  .meta({ id: 'User' });
+
+export const group = z
+  .strictObject({
+    id: field.id,
+    name: field.slug,
+    description: field.note,
+    requireDeviceApproval: z.boolean(),
+    sessionLifetimeSeconds: field.seconds.nullable(),
+    ...limits,
+    memberCount: z.number().int().min(0),
+    version: field.version,
+  })
+  .meta({ id: 'Group' });
+
+/** Whether a device may connect now, and if not, why. */
+export const deviceStanding = z.enum([
+  'active',
+  'awaitingApproval',
+  'userDisabled',
+  'userExpired',
+  'deviceExpired',
+  'loginRequired',
+  'trafficUsedUp',
+]);
+
+export const device = z
+  .strictObject({
+    id: field.id,
+    userId: field.id,
+    userName: field.slug,
+    name: field.label,
+    publicKey: field.publicKey,
+    ipv4: field.ipv4,
+    ipv6: field.ipv6,
+    standing: deviceStanding,
+    /** What the standing means for its user, and what to do about it. */
+    message: z.string(),
+    approved: z.boolean(),
+    expiresAt: field.time.nullable(),
+    bitsPerSecond: field.bitsPerSecond.nullable(),
+    createdAt: field.time,
+    lastHandshakeAt: field.time.nullable(),
+    /** The gateway of its last handshake. */
+    gatewayId: field.id.nullable(),
+    trafficBytesThisMonth: field.bytes,
+    version: field.version,
+  })
+  .meta({ id: 'Device' });
+
+export const region = z
+  .strictObject({ id: field.slug, name: field.label, version: field.version })
+  .meta({ id: 'Region' });
+
+export const egressEntry = z
+  .strictObject({
+    /** The group that it is for; null: whoever no entry before it is for. */
+    groupId: field.id.nullable(),
+    ipv4: field.ipv4.nullable(),
+    ipv6: field.ipv6.nullable(),
+  })
+  .meta({ id: 'EgressEntry' });
+
+export const gatewayHealth = z.enum(['healthy', 'degraded', 'unreachable', 'neverConnected']);
+
+export const gateway = z
+  .strictObject({
+    id: field.id,
+    name: field.slug,
+    regionId: field.slug,
+    country: field.country.nullable(),
+    city: z.string().max(100).nullable(),
+    latitude: z.number().min(-90).max(90).nullable(),
+    longitude: z.number().min(-180).max(180).nullable(),
+    endpointHost: z.string().max(253),
+    endpointPort: field.port,
+    wireguardPublicKey: field.publicKey,
+    /** The first entry that fits a user's groups counts. */
+    egress: z.array(egressEntry),
+    /** Addresses that it says are its own. */
+    addresses: z.array(z.string()),
+    draining: z.boolean(),
+    health: gatewayHealth,
+    problems: z.array(z.string()),
+    load: z
+      .strictObject({
+        cpu: z.number(),
+        memoryBytes: z.number(),
+        receivedBitsPerSecond: z.number(),
+        sentBitsPerSecond: z.number(),
+        activeDevices: z.number().int(),
+      })
+      .nullable(),
+    /** Round-trip time between control plane and gateway, milliseconds. */
+    latencyMs: z.number().nullable(),
+    lastSeenAt: field.time.nullable(),
+    software: z.string(),
+    version: field.version,
+  })
+  .meta({ id: 'Gateway' });
+
+export const protocol = z.enum(['any', 'tcp', 'udp', 'icmp']);
+/** `443` or `8000-8100`. */
+export const portRange = z
+  .string()
+  .regex(/^\d{1,5}(-\d{1,5})?$/, 'a port or a range of ports: 443 or 8000-8100')
+  .refine((text) => {
+    const [from = 0, to = from] = text.split('-').map(Number);
+    return from >= 1 && from <= to && to <= 65_535;
+  }, 'ports lie between 1 and 65535, the lower one first');
+export const service = z.strictObject({ protocol, ports: z.array(portRange).max(100) });
+
+export const resource = z
+  .strictObject({
+    id: field.id,
+    name: field.slug,
+    description: field.note,
+    kind: z.enum(['internet', 'network', 'name']),
+    /** For `network`: addresses and prefixes of either family. */
+    prefixes: z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()])).max(1000),
+    /** For `name`: a DNS name, which the gateways resolve. */
+    domain: z.hostname().max(253).nullable(),
+    /** Protocols and ports; none means everything. */
+    services: z.array(service).max(100),
+    version: field.version,
+  })
+  .meta({ id: 'Resource' });
+
+export const rule = z
+  .strictObject({
+    id: field.id,
+    name: field.slug,
+    enabled: z.boolean(),
+    groups: z.array(field.id).max(1000),
+    resources: z.array(field.id).max(1000),
+    /** None means all gateways. */
+    gateways: z.array(field.id).max(1000),
+    version: field.version,
+  })
+  .meta({ id: 'Rule' });
+
+export const policyTest = z
+  .strictObject({
+    id: field.id,
+    name: field.label,
+    userId: field.id,
+    /** An address, or the DNS name of a resource. */
+    destination: z.string().min(1).max(253),
+    protocol: z.enum(['tcp', 'udp', 'icmp']),
+    port: field.port.nullable(),
+    /** Null: through any gateway. */
+    gatewayId: field.id.nullable(),
+    expect: z.enum(['allow', 'deny']),
+    version: field.version,
+  })
+  .meta({ id: 'PolicyTest' });
+
+export const settings = z
+  .strictObject({
+    dns: z.strictObject({
+      servers: z.array(z.union([field.ipv4, field.ipv6])).max(8),
+      searchDomains: z.array(z.hostname().max(253)).max(8),
+    }),
+    /** What the WireGuard configuration of a device sends into the tunnel. */
+    allowedIps: z
+      .array(z.union([z.cidrv4(), z.cidrv6()]))
+      .min(1)
+      .max(200),
+    persistentKeepaliveSeconds: z.number().int().min(0).max(65_535),
+    /** Keep who connected when in the audit log, and for how long. */
+    connectionAudit: z.strictObject({ enabled: z.boolean(), retentionDays: z.number().int().min(1).max(3650) }),
+    /** Keep the addresses that changes and logins come from in the audit log. */
+    auditAddresses: z.boolean(),
+    usageRetentionDays: z.number().int().min(31).max(3650),
+    version: field.version,
+  })
+  .meta({ id: 'Settings' });
+
+export const auditEntry = z
+  .strictObject({
+    number: z.number().int().min(1),
+    at: field.time,
+    actor: z.strictObject({
+      kind: z.enum(['user', 'token', 'system', 'setup']),
+      id: z.string().nullable(),
+      name: z.string(),
+    }),
+    /** How it came: `api`, `cli`, `console`, `system`; the address where the settings keep it. */
+    origin: z.strictObject({ via: z.string(), address: z.string().nullable() }),
+    /** What happened: `user.create`, `login.fail`, … */
+    action: z.string(),
+    target: z.strictObject({ kind: z.string(), id: z.string().nullable(), name: z.string() }),
+    before: z.unknown(),
+    after: z.unknown(),
+    /** SHA-256 over this entry and the hash before it, hexadecimal. */
+    hash: z.string().length(64),
+  })
+  .meta({ id: 'AuditEntry' });
+
+export type User = z.infer<typeof user>;
+export type Group = z.infer<typeof group>;
+export type Device = z.infer<typeof device>;
+export type Region = z.infer<typeof region>;
+export type Gateway = z.infer<typeof gateway>;
+export type Resource = z.infer<typeof resource>;
+export type Rule = z.infer<typeof rule>;
+export type PolicyTest = z.infer<typeof policyTest>;
+export type Settings = z.infer<typeof settings>;
+export type AuditEntry = z.infer<typeof auditEntry>;

@@ -1,0 +1,40 @@
+/** The fields that entities are made of. */
+import { z } from 'zod';
+
+export const id = z.string().min(1).max(64).meta({ description: 'An identifier that the server gave' });
+/** A name in lower case that commands and addresses can hold. */
+export const slug = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/, 'lower-case letters, digits, ".", "_" and "-", at most 63')
+  .meta({ description: 'A short name in lower case' });
+export const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(100)
+  // eslint-disable-next-line no-control-regex
+  .regex(/^[^\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]*$/, 'no control characters')
+  .meta({ description: 'A name for people' });
+export const note = z.string().max(500);
+export const time = z.iso.datetime().meta({ description: 'UTC, RFC 3339' });
+export const password = z.string().min(10, 'at least 10 characters').max(200);
+export const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+export const bitsPerSecond = z.number().int().min(64_000).max(1_000_000_000_000);
+export const seconds = z.number().int().min(60).max(31_536_000);
+export const ipv4 = z.ipv4();
+export const ipv6 = z.ipv6();
+export const port = z.number().int().min(1).max(65_535);
+export const publicKey = z.base64().length(44).meta({ description: 'A WireGuard public key: 32 bytes in base64' });
+export const country = z.string().regex(/^[A-Z]{2}$/, 'two capital letters (ISO 3166-1)');
+export const version = z.number().int().min(1).meta({ description: 'Grows with each change; the ETag holds it' });
+
+/** A page of a list: what it holds, and where the next one begins. */
+export function page<T extends z.ZodType>(item: T) {
+  return z.strictObject({ items: z.array(item), next: z.string().nullable() });
+}
+
+export const pageQuery = {
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  after: z.string().max(200).optional().meta({ description: 'The `next` of the page before' }),
+  search: z.string().max(100).optional(),
+};

@@ -1,0 +1,274 @@
+/**
+ * The tables, the same in SQLite and PostgreSQL. Times are Unix milliseconds; booleans 0 or 1; lists and nested data JSON
+ * text; `version` grows by one with each change of a row. Tokens are kept as SHA-256, keys sealed with the master key.
+ */
+import type { Generated } from 'kysely';
+
+export interface UserTable {
+  id: string;
+  name: string;
+  display_name: string;
+  email: string | null;
+  role: string;
+  /** argon2id in the PHC string format, or null where the user has no password yet. */
+  password_hash: string | null;
+  disabled: number;
+  expires_at: number | null;
+  devices_per_user: number | null;
+  bits_per_second: number | null;
+  traffic_bytes_per_month: number | null;
+  created_at: number;
+  last_login_at: number | null;
+  version: number;
+}
+
+export interface GroupTable {
+  id: string;
+  name: string;
+  description: string;
+  require_device_approval: number;
+  session_lifetime_seconds: number | null;
+  devices_per_user: number | null;
+  bits_per_second: number | null;
+  traffic_bytes_per_month: number | null;
+  version: number;
+}
+
+export interface GroupMemberTable {
+  group_id: string;
+  user_id: string;
+}
+
+export interface InvitationTable {
+  id: string;
+  token_hash: string;
+  /** The user that it lets set a password. */
+  user_id: string;
+  created_by: string;
+  created_at: number;
+  expires_at: number;
+  used_at: number | null;
+}
+
+/** Logins. */
+export interface SessionTable {
+  id: string;
+  token_hash: string;
+  user_id: string;
+  /** What the client calls itself. */
+  client: string;
+  created_at: number;
+  last_used_at: number;
+  expires_at: number;
+}
+
+export interface ApiTokenTable {
+  id: string;
+  token_hash: string;
+  name: string;
+  user_id: string;
+  /** JSON list of permissions. */
+  permissions: string;
+  created_at: number;
+  expires_at: number | null;
+  last_used_at: number | null;
+}
+
+/** Marks of clients that logged in as this user before, so that a brute force elsewhere does not lock them out. */
+export interface KnownClientTable {
+  token_hash: string;
+  user_id: string;
+  expires_at: number;
+}
+
+export interface DeviceTable {
+  id: string;
+  user_id: string;
+  name: string;
+  public_key: string;
+  ipv4: string;
+  ipv6: string;
+  approved: number;
+  expires_at: number | null;
+  bits_per_second: number | null;
+  created_at: number;
+  version: number;
+}
+
+/** Addresses stay with a device's user and name, so that who comes back gets theirs; the longest unused are taken first. */
+export interface AddressTable {
+  /** The number of the address within both pools. */
+  number: number;
+  device_id: string | null;
+  /** The public key that had it last. */
+  public_key: string;
+  released_at: number | null;
+}
+
+export interface RegionTable {
+  id: string;
+  name: string;
+  version: number;
+}
+
+export interface GatewayTable {
+  id: string;
+  name: string;
+  region_id: string;
+  country: string | null;
+  city: string | null;
+  latitude: number | null;
+  longitude: number | null;
+  endpoint_host: string;
+  endpoint_port: number;
+  wireguard_public_key: string;
+  /** SHA-256 of the public key of its TLS certificate (SPKI), hexadecimal. */
+  link_key_hash: string;
+  /** JSON list of entries. */
+  egress: string;
+  /** JSON list. */
+  addresses: string;
+  draining: number;
+  created_at: number;
+  version: number;
+}
+
+/** One-time tokens by which gateways join. */
+export interface JoinTokenTable {
+  id: string;
+  token_hash: string;
+  region_id: string | null;
+  created_at: number;
+  expires_at: number;
+  used_at: number | null;
+}
+
+/** What a gateway last said; written by the control node that it is connected to. */
+export interface GatewayStatusTable {
+  gateway_id: string;
+  connected: number;
+  health: string;
+  problems: string;
+  load: string | null;
+  latency_ms: number | null;
+  software: string;
+  last_seen_at: number;
+}
+
+export interface ResourceTable {
+  id: string;
+  name: string;
+  description: string;
+  kind: string;
+  prefixes: string;
+  domain: string | null;
+  services: string;
+  version: number;
+}
+
+export interface RuleTable {
+  id: string;
+  name: string;
+  enabled: number;
+  /** JSON lists of ids. */
+  groups: string;
+  resources: string;
+  gateways: string;
+  version: number;
+}
+
+export interface PolicyTestTable {
+  id: string;
+  name: string;
+  user_id: string;
+  destination: string;
+  protocol: string;
+  port: number | null;
+  gateway_id: string | null;
+  expect: string;
+  version: number;
+}
+
+/** One row. */
+export interface SettingsTable {
+  id: number;
+  /** JSON of the API's settings, without the version. */
+  value: string;
+  version: number;
+}
+
+/** Traffic by device and UTC day (`2026-01-31`). */
+export interface UsageTable {
+  device_id: string;
+  user_id: string;
+  day: string;
+  sent_bytes: number;
+  received_bytes: number;
+}
+
+/** The last that was seen of a device. */
+export interface DeviceStatusTable {
+  device_id: string;
+  gateway_id: string;
+  last_handshake_at: number;
+}
+
+export interface AuditTable {
+  number: number;
+  at: number;
+  actor: string;
+  origin: string;
+  action: string;
+  target: string;
+  before: string;
+  after: string;
+  hash: string;
+}
+
+/** What changed, in order: how control nodes keep up with each other. */
+export interface ChangeTable {
+  version: Generated<number>;
+  kind: string;
+  id: string;
+  at: number;
+}
+
+export interface IdempotencyTable {
+  key: string;
+  request_hash: string;
+  status: number;
+  body: string;
+  created_at: number;
+}
+
+/** Keys of the service, sealed with the master key. */
+export interface SecretTable {
+  name: string;
+  sealed: string;
+}
+
+export interface Database {
+  user: UserTable;
+  group: GroupTable;
+  group_member: GroupMemberTable;
+  invitation: InvitationTable;
+  session: SessionTable;
+  api_token: ApiTokenTable;
+  known_client: KnownClientTable;
+  device: DeviceTable;
+  address: AddressTable;
+  region: RegionTable;
+  gateway: GatewayTable;
+  join_token: JoinTokenTable;
+  gateway_status: GatewayStatusTable;
+  resource: ResourceTable;
+  rule: RuleTable;
+  policy_test: PolicyTestTable;
+  settings: SettingsTable;
+  usage: UsageTable;
+  device_status: DeviceStatusTable;
+  audit: AuditTable;
+  change: ChangeTable;
+  idempotency: IdempotencyTable;
+  secret: SecretTable;
+}

@@ -1,0 +1,65 @@
+import type { Kysely, Transaction } from 'kysely';
+import type { Database } from './schema.ts';
+
+/** Who does something, and how it came; what the audit log keeps of it. */
+export interface Origin {
+  readonly actor: {
+    readonly kind: 'user' | 'token' | 'system' | 'setup';
+    readonly id: string | null;
+    readonly name: string;
+  };
+  /** `api`, `cli`, `console`, `system`. */
+  readonly via: string;
+  /** Kept only where the settings say so. */
+  readonly address: string | null;
+}
+
+export const SYSTEM: Origin = { actor: { kind: 'system', id: null, name: 'system' }, via: 'system', address: null };
+
+/** The kinds of entities whose changes other parts and other control nodes hear of. */
+export type EntityKind =
+  | 'user'
+  | 'group'
+  | 'device'
+  | 'region'
+  | 'gateway'
+  | 'resource'
+  | 'rule'
+  | 'policyTest'
+  | 'settings'
+  /** A user's traffic went over, or came back under, what is allowed. */
+  | 'usage';
+
+export interface Change {
+  readonly version: number;
+  readonly kind: EntityKind;
+  readonly id: string;
+}
+
+/** A transaction that changes something. All of it is done, with its audit entries, or nothing. */
+export interface Writing {
+  readonly db: Transaction<Database>;
+  /** Unix milliseconds. */
+  readonly now: number;
+  /** Appends to the audit log. `before` and `after` must hold no secret; undefined is kept as null. */
+  audit(
+    action: string,
+    target: { readonly kind: string; readonly id: string | null; readonly name: string },
+    before?: unknown,
+    after?: unknown,
+  ): Promise<void>;
+  /** Says that an entity was created, changed or removed. */
+  changed(kind: EntityKind, id: string): void;
+}
+
+/** The database of the control plane. */
+export interface Store {
+  readonly dialect: 'sqlite' | 'postgresql';
+  /** For reading, and for writing what neither the audit log nor other nodes need to hear of (counters, last use). */
+  readonly db: Kysely<Database>;
+  /** Runs one change after the other, over all control nodes. Settles once it is durable. */
+  write<T>(origin: Origin, work: (writing: Writing) => Promise<T>): Promise<T>;
+  /** Hears of every change of every control node, its own included, in order, after it is durable. */
+  onChange(listener: (changes: readonly Change[]) => void): () => void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,97 @@
+/**
+ * What control plane and gateway say to each other. Each message is one JSON object in one frame (a 4-byte big-endian
+ * length, then UTF-8). The version of the protocol is agreed in `hello`; a field that is added later is optional.
+ */
+import { z } from 'zod';
+
+export const LINK_PROTOCOL_VERSION = 1;
+
+/** The longest frame: a snapshot of 100,000 devices fits. */
+export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
+
+const id = z.string().min(1).max(64);
+const count = z.number().min(0);
+
+/** Gateway: the first message. `token` joins, once; without it the key of its TLS certificate must be known. */
+export const hello = z.strictObject({
+  kind: z.literal('hello'),
+  protocolVersion: z.number().int().min(1),
+  software: z.string().max(64),
+  token: z.string().max(200).optional(),
+  name: z.string().max(63).optional(),
+  /** What it offers to devices. */
+  tunnel: z.strictObject({
+    wireguardPublicKey: z.string().length(44),
+    /** The host name or address that devices connect to, and the port. Empty: the control plane takes what it has. */
+    endpointHost: z.string().max(253),
+    endpointPort: z.number().int().min(1).max(65535),
+  }),
+  /** Where it is, as its operator says. */
+  region: z.string().max(63).optional(),
+  country: z.string().length(2).optional(),
+  city: z.string().max(100).optional(),
+  /** The version of the desired state that it has; 0 for none. It is answered by deltas from there, or a snapshot. */
+  stateVersion: z.number().int().min(0),
+  /** Addresses of its own that egress may be given. */
+  addresses: z.array(z.string().max(45)).max(256),
+});
+
+export const acknowledge = z.strictObject({ kind: z.literal('acknowledge'), version: z.number().int().min(0) });
+
+/** Observed state, batched. Counters are deltas since the last report that the connection carried. */
+export const report = z.strictObject({
+  kind: z.literal('report'),
+  devices: z
+    .array(
+      z.strictObject({
+        id,
+        /** Unix milliseconds, 0 for never. */
+        lastHandshakeAt: count,
+        sentBytes: count,
+        receivedBytes: count,
+      }),
+    )
+    .max(200_000),
+  health: z.enum(['healthy', 'degraded']),
+  /** What is wrong, in words for an operator. */
+  problems: z.array(z.string().max(300)).max(20),
+  load: z.strictObject({
+    /** Share of all cores in use, 0 to 1. */
+    cpu: z.number().min(0).max(1),
+    memoryBytes: count,
+    receivedBitsPerSecond: count,
+    sentBitsPerSecond: count,
+    /** Devices with a handshake in the last three minutes. */
+    activeDevices: z.number().int().min(0),
+  }),
+});
+
+export const pong = z.strictObject({ kind: z.literal('pong'), sent: z.number() });
+/** Asks for a snapshot: the state at hand can't be used. */
+export const resync = z.strictObject({ kind: z.literal('resync'), reason: z.string().max(200) });
+
+/** Control plane: who the gateway is, and the public key (Ed25519, SPKI, base64) that its state will be signed with. */
+export const welcome = z.strictObject({
+  kind: z.literal('welcome'),
+  protocolVersion: z.number().int().min(1),
+  gatewayId: id,
+  stateKey: z.string().max(100),
+});
+
+/** A snapshot or a delta: `payload` is the JSON text of a {@link SignedState}, `signature` is over its bytes. */
+export const state = z.strictObject({ kind: z.literal('state'), payload: z.string(), signature: z.string().max(100) });
+
+export const ping = z.strictObject({ kind: z.literal('ping'), sent: z.number() });
+/** The control plane ends the connection: `gone` means that the gateway was removed, `retry` that it should try again. */
+export const goodbye = z.strictObject({
+  kind: z.literal('goodbye'),
+  reason: z.enum(['unknownGateway', 'tokenRefused', 'versionRefused', 'removed', 'retry', 'replaced']),
+  message: z.string().max(300),
+});
+
+export const fromGateway = z.discriminatedUnion('kind', [hello, acknowledge, report, pong, resync]);
+export const fromControl = z.discriminatedUnion('kind', [welcome, state, ping, goodbye]);
+export type FromGateway = z.infer<typeof fromGateway>;
+export type FromControl = z.infer<typeof fromControl>;
+export type Hello = z.infer<typeof hello>;
+export type Report = z.infer<typeof report>;

@@ -1,0 +1,66 @@
+/** What is signed: for one gateway alone, from one version to the next, so that it can be neither moved nor replayed. */
+import { z } from 'zod';
+import type { StateChange } from '@sallyport/policy';
+
+const text = z.string().min(1).max(64);
+const address = z.string().min(2).max(45);
+const prefix = z.string().min(4).max(49);
+const egress = z.strictObject({ ipv4: address.optional(), ipv6: address.optional() });
+const port = z.number().int().min(0).max(65535);
+
+const destination = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('internet') }),
+  z.strictObject({ kind: z.literal('network'), prefix }),
+  z.strictObject({ kind: z.literal('name'), name: z.string().min(1).max(253) }),
+]);
+
+export const groupPlan = z.strictObject({
+  id: text,
+  grants: z.array(
+    z.strictObject({
+      rule: text,
+      destination,
+      protocol: z.enum(['any', 'tcp', 'udp', 'icmp']),
+      ports: z.array(z.strictObject({ from: port, to: port })),
+    }),
+  ),
+});
+
+export const devicePlan = z.strictObject({
+  id: text,
+  publicKey: z.string().length(44),
+  ipv4: address,
+  ipv6: address,
+  groups: z.array(text),
+  egress: egress.optional(),
+  bitsPerSecond: z.number().positive().optional(),
+  validUntil: z.number().optional(),
+});
+
+export const gatewayPlan = z.strictObject({
+  id: text,
+  name: z.string().max(63),
+  pool4: prefix,
+  pool6: prefix,
+  address4: address,
+  address6: address,
+  egress,
+  draining: z.boolean(),
+});
+
+export const signedState = z.strictObject({
+  gatewayId: text,
+  /** The version that this leads to. */
+  version: z.number().int().min(1),
+  /** The version that it starts from: 0 for a snapshot, which replaces everything. */
+  base: z.number().int().min(0),
+  change: z.strictObject({
+    gateway: gatewayPlan.optional(),
+    putGroups: z.array(groupPlan),
+    removeGroups: z.array(text),
+    putDevices: z.array(devicePlan),
+    removeDevices: z.array(text),
+  }),
+});
+
+export type SignedState = { gatewayId: string; version: number; base: number; change: StateChange };

@@ -1,0 +1,3 @@
+export * from './model.ts';
+export * from './state.ts';
+export * from './firewall/plan.ts';

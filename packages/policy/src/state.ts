@@ -1,0 +1,81 @@
+/**
+ * The desired state of one gateway: what the control plane wants there, as data. Addresses and prefixes are text in
+ * their canonical form (RFC 5952 for IPv6), times are Unix milliseconds, rates bits a second.
+ */
+
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export type Protocol = 'any' | 'tcp' | 'udp' | 'icmp';
+
+/** Where traffic may go. A name is resolved by the gateway; the internet is what no special range holds. */
+export type Destination =
+  | { readonly kind: 'internet' }
+  | { readonly kind: 'network'; readonly prefix: string }
+  | { readonly kind: 'name'; readonly name: string };
+
+/** One thing that a rule lets a group reach. `icmp` means ICMP and ICMPv6; ports count for tcp and udp, none means all. */
+export interface Grant {
+  readonly rule: string;
+  readonly destination: Destination;
+  readonly protocol: Protocol;
+  readonly ports: readonly PortRange[];
+}
+
+/** What the members of a group reach through this gateway, all grants together; what none allows is denied. */
+export interface GroupPlan {
+  readonly id: string;
+  readonly grants: readonly Grant[];
+}
+
+/** An address of the gateway's own that traffic leaves with; where a family has none, the kernel picks (masquerade). */
+export interface EgressAddresses {
+  readonly ipv4?: string | undefined;
+  readonly ipv6?: string | undefined;
+}
+
+/** A device that may connect here now. */
+export interface DevicePlan {
+  readonly id: string;
+  /** Its WireGuard public key, base64. */
+  readonly publicKey: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+  /** The groups of {@link DesiredState.groups} that its user is in, sorted. */
+  readonly groups: readonly string[];
+  readonly egress?: EgressAddresses | undefined;
+  /** For each direction of its own. */
+  readonly bitsPerSecond?: number | undefined;
+  /** The gateway cuts it off by itself then, whether it hears from the control plane or not. */
+  readonly validUntil?: number | undefined;
+}
+
+export interface GatewayPlan {
+  readonly id: string;
+  readonly name: string;
+  /** The address pools of the whole service: prefixes. */
+  readonly pool4: string;
+  readonly pool6: string;
+  /** The gateway's own tunnel addresses, the same at every gateway. */
+  readonly address4: string;
+  readonly address6: string;
+  readonly egress: EgressAddresses;
+  readonly draining: boolean;
+}
+
+export interface DesiredState {
+  readonly gateway: GatewayPlan;
+  readonly groups: ReadonlyMap<string, GroupPlan>;
+  readonly devices: ReadonlyMap<string, DevicePlan>;
+}
+
+/** What leads from one desired state to the next: whole entries, put or removed. */
+export interface StateChange {
+  readonly gateway?: GatewayPlan | undefined;
+  readonly putGroups: readonly GroupPlan[];
+  readonly removeGroups: readonly string[];
+  readonly putDevices: readonly DevicePlan[];
+  readonly removeDevices: readonly string[];
+}

@@ -1,0 +1,34 @@
+/** What the gateway may ask of the process that kept its privileges. Nothing else is done for it. */
+import type { FirewallPlan } from '@sallyport/policy';
+
+export type PrivilegedRequest =
+  /** Gives the tunnel's interface its addresses (with prefix lengths) and MTU, routes the pools to it, brings it up. */
+  | {
+      readonly kind: 'configureInterface';
+      readonly addresses: readonly string[];
+      readonly routes: readonly string[];
+      readonly mtu: number;
+    }
+  /** Lets the kernel forward both families. */
+  | { readonly kind: 'enableForwarding' }
+  /** Replaces packet filter and address translation in one transaction; what it no longer allows is cut. */
+  | { readonly kind: 'setFirewall'; readonly plan: FirewallPlan }
+  /** Removes the connection tracking entries from and to these tunnel addresses. */
+  | { readonly kind: 'cutFlows'; readonly addresses: readonly string[] }
+  /** Takes away what was set up. */
+  | { readonly kind: 'tearDown' };
+
+/** An answer, by the request's number. `error` names what failed, with the remedy. */
+export interface PrivilegedAnswer {
+  readonly id: number;
+  readonly error?: { readonly code: string; readonly message: string } | undefined;
+  /** For setFirewall: how long the kernel's transaction took, and how many commands it had. */
+  readonly firewall?: { readonly milliseconds: number; readonly commands: number } | undefined;
+}
+
+/** The client's end, as the gateway uses it. */
+export interface Privileged {
+  request(request: PrivilegedRequest): Promise<PrivilegedAnswer>;
+  /** Settles when the other process is gone; the gateway must then end too. */
+  readonly gone: Promise<void>;
+}
