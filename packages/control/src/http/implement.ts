@@ -32,5 +32,5 @@ export function implement<P extends z.ZodObject, Q extends z.ZodObject, B extend
   contract: RouteContract<P, Q, B, R>,
   serve: (context: RequestContext<Input<P>, Input<Q>, Input<B>>) => Promise<z.input<R>>,
 ): RouteImplementation {
-  return { contract: contract as unknown as RouteContract, serve: serve as RouteImplementation['serve'] };
+  return { contract: contract, serve: serve as RouteImplementation['serve'] };
 }
