@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { LaboratoryClosed, sallyportDevice, withLaboratory, type Program } from '@sallyport/netlab';
 import type { Scenario } from './scenario.ts';
+import { service } from './scenarios/service.ts';
 import { tunnel } from './scenarios/tunnel.ts';
 import { Steps } from './steps.ts';
 
-const scenarios: readonly Scenario[] = [tunnel];
+const scenarios: readonly Scenario[] = [tunnel, service];
 const defaultScenario = tunnel;
 
 const usage = `Usage: npm run demo -- [SCENARIO] [--json]

@@ -1,6 +1,7 @@
 // `npm run fuzz`: the long form of every fuzz test. Ends with an error at the first fault, or where memory grows.
 import { parseArgs } from 'node:util';
 import { fuzzHandshake } from './handshake.ts';
+import { fuzzLink } from './link.ts';
 import { fuzzTransport } from './transport.ts';
 import { fuzzUapi } from './uapi.ts';
 import { fuzzWire } from './wire.ts';
@@ -10,6 +11,7 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   wire: fuzzWire,
   handshake: fuzzHandshake,
   uapi: fuzzUapi,
+  link: fuzzLink,
 };
 
 const { values, positionals } = parseArgs({

@@ -7,19 +7,25 @@ export interface Command {
   readonly summary: string;
   /** What it does, options, examples: what `--help` prints below the usage. */
   readonly help: string;
-  /** Its options, all of them switches, without their hyphens. */
+  /** Its options that are switches, without their hyphens. */
   readonly options: readonly string[];
+  /** Its options that take a value. */
+  readonly valued?: readonly string[];
   /** How many arguments it takes, at least and at most. */
   readonly arguments: readonly [number, number];
   /** Does the work and returns the exit code. */
-  run(args: readonly string[], options: ReadonlySet<string>): Promise<number>;
+  run(args: readonly string[], options: ReadonlySet<string>, values: OptionValues): Promise<number>;
 }
+
+/** What options with a value were given: each as often as it was. */
+export type OptionValues = ReadonlyMap<string, readonly string[]>;
 
 /** Exit codes, those of sysexits.h where it has one. */
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 64;
 export const EXIT_BAD_INPUT = 65;
 export const EXIT_NO_INPUT = 66;
+export const EXIT_UNAVAILABLE = 69;
 export const EXIT_NOT_PERMITTED = 77;
 
 export const EXIT_CODES = `Exit codes:
@@ -27,8 +33,9 @@ export const EXIT_CODES = `Exit codes:
   1   the operation failed; whatever it had begun was undone
   64  the command line is wrong
   65  the configuration file, or what was read, is faulty
-  66  the configuration file is not there, or can't be read
-  77  only root may do this`;
+  66  the configuration file, or a login, is not there or can't be read
+  69  the service can't be reached
+  77  not permitted: only root may do this, or the service refuses it`;
 
 /** Ends a command with a message for the person who called it. */
 export class CommandFailure extends Error {

@@ -5,67 +5,120 @@ import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE, FileFaults } from 
 import { suggest } from './suggest.ts';
 
 // Commands are loaded when they are called: `sallyport genkey` needs no interface, `wg device` needs all there is.
-const COMMANDS: readonly { readonly name: string; readonly load: () => Promise<Command> }[] = [
+interface Entry {
+  readonly name: string;
+  readonly load: () => Promise<Command>;
+}
+
+const LOCAL: readonly Entry[] = [
   { name: 'wg up', load: async () => (await import('./commands/wg-up.ts')).wgUp },
   { name: 'wg down', load: async () => (await import('./commands/wg-down.ts')).wgDown },
   { name: 'wg status', load: async () => (await import('./commands/wg-status.ts')).wgStatus },
   { name: 'wg device', load: async () => (await import('./commands/wg-device.ts')).wgDevice },
+  { name: 'login', load: async () => (await import('./service/login.ts')).login },
+  { name: 'logout', load: async () => (await import('./service/login.ts')).logout },
+  { name: 'setup', load: async () => (await import('./service/login.ts')).setup },
+  { name: 'invitation accept', load: async () => (await import('./service/login.ts')).acceptInvitation },
+  { name: 'device new', load: async () => (await import('./service/device-new.ts')).deviceNew },
   { name: 'genkey', load: async () => (await import('./commands/keys.ts')).genkey },
   { name: 'pubkey', load: async () => (await import('./commands/keys.ts')).pubkey },
   { name: 'genpsk', load: async () => (await import('./commands/keys.ts')).genpsk },
 ];
-const GROUPS = ['wg'];
+
+/** All commands, those that the API offers too: they are loaded only when none of the local ones is meant. */
+async function allCommands(): Promise<readonly Entry[]> {
+  const { serviceCommands } = await import('./service/commands.ts');
+  const own = new Set(LOCAL.map(({ name }) => name));
+  return [...LOCAL, ...serviceCommands().filter(({ name }) => !own.has(name))];
+}
+
+async function commandsFor(word: string): Promise<readonly Entry[]> {
+  const local = LOCAL.some(({ name }) => name === word) || word === 'wg';
+  return local ? LOCAL : allCommands();
+}
 const SHORT: Readonly<Record<string, string>> = { f: 'foreground', h: 'help', V: 'version' };
 
 async function main(argv: readonly string[]): Promise<number> {
-  const [first = '--help', second] = argv;
+  const [first = '--help'] = argv;
   if (first === '--version' || first === '-V' || first === 'version') return print(`sallyport ${version()}`);
   if (first === '--help' || first === '-h' || first === 'help') {
     const topic = first === 'help' ? argv.slice(1) : [];
-    const text = topic.length > 0 ? await helpOn(topic) : await overview();
+    const text = topic.length > 0 ? await helpOn(topic) : overview(await allCommands().then(loadAll));
     if (argv.length > 0) return print(text);
     process.stderr.write(`${text}\n`);
     return EXIT_USAGE;
   }
-  if (GROUPS.includes(first) && (second === undefined || second === '--help' || second === '-h')) {
-    const text = await overview(first);
-    if (second !== undefined) return print(text);
+  const commands = await commandsFor(first);
+  const words = wordsOf(commands, argv);
+  const name = argv.slice(0, words).join(' ');
+  const group = commands.filter((command) => command.name.startsWith(`${name} `));
+  const next = argv[words];
+  if (!isCommand(commands, name) && group.length > 0 && (next === undefined || next === '--help' || next === '-h')) {
+    const text = overview(await loadAll(group), name);
+    if (next !== undefined) return print(text);
     process.stderr.write(`${text}\n`);
     return EXIT_USAGE;
   }
-  const words = GROUPS.includes(first) ? 2 : 1;
-  const command = await find(argv.slice(0, words));
+  const command = await find(commands, isCommand(commands, name) ? argv.slice(0, words) : argv.slice(0, words + 1));
   return call(command, argv.slice(words));
 }
 
+/** How many of the first words name a command, or the beginning of some. */
+function wordsOf(commands: readonly Entry[], argv: readonly string[]): number {
+  let words = 0;
+  while (words < argv.length) {
+    const name = argv.slice(0, words + 1).join(' ');
+    if (!commands.some((command) => command.name === name || command.name.startsWith(`${name} `))) break;
+    words++;
+  }
+  return words;
+}
+
 async function call(command: Command, argv: readonly string[]): Promise<number> {
-  const known = [...command.options, 'help'];
-  const { tokens } = parseArgs({ args: [...argv], strict: false, tokens: true, allowPositionals: true });
-  const values: string[] = [];
+  const valued = command.valued ?? [];
+  const known = [...command.options, ...valued, 'help'];
+  const { tokens } = parseArgs({
+    args: [...argv],
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+    options: Object.fromEntries(valued.map((name) => [name, { type: 'string' as const, multiple: true }])),
+  });
+  const words: string[] = [];
   const options = new Set<string>();
+  const values = new Map<string, string[]>();
   for (const token of tokens) {
-    if (token.kind === 'positional') values.push(token.value);
+    if (token.kind === 'positional') words.push(token.value);
     if (token.kind !== 'option') continue;
     const name = token.rawName.startsWith('--') ? token.name : (SHORT[token.name] ?? token.name);
     if (!known.includes(name)) {
       throw usageFault(command, `unknown option ${token.rawName}`, suggest(name, known), '--');
     }
-    if (token.value !== undefined) throw usageFault(command, `the option ${token.rawName} takes no value`);
-    options.add(name);
+    if (valued.includes(name)) {
+      if (token.value === undefined) throw usageFault(command, `the option ${token.rawName} needs a value`);
+      values.set(name, [...(values.get(name) ?? []), token.value]);
+    } else {
+      if (token.value !== undefined) throw usageFault(command, `the option ${token.rawName} takes no value`);
+      options.add(name);
+    }
   }
   if (options.has('help')) return print(helpText(command));
   const [least, most] = command.arguments;
-  if (values.length < least) throw usageFault(command, 'an argument is missing');
-  if (values.length > most) throw usageFault(command, `one argument too many: "${values[most] ?? ''}"`);
-  return command.run(values, options);
+  if (words.length < least) throw usageFault(command, 'an argument is missing');
+  if (words.length > most) throw usageFault(command, `one argument too many: "${words[most] ?? ''}"`);
+  return command.run(words, options, values);
 }
 
-async function find(words: readonly string[]): Promise<Command> {
+function isCommand(commands: readonly Entry[], words: string): boolean {
+  return commands.some(({ name }) => name === words);
+}
+
+async function find(commands: readonly Entry[], words: readonly string[]): Promise<Command> {
   const name = words.join(' ');
-  const found = COMMANDS.find((command) => command.name === name);
+  const found = commands.find((command) => command.name === name);
   if (found !== undefined) return found.load();
   const option = name.startsWith('-');
-  const meant = suggest(name, option ? ['--help', '--version'] : COMMANDS.map((command) => command.name));
+  const meant = suggest(name, option ? ['--help', '--version'] : (await allCommands()).map((command) => command.name));
   const remedy = meant === undefined ? 'see: sallyport --help' : `did you mean "sallyport ${meant}"?`;
   throw new CommandFailure(EXIT_USAGE, `unknown ${option ? 'option' : 'command'} "${name}"; ${remedy}`);
 }
@@ -84,14 +137,19 @@ function helpText(command: Command): string {
 }
 
 async function helpOn(topic: readonly string[]): Promise<string> {
-  const [group = ''] = topic;
-  return topic.length === 1 && GROUPS.includes(group) ? overview(group) : helpText(await find(topic));
+  const commands = await allCommands();
+  const name = topic.join(' ');
+  const group = commands.filter((command) => command.name.startsWith(`${name} `));
+  if (group.length > 0 && !isCommand(commands, name)) return overview(await loadAll(group), name);
+  return helpText(await find(commands, topic));
 }
 
-/** All commands, or those of a group. */
-async function overview(group?: string): Promise<string> {
-  const wanted = COMMANDS.filter(({ name }) => group === undefined || name.startsWith(`${group} `));
-  const commands = await Promise.all(wanted.map(({ load }) => load()));
+function loadAll(commands: readonly Entry[]): Promise<Command[]> {
+  return Promise.all(commands.map(({ load }) => load()));
+}
+
+/** A list of commands: of all, or of those that begin with a word. */
+function overview(commands: readonly Command[], group?: string): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const list = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n');
   return `Usage: sallyport ${group === undefined ? '' : `${group} `}COMMAND [OPTION...] [ARGUMENT...]

@@ -125,6 +125,9 @@ export const gateway = z
     latencyMs: z.number().nullable(),
     lastSeenAt: field.time.nullable(),
     software: z.string(),
+    /** The version of its desired state that it was sent last, and the one that it serves. */
+    stateVersion: z.number().int().min(0),
+    appliedVersion: z.number().int().min(0),
     version: field.version,
   })
   .meta({ id: 'Gateway' });

@@ -17,7 +17,13 @@ export const label = z
   .meta({ description: 'A name for people' });
 export const note = z.string().max(500);
 export const time = z.iso.datetime().meta({ description: 'UTC, RFC 3339' });
-export const password = z.string().min(10, 'at least 10 characters').max(200);
+/** Secrets are marked for the command line, which never takes them as arguments. */
+export const password = z.string().min(10, 'at least 10 characters').max(200).meta({ format: 'password' });
+/** A token that this service gave: a prefix that says its kind, then random bytes in base64url. */
+export const token = z
+  .string()
+  .regex(/^sp[a-z]_[A-Za-z0-9_-]{32,128}$/, 'a token that begins with "sp", a letter and "_"')
+  .meta({ format: 'password' });
 export const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 export const bitsPerSecond = z.number().int().min(64_000).max(1_000_000_000_000);
 export const seconds = z.number().int().min(60).max(31_536_000);

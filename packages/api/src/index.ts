@@ -1,6 +1,12 @@
+export * from './client.ts';
 export * from './contract.ts';
+export * from './openapi.ts';
 export * from './permission.ts';
 export * from './problem.ts';
+export * from './routes.ts';
+export * from './routes/access.ts';
+export * from './routes/gateways.ts';
+export * from './routes/identity.ts';
 export * as entities from './entities.ts';
 export * as fields from './fields.ts';
 export type * from './entities.ts';

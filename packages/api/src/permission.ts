@@ -20,5 +20,10 @@ export const PERMISSIONS = [
 
 export type Permission = (typeof PERMISSIONS)[number];
 
+/** What an API token can be given: permissions, and `self` for what is its user's own. */
+export const TOKEN_SCOPES = [...PERMISSIONS, 'self'] as const;
+
+export type TokenScope = (typeof TOKEN_SCOPES)[number];
+
 /** `public` needs no login, `self` any login, for what is the caller's own. */
 export type RoutePermission = Permission | 'public' | 'self';

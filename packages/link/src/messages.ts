@@ -6,8 +6,16 @@ import { z } from 'zod';
 
 export const LINK_PROTOCOL_VERSION = 1;
 
-/** The longest frame: a snapshot of 100,000 devices fits. */
+/** The longest frame from the control plane: a snapshot of 100,000 devices fits. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
+/** The longest frame from a gateway, whom the control plane may not know yet. */
+export const MAX_GATEWAY_FRAME_BYTES = 1024 * 1024;
+/** Devices in one report; more go into several. */
+export const MAX_REPORT_DEVICES = 2000;
+
+/** Where the link is opened, below the API's address, and what the request's `Upgrade` header says. */
+export const LINK_PATH = '/api/v1/gateway-link';
+export const LINK_UPGRADE = 'sallyport-gateway/1';
 
 const id = z.string().min(1).max(64);
 const count = z.number().min(0);
@@ -41,6 +49,11 @@ export const acknowledge = z.strictObject({ kind: z.literal('acknowledge'), vers
 /** Observed state, batched. Counters are deltas since the last report that the connection carried. */
 export const report = z.strictObject({
   kind: z.literal('report'),
+  /**
+   * Grows with every report of this gateway, over its restarts too (it starts with the clock's milliseconds). A report
+   * that was not answered by `stored` is sent again as it was, with its number, and counts once.
+   */
+  number: z.number().int().min(1).optional(),
   devices: z
     .array(
       z.strictObject({
@@ -51,7 +64,7 @@ export const report = z.strictObject({
         receivedBytes: count,
       }),
     )
-    .max(200_000),
+    .max(MAX_REPORT_DEVICES),
   health: z.enum(['healthy', 'degraded']),
   /** What is wrong, in words for an operator. */
   problems: z.array(z.string().max(300)).max(20),
@@ -81,6 +94,9 @@ export const welcome = z.strictObject({
 /** A snapshot or a delta: `payload` is the JSON text of a {@link SignedState}, `signature` is over its bytes. */
 export const state = z.strictObject({ kind: z.literal('state'), payload: z.string(), signature: z.string().max(100) });
 
+/** The report with this number, and those before it, are in the database. */
+export const stored = z.strictObject({ kind: z.literal('stored'), number: z.number().int().min(1) });
+
 export const ping = z.strictObject({ kind: z.literal('ping'), sent: z.number() });
 /** The control plane ends the connection: `gone` means that the gateway was removed, `retry` that it should try again. */
 export const goodbye = z.strictObject({
@@ -90,7 +106,7 @@ export const goodbye = z.strictObject({
 });
 
 export const fromGateway = z.discriminatedUnion('kind', [hello, acknowledge, report, pong, resync]);
-export const fromControl = z.discriminatedUnion('kind', [welcome, state, ping, goodbye]);
+export const fromControl = z.discriminatedUnion('kind', [welcome, state, stored, ping, goodbye]);
 export type FromGateway = z.infer<typeof fromGateway>;
 export type FromControl = z.infer<typeof fromControl>;
 export type Hello = z.infer<typeof hello>;

@@ -1,1 +1,12 @@
 export * from './requests.ts';
+export { MAX_PENDING_REQUESTS, PrivilegedClient, PrivilegedError } from './client.ts';
+export { dropPrivileges } from './drop-privileges.ts';
+export type { PrivilegedBounds } from './decode-request.ts';
+export type { Notice } from './firewall.ts';
+export { FramingError } from './framing.ts';
+export { excessPrivileges, processPrivileges } from './process-privileges.ts';
+export type { ThreadPrivileges } from './process-privileges.ts';
+export { inheritedStream, readConfiguration, startRestricted } from './restricted-process.ts';
+export type { Inherited, RestrictedProcess, RestrictedProcessOptions } from './restricted-process.ts';
+export { servePrivileged } from './server.ts';
+export type { PrivilegedServerOptions } from './server.ts';

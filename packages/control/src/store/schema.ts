@@ -124,7 +124,7 @@ export interface GatewayTable {
   wireguard_public_key: string;
   /** SHA-256 of the public key of its TLS certificate (SPKI), hexadecimal. */
   link_key_hash: string;
-  /** JSON list of entries. */
+  /** JSON list of the API's egress entries. */
   egress: string;
   /** JSON list. */
   addresses: string;
@@ -153,6 +153,15 @@ export interface GatewayStatusTable {
   latency_ms: number | null;
   software: string;
   last_seen_at: number;
+  /** The control node that it is connected to, or was last. */
+  node: string;
+  /** The last version of its desired state that it was sent, and the last that it acknowledged. */
+  state_version: number;
+  applied_version: number;
+  /** `VERSION:SHA-256` of a state that it acknowledged. */
+  applied_digest: string;
+  /** The number of its last report that was stored; 0 for none. */
+  report_number: number;
 }
 
 export interface ResourceTable {
@@ -162,6 +171,7 @@ export interface ResourceTable {
   kind: string;
   prefixes: string;
   domain: string | null;
+  /** JSON list of the API's services. */
   services: string;
   version: number;
 }
@@ -197,7 +207,7 @@ export interface SettingsTable {
   version: number;
 }
 
-/** Traffic by device and UTC day (`2026-01-31`). */
+/** Traffic by device and UTC day (`2026-01-31`); stays when the device is removed. */
 export interface UsageTable {
   device_id: string;
   user_id: string;
@@ -222,6 +232,12 @@ export interface AuditTable {
   target: string;
   before: string;
   after: string;
+  /** The content may be removed when its time is over; see audit/audit-chain.ts. */
+  expires: number;
+  /** Random, for entries that expire; removed with the content. */
+  salt: string | null;
+  /** SHA-256 of the content that was removed. */
+  digest: string | null;
   hash: string;
 }
 

@@ -1,3 +1,4 @@
+import type { Secret } from '@sallyport/core';
 import type { Kysely, Transaction } from 'kysely';
 import type { Database } from './schema.ts';
 
@@ -48,18 +49,36 @@ export interface Writing {
     before?: unknown,
     after?: unknown,
   ): Promise<void>;
-  /** Says that an entity was created, changed or removed. */
+  /** Says that an entity was created, changed or removed. `group` stands for its members as well. */
   changed(kind: EntityKind, id: string): void;
+  /** What `changed` was told so far. */
+  readonly pending: readonly Omit<Change, 'version'>[];
 }
+
+/**
+ * Hears of changes, in order. `complete` is true when some were missed: then `changes` names everything that there is, and
+ * what it does not name is gone. `write` waits for the promise; a listener must not write before it settles.
+ */
+export type ChangeListener = (changes: readonly Change[], complete: boolean) => void | Promise<void>;
 
 /** The database of the control plane. */
 export interface Store {
   readonly dialect: 'sqlite' | 'postgresql';
   /** For reading, and for writing what neither the audit log nor other nodes need to hear of (counters, last use). */
   readonly db: Kysely<Database>;
-  /** Runs one change after the other, over all control nodes. Settles once it is durable. */
+  /** The last change that listeners were told of. */
+  readonly version: number;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** What the service's keys are sealed with; absent where the store was opened without. */
+  readonly masterKey: Secret<Buffer> | undefined;
+  /**
+   * Runs one change after the other, over all control nodes. Settles once it is durable and this node's listeners have
+   * heard of it. `work` may run again where the database undid it, so it does nothing outside of its transaction.
+   * @throws ApiError `unavailable` when the database does not serve
+   */
   write<T>(origin: Origin, work: (writing: Writing) => Promise<T>): Promise<T>;
   /** Hears of every change of every control node, its own included, in order, after it is durable. */
-  onChange(listener: (changes: readonly Change[]) => void): () => void;
+  onChange(listener: ChangeListener): () => void;
   close(): Promise<void>;
 }

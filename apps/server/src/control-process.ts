@@ -1,0 +1,191 @@
+/**
+ * The control plane's process: takes its addresses as root, becomes nobody in particular, and only then accepts the first
+ * connection and opens the database. Whatever it needs of the program is loaded before: afterwards the files may be out
+ * of reach.
+ */
+import { join } from 'node:path';
+import {
+  answerWhileWaiting,
+  fingerprintOf,
+  HandedCertificate,
+  isStorageAway,
+  ListenError,
+  loadAcmeClient,
+  openAcme,
+  openSelfSigned,
+  startControl,
+  WebServer,
+  type AcmeCertificate,
+  type CertificateSource,
+  type Control,
+} from '@sallyport/control';
+import { Secret } from '@sallyport/core';
+import { dropPrivileges, readConfiguration } from '@sallyport/privileged';
+import { pino } from 'pino';
+import {
+  certificateMessage,
+  controlConfiguration,
+  EXIT_CONFIGURATION,
+  type ControlConfiguration,
+  type ControlMessage,
+} from './control-configuration.ts';
+
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 5_000;
+const MAX_STOP_MS = 8_000;
+
+const { configuration, parentGone } = await readConfiguration();
+const settings = controlConfiguration.parse(configuration);
+const log = pino({ name: 'control', level: settings.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
+
+let stopping = false;
+let control: Control | undefined;
+let certificates: CertificateSource | undefined;
+const servers: WebServer[] = [];
+
+async function stop(): Promise<never> {
+  if (!stopping) {
+    stopping = true;
+    setTimeout(() => process.exit(1), MAX_STOP_MS).unref();
+    certificates?.close();
+    // Gateways and requests first: what they still say is stored.
+    control?.disconnect();
+    await Promise.all(servers.map((server) => server.close()));
+    await control?.close();
+    process.exit(0);
+  }
+  return new Promise(() => undefined);
+}
+process.on('SIGTERM', () => void stop());
+// The supervisor is asked to stop in these ways, and then ends this process in its turn.
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+void parentGone.then(stop);
+
+function tell(message: ControlMessage): void {
+  process.send?.(message);
+}
+
+/** Ends because of what a person must mend. */
+function fail(message: string): void {
+  if (process.send === undefined) process.exit(EXIT_CONFIGURATION);
+  const failed: ControlMessage = { kind: 'failed', message: message.slice(0, 2000) };
+  process.send(failed, () => process.exit(EXIT_CONFIGURATION));
+}
+
+try {
+  await serve(settings);
+} catch (error) {
+  if (error instanceof ListenError) fail(error.message);
+  else {
+    log.error({ err: error }, 'the control plane can not start');
+    fail(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function serve({ tls, listen, user, folder, publicUrl }: ControlConfiguration): Promise<void> {
+  const web = await WebServer.bind(listen, { tls: tls.kind !== 'off' });
+  servers.push(web);
+  const challenges = tls.kind === 'acme' ? await WebServer.bind(tls.listen, { tls: false }) : undefined;
+  if (challenges !== undefined) servers.push(challenges);
+  const acmeClient = tls.kind === 'acme' ? await loadAcmeClient() : undefined;
+
+  if (user !== undefined) dropPrivileges(user.uid, user.gid);
+
+  const now = (): number => Date.now();
+  const tlsFolder = join(folder, 'tls');
+  if (tls.kind === 'selfSigned') certificates = await openSelfSigned(tlsFolder, tls.hosts, now);
+  if (tls.kind === 'files') {
+    const handed = new HandedCertificate({ chain: tls.chain, key: new Secret(tls.key) }, now());
+    certificates = handed;
+    process.on('message', (value) => {
+      takeCertificate(handed, value);
+    });
+  }
+  if (tls.kind === 'acme' && acmeClient !== undefined && challenges !== undefined) {
+    const { domains, email, directory, directoryCa } = tls;
+    const options = { folder: join(tlsFolder, 'acme'), domains, email, directory, directoryCa, now };
+    const acme = await openAcme(acmeClient, {
+      ...options,
+      log: (level, message) => {
+        log[level](message);
+      },
+    });
+    certificates = acme;
+    answerChallenges(challenges, acme, publicUrl);
+  }
+  if (certificates !== undefined) {
+    web.setCertificate(certificates.current);
+    certificates.onChange((certificate) => {
+      web.setCertificate(certificate);
+      log.info('the certificate was renewed');
+    });
+  }
+
+  web.open({ request: (request, response) => void answerWhileWaiting(request, response) });
+  const fingerprint =
+    tls.kind === 'selfSigned' && certificates !== undefined ? fingerprintOf(certificates.current) : undefined;
+  tell({ kind: 'listening', addresses: web.addresses, ...(fingerprint === undefined ? {} : { fingerprint }) });
+
+  control = await openControl();
+  const { request, upgrade } = control;
+  web.open({ request, upgrade });
+  const setupToken = await control.setupToken();
+  tell({
+    kind: 'ready',
+    publicUrl,
+    ...(setupToken === undefined ? {} : { setupUrl: `${publicUrl}/setup#${setupToken}` }),
+    ...(settings.joinToken ? { joinToken: await control.createJoinToken() } : {}),
+  });
+}
+
+/** Waits for a database that is away; what else is wrong with it is thrown. */
+async function openControl(): Promise<Control> {
+  let retryMs = FIRST_RETRY_MS;
+  for (;;) {
+    try {
+      return await startControl({
+        databaseUrl: settings.databaseUrl ?? `sqlite:${join(settings.folder, 'sallyport.db')}`,
+        masterKeyFile: join(settings.folder, 'master.key'),
+        pool4: settings.pool4,
+        pool6: settings.pool6,
+        publicUrl: settings.publicUrl,
+        trustedProxies: settings.trustedProxies,
+        version: settings.software,
+        now: () => Date.now(),
+        log,
+      });
+    } catch (error) {
+      if (!isStorageAway(error) || stopping) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      tell({ kind: 'waiting', reason: reason.slice(0, 2000) });
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+    }
+  }
+}
+
+function takeCertificate(handed: HandedCertificate, value: unknown): void {
+  const message = certificateMessage.safeParse(value);
+  if (!message.success) return;
+  const { chain, key } = message.data;
+  if (chain === handed.current.chain && key === handed.current.key.reveal()) return;
+  try {
+    handed.replace({ chain, key: new Secret(key) }, Date.now());
+  } catch (error) {
+    // Between the writing of the one file and the other they do not belong together; the next change says more.
+    log.warn(
+      `the certificate's files changed and the one before stays: ${error instanceof Error ? error.message : ''}`,
+    );
+  }
+}
+
+/** On port 80: the authority's questions, and for people the way to the service. */
+function answerChallenges(server: WebServer, acme: AcmeCertificate, publicUrl: string): void {
+  server.open({
+    request: (request, response) => {
+      if (acme.answer(request, response)) return;
+      const target = request.url?.startsWith('/') === true ? request.url : '/';
+      response.writeHead(308, { location: publicUrl + target, 'content-length': '0' }).end();
+    },
+  });
+}

@@ -1,0 +1,83 @@
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** The folders below the data folder, each of one process alone. */
+export interface DataFolders {
+  readonly control: string;
+  readonly gateway: string;
+  /** Of a machine that is only a gateway: where its control plane is; root's alone. */
+  readonly joinFile: string;
+}
+
+/** The data folder can't be used; the message names the remedy. */
+export class DataFolderError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'DataFolderError';
+  }
+}
+
+export function dataFolders(data: string): DataFolders {
+  return { control: join(data, 'control'), gateway: join(data, 'gateway'), joinFile: join(data, 'join.json') };
+}
+
+/**
+ * Makes the data folder, root's, and in it the folders of the processes, each readable by its user alone. Throws
+ * {@link DataFolderError}.
+ */
+export function prepareDataFolders(
+  data: string,
+  owners: { readonly control?: number; readonly gateway?: number },
+): DataFolders {
+  const folders = dataFolders(data);
+  try {
+    if (!exists(data)) {
+      mkdirSync(data, { recursive: true, mode: 0o711 });
+      // Whatever the umask is.
+      chmodSync(data, 0o711);
+    }
+    checkPassage(data);
+    if (owners.control !== undefined) giveFolder(folders.control, owners.control);
+    if (owners.gateway !== undefined) giveFolder(folders.gateway, owners.gateway);
+  } catch (error) {
+    if (error instanceof DataFolderError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DataFolderError(`the data folder ${data} can't be used: ${reason}; name another with --data`, {
+      cause: error,
+    });
+  }
+  return folders;
+}
+
+/** The processes are not root, so every folder above theirs must let them pass. */
+function checkPassage(data: string): void {
+  for (let folder = data; folder !== '/'; folder = dirname(folder)) {
+    const stat = statSync(folder);
+    if (!stat.isDirectory()) throw new DataFolderError(`${folder} is no folder; name another with --data`);
+    if ((stat.mode & 0o001) !== 0) continue;
+    throw new DataFolderError(
+      `${folder} is closed to other users, and the processes that keep their data below it are not root; ` +
+        `open it (chmod o+x ${folder}) or name another folder with --data`,
+    );
+  }
+}
+
+/** Gives a folder with all that is in it to a user, what root put there meanwhile (a restored backup) too. */
+function giveFolder(folder: string, user: number): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  give(folder, user);
+}
+
+/** No process of that user runs yet, so nothing is put in the place of what was looked at. */
+function give(path: string, user: number): void {
+  const stat = lstatSync(path);
+  if (stat.isDirectory()) for (const name of readdirSync(path)) give(join(path, name), user);
+  // A second name of a file that is elsewhere is not ours to give away.
+  else if (stat.nlink > 1) return;
+  if (stat.uid !== user || stat.gid !== user) lchownSync(path, user, user);
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}

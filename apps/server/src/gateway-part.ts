@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { GATEWAY_EXIT, type GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
+import type { HelperConfiguration } from './helper-process.ts';
+import { KeepRunning } from './keep-running.ts';
+import type { Log } from './log.ts';
+import { startGatewayProcesses, tearDown, type Started } from './processes.ts';
+import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
+
+/** How long a gateway that has a state to serve may look for its control plane before it counts as ready without. */
+const LINK_WAIT_MS = 3_000;
+
+/** The form of GatewayMessage. */
+const gatewayMessage = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ready'), listenPort: z.number().int(), stateVersion: z.number() }),
+  z.object({ kind: z.literal('link'), up: z.boolean() }),
+  z.object({ kind: z.literal('failed'), message: z.string().max(2000) }),
+]);
+
+export interface GatewayFacts {
+  readonly listenPort: number;
+  /** Whether it reached its control plane. */
+  readonly connected: boolean;
+}
+
+/** The gateway's process and its helper, kept running. */
+export class GatewayPart {
+  /** Rejects with a {@link StartError} where it ends before. */
+  readonly ready: Promise<GatewayFacts>;
+  /** Settles when it has ended for good: with the reason, or undefined where it was asked to. */
+  readonly finished: Promise<StartError | undefined>;
+  readonly #keeper: KeepRunning;
+  readonly #helper: HelperConfiguration;
+  readonly #log: Log;
+  #processes: Started | undefined;
+  #lastEnd = '';
+
+  /** `settings` is asked at each start. */
+  constructor(settings: () => Omit<GatewayConfigurationInput, 'helperFd'>, helper: HelperConfiguration, log: Log) {
+    this.#helper = helper;
+    this.#log = log;
+    const { promise, resolve, reject } = Promise.withResolvers<GatewayFacts>();
+    this.ready = promise;
+    promise.catch(() => undefined);
+    let wasReady = false;
+    let listenPort = 0;
+    let reason: string | undefined;
+    const setReady = (connected: boolean): void => {
+      wasReady = true;
+      resolve({ listenPort, connected });
+    };
+    const onMessage = (value: unknown): void => {
+      // It parses what comes from the network, so it is not trusted to keep to the form.
+      const { success, data: message } = gatewayMessage.safeParse(value);
+      if (!success) return;
+      if (message.kind === 'failed') reason = message.message;
+      else if (message.kind === 'link') {
+        if (message.up) setReady(true);
+        else if (wasReady) log('warn', 'the gateway lost its control plane; it serves what it has, and tries again');
+      } else {
+        listenPort = message.listenPort;
+        const servesAlready = message.stateVersion > 0;
+        setTimeout(() => {
+          if (wasReady) return;
+          log(
+            'warn',
+            `the gateway does not reach its control plane at ${settings().control.url} yet; it goes on trying`,
+          );
+          if (servesAlready) setReady(false);
+        }, LINK_WAIT_MS).unref();
+      }
+    };
+    this.#keeper = new KeepRunning(
+      'gateway',
+      () => {
+        this.#processes = startGatewayProcesses(settings(), helper, onMessage);
+        void this.#processes.ended.then((end) => {
+          this.#lastEnd = end;
+        });
+        return this.#processes;
+      },
+      (end) => wasReady && end !== `exit code ${String(GATEWAY_EXIT.refused)}`,
+      log,
+    );
+    this.finished = this.#keeper.finished.then((end) => {
+      if (end === undefined) return undefined;
+      const refused = end === `exit code ${String(GATEWAY_EXIT.refused)}`;
+      const message = reason ?? `the gateway ended before it was ready (${end})`;
+      const error = new StartError(message, refused ? EXIT_NOT_PERMITTED : EXIT_FAILED);
+      reject(error);
+      return error;
+    });
+  }
+
+  get pids(): Readonly<Record<string, number>> {
+    return this.#processes?.pids ?? {};
+  }
+
+  /** Ends it, and takes away what it left where it could not do so itself. */
+  async stop(): Promise<void> {
+    await this.#keeper.stop();
+    if (this.#lastEnd === `exit code ${String(GATEWAY_EXIT.done)}`) return;
+    try {
+      await tearDown(this.#helper);
+    } catch (error) {
+      this.#log(
+        'error',
+        `what the gateway set up is left behind: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+}

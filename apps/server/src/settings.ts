@@ -1,0 +1,121 @@
+/** What each process is told, made from the configuration. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Reach } from './addresses.ts';
+import { ConfigurationError } from './config/read.ts';
+import type { Configuration } from './config/schema.ts';
+import type { ControlConfiguration } from './control-configuration.ts';
+import type { DataFolders } from './data-folders.ts';
+import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
+import type { HelperConfiguration } from './helper-process.ts';
+import type { Membership } from './membership.ts';
+import { version } from './version.ts';
+
+/** Where the addresses of devices may lie as far as a gateway knows before its control plane told it. */
+const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
+
+export function controlSettings(
+  configuration: Configuration,
+  folders: DataFolders,
+  reach: Reach,
+  joinToken: boolean,
+): ControlConfiguration {
+  const { web, network, storage, process: users, log } = configuration;
+  const urlFile = storage.postgresqlUrlFile;
+  return {
+    folder: folders.control,
+    listen: [...web.listen],
+    publicUrl: reach.publicUrl,
+    tls: tlsSettings(web, reach),
+    trustedProxies: [...web.trustedProxies],
+    ...(urlFile === '' ? {} : { databaseUrl: readRootsFile(urlFile, 'storage.postgresql_url_file').trim() }),
+    pool4: network.pool4,
+    ...(network.pool6 === '' ? {} : { pool6: network.pool6 }),
+    user: { uid: users.controlUid, gid: users.controlUid },
+    joinToken,
+    logLevel: log.level,
+    software: version(),
+  };
+}
+
+function tlsSettings(web: Configuration['web'], reach: Reach): ControlConfiguration['tls'] {
+  switch (web.tls) {
+    case 'off':
+      return { kind: 'off' };
+    case 'self-signed':
+      return { kind: 'selfSigned', hosts: [...reach.certificateHosts] };
+    case 'files':
+      return { kind: 'files', ...readCertificateFiles(web) };
+    case 'acme': {
+      const { domains, email, directory, directoryCa, listen } = web.acme;
+      return {
+        kind: 'acme',
+        domains: [...domains],
+        email,
+        directory,
+        ...(directoryCa === '' ? {} : { directoryCa: readRootsFile(directoryCa, 'web.acme.directory_ca') }),
+        listen: [...listen],
+      };
+    }
+  }
+}
+
+/** PEM. Throws ConfigurationError. */
+export function readCertificateFiles(web: Configuration['web']): { chain: string; key: string } {
+  return { chain: readRootsFile(web.certificate, 'web.certificate'), key: readRootsFile(web.key, 'web.key') };
+}
+
+/** A file that only root need be able to read, and that the configuration names. */
+function readRootsFile(path: string, key: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigurationError('faulty', [`${key}: ${path} can't be read: ${reason}`], { cause: error });
+  }
+}
+
+export function gatewaySettings(
+  configuration: Configuration,
+  folders: DataFolders,
+  reach: Reach,
+  control: Membership,
+): Omit<GatewayConfigurationInput, 'helperFd'> {
+  const { gateway, metrics, process: users, log, web } = configuration;
+  const host = metrics.gatewayListen?.host === '::1' ? '::1' : '127.0.0.1';
+  return {
+    interfaceName: gateway.interface,
+    listenPort: gateway.listenPort,
+    mtu: gateway.mtu,
+    directory: folders.gateway,
+    user: { uid: users.gatewayUid, gid: users.gatewayUid },
+    control,
+    endpoint: { host: reach.gatewayHost },
+    name: gateway.name === '' ? gatewayName() : gateway.name,
+    ...(gateway.region === '' ? {} : { region: gateway.region }),
+    ...(gateway.country === '' ? {} : { country: gateway.country }),
+    ...(gateway.city === '' ? {} : { city: gateway.city }),
+    localTcpPorts: configuration.control.enabled ? [...new Set(web.listen.map(({ port }) => port))] : [],
+    ...(metrics.gatewayListen === undefined ? {} : { metrics: { host, port: metrics.gatewayListen.port } }),
+    logLevel: log.level,
+    software: version(),
+  };
+}
+
+/** The first word of the machine's name, as far as it can be a gateway's. */
+function gatewayName(): string {
+  const name = (hostname().toLowerCase().split('.')[0] ?? '').replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '');
+  return name === '' || name === 'localhost' ? 'gateway' : name.slice(0, 63);
+}
+
+export function helperSettings(configuration: Configuration): HelperConfiguration {
+  const { pool4, pool6 } = configuration.network;
+  // Where the control plane is elsewhere, or draws the pool by lot, only the ranges that it may be in are known.
+  const pools = configuration.control.enabled ? [pool4, pool6 === '' ? 'fd00::/8' : pool6] : [...PRIVATE_RANGES, pool4];
+  return {
+    interfaceName: configuration.gateway.interface,
+    pools,
+    statePath: `/run/sallyport/${configuration.gateway.interface}.json`,
+    logLevel: configuration.log.level,
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * The process that `sallyport server` is: it starts the others, starts them again, ends them in order, and reads nothing
+ * from the network. It stays root, which is what the others can't be.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { reachOf } from './addresses.ts';
+import { announce, type ServerFacts } from './announcement.ts';
+import { ConfigurationError } from './config/read.ts';
+import type { Configuration } from './config/schema.ts';
+import { ControlPart } from './control-part.ts';
+import { DataFolderError, prepareDataFolders, type DataFolders } from './data-folders.ts';
+import { GatewayPart } from './gateway-part.ts';
+import { createLog, type Log } from './log.ts';
+import { readMembership, type Membership } from './membership.ts';
+import { notifyServiceManager } from './notify.ts';
+import { controlSettings, gatewaySettings, helperSettings } from './settings.ts';
+import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
+import { version } from './version.ts';
+
+export interface ServerOptions {
+  readonly json: boolean;
+  /** Standard output. */
+  readonly print: (text: string) => void;
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Runs the service until it is told to stop. The result is the exit code; what went wrong has been said by then. */
+export async function runServer(configuration: Configuration, options: ServerOptions): Promise<number> {
+  const complain = (text: string): void => void process.stderr.write(`sallyport: ${text}\n`);
+  if (process.geteuid?.() !== 0) {
+    complain('this takes root, for the tunnel and for low ports; run it with sudo');
+    return EXIT_NOT_PERMITTED;
+  }
+  const service = new Service(configuration, createLog('supervisor', configuration.log.level));
+  const stop = Promise.withResolvers<'stop'>();
+  const onSignal = (): void => {
+    stop.resolve('stop');
+  };
+  // A terminal that closes, or Ctrl-C, ends it as `systemctl stop` does.
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  try {
+    const facts = await Promise.race([service.start(), stop.promise]);
+    if (facts === 'stop') return 0;
+    options.print(options.json ? JSON.stringify(facts) : announce(facts, configuration));
+    notifyServiceManager('--ready');
+    await Promise.race([service.failed, stop.promise]);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof StartError || error instanceof DataFolderError || error instanceof ConfigurationError))
+      throw error;
+    complain(error.message);
+    return error instanceof StartError ? error.exitCode : EXIT_FAILED;
+  } finally {
+    notifyServiceManager('--stopping');
+    await service.stop();
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+class Service {
+  readonly #configuration: Configuration;
+  readonly #log: Log;
+  #control: ControlPart | undefined;
+  #gateway: GatewayPart | undefined;
+  #fail: (error: StartError) => void;
+  /** Rejects with a StartError when it can't run on. */
+  readonly failed: Promise<never>;
+
+  constructor(configuration: Configuration, log: Log) {
+    this.#configuration = configuration;
+    this.#log = log;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failed = promise;
+    promise.catch(() => undefined);
+    this.#fail = reject;
+  }
+
+  /** Settles when it is ready. Throws StartError and DataFolderError. */
+  async start(): Promise<ServerFacts> {
+    const { control, gateway, process: users, data, web } = this.#configuration;
+    const folders = prepareDataFolders(data, {
+      ...(control.enabled ? { control: users.controlUid } : {}),
+      ...(gateway.enabled ? { gateway: users.gatewayUid } : {}),
+    });
+    const reach = reachOf(this.#configuration);
+    const gatewayHasJoined = existsSync(join(folders.gateway, GATEWAY_MEMBERSHIP));
+    if (control.enabled) {
+      const joinToken = gateway.enabled && !gatewayHasJoined;
+      // Once: after a restart of its process the gateway has joined.
+      const first = controlSettings(this.#configuration, folders, reach, joinToken);
+      let starts = 0;
+      const settings = () => (starts++ === 0 ? first : controlSettings(this.#configuration, folders, reach, false));
+      this.#control = new ControlPart(settings, this.#log);
+      if (web.tls === 'files') this.#control.watchCertificate(web);
+    }
+    if (gateway.enabled) {
+      const membership = await this.#membership(folders, gatewayHasJoined);
+      const settings = () => gatewaySettings(this.#configuration, folders, reach, membership);
+      this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log);
+      void this.#gateway.finished.then((error) => {
+        if (error === undefined) return;
+        // The control plane goes on without a gateway here; a gateway alone has nothing to go on with.
+        if (this.#control === undefined) this.#fail(error);
+        else this.#log('error', `the gateway of this machine is off: ${error.message}`);
+      });
+    }
+    const [controlFacts, gatewayFacts] = await Promise.all([this.#control?.ready, this.#gateway?.ready]);
+    return {
+      version: version(),
+      startMilliseconds: Math.round(performance.now()),
+      control:
+        controlFacts === undefined
+          ? null
+          : {
+              url: controlFacts.ready.publicUrl,
+              listen: controlFacts.listening.addresses.map(({ host, port }) =>
+                host.includes(':') ? `[${host}]:${String(port)}` : `${host}:${String(port)}`,
+              ),
+              fingerprint: controlFacts.listening.fingerprint ?? null,
+              setupUrl: controlFacts.ready.setupUrl ?? null,
+            },
+      gateway:
+        gatewayFacts === undefined
+          ? null
+          : {
+              interface: gateway.interface,
+              host: reach.gatewayHost,
+              port: gatewayFacts.listenPort,
+              connected: gatewayFacts.connected,
+            },
+      data,
+      processes: { supervisor: process.pid, ...this.#control?.pids, ...this.#gateway?.pids },
+    };
+  }
+
+  /** Where the gateway finds its control plane: on this machine, or where it joined. */
+  async #membership(folders: DataFolders, hasJoined: boolean): Promise<Membership> {
+    if (this.#control !== undefined) {
+      const url = localUrl(this.#configuration);
+      // A gateway that has joined serves at once, before its control plane does.
+      if (hasJoined) return { url };
+      const { ready } = await this.#control.ready;
+      return { url, joinToken: ready.joinToken };
+    }
+    const membership = readMembership(folders.joinFile);
+    if (membership !== undefined) return membership;
+    throw new StartError(
+      'this gateway belongs to no service yet: create a join token there (sallyport join-token create), then run here: ' +
+        'sallyport gateway join URL TOKEN',
+    );
+  }
+
+  /** The gateway first: it still tells the control plane what it counted. */
+  async stop(): Promise<void> {
+    await this.#gateway?.stop();
+    await this.#control?.stop();
+  }
+}
+
+/** The API as this machine reaches it, whatever its public name leads to from here. */
+function localUrl({ web }: Configuration): string {
+  const [first = { host: '127.0.0.1', port: 443 }] = web.listen;
+  const host = first.host === '0.0.0.0' ? '127.0.0.1' : first.host === '::' ? '::1' : first.host;
+  const scheme = web.tls === 'off' ? 'http' : 'https';
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${String(first.port)}`;
+}
+
+/** The file by which a gateway's folder shows that it has joined. */
+const GATEWAY_MEMBERSHIP = 'membership.json';

@@ -1,0 +1,30 @@
+import type { NetworkNamespace, Process } from '@sallyport/netlab';
+
+/** A transfer in small steps: a ping every 20 ms, which tells when the last answer came. */
+export class Pulse {
+  readonly #process: Process;
+
+  private constructor(process: Process) {
+    this.#process = process;
+  }
+
+  static async start(namespace: NetworkNamespace, address: string): Promise<Pulse> {
+    return new Pulse(await namespace.start(['ping', '-D', '-n', '-i', '0.02', address]));
+  }
+
+  get beats(): number {
+    return this.#times().length;
+  }
+
+  /** Ends it; returns when the last answer came, in Unix milliseconds. */
+  async stop(): Promise<number> {
+    const last = this.#times().at(-1);
+    await this.#process.stop();
+    if (last === undefined) throw new Error('there was no answer at all');
+    return last;
+  }
+
+  #times(): number[] {
+    return [...this.#process.stdout.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from/gm)].map(([, at]) => Number(at) * 1000);
+  }
+}

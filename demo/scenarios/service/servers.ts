@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { until, type Process } from '@sallyport/netlab';
+import { sallyport, type Person } from './person.ts';
+import { ADDRESSES, controlPort, type ServiceWorld } from './world.ts';
+
+/** What `sallyport server --json` says once it is ready, as far as it matters here. */
+interface Announcement {
+  readonly control: { readonly url: string; readonly fingerprint: string | null; readonly setupUrl: string | null };
+  readonly processes: Readonly<Record<'supervisor' | 'control' | 'helper' | 'gateway', number>>;
+}
+
+export interface RunningService {
+  readonly process: Process;
+  readonly folder: string;
+  readonly url: string;
+  /** The one-time link for the first administrator. */
+  readonly link: string;
+  readonly fingerprint: string;
+  /** Process identifiers. */
+  readonly processes: Announcement['processes'];
+  readonly readyMilliseconds: number;
+}
+
+/** Starts control plane and gateway on gateway 1, as `npm start -- --data DIR --listen ADDRESS` does. */
+export async function startService(
+  world: ServiceWorld,
+  settings: { readonly folder?: string; readonly configuration?: string } = {},
+): Promise<RunningService> {
+  const folder = settings.folder ?? join(world.laboratory.folder, 'gateway1');
+  const started = performance.now();
+  const args = ['--data', folder, '--listen', `${ADDRESSES.gateway1.endpoint}:${String(controlPort)}`, '--json'];
+  if (settings.configuration !== undefined)
+    args.push('--config', world.laboratory.file('sallyport.toml', settings.configuration));
+  const process = await world.gateway1.start([sallyport, 'server', ...args]);
+  const announcement = await announced<Announcement>('gateway 1', process);
+  return {
+    process,
+    folder,
+    url: announcement.control.url,
+    link: announcement.control.setupUrl ?? '',
+    fingerprint: announcement.control.fingerprint ?? '',
+    processes: announcement.processes,
+    readyMilliseconds: Math.round(performance.now() - started),
+  };
+}
+
+/** Lets gateway 2 join by a one-time token, in a region of its own, and waits until it is healthy. */
+export async function joinGateway(world: ServiceWorld, { url }: RunningService, admin: Person): Promise<Process> {
+  await admin.run(['region', 'create', 'norway', 'Norway']);
+  const { token } = await admin.json<{ token: string }>(['join-token', 'create', '--region-id', 'norway']);
+  const folder = join(world.laboratory.folder, 'gateway2');
+  const place = [
+    '--name',
+    'oslo',
+    '--country',
+    'NO',
+    '--city',
+    'Oslo',
+    '--public-address',
+    ADDRESSES.gateway2.endpoint,
+  ];
+  await world.gateway2.run([sallyport, 'gateway', 'join', url, '--data', folder, ...place], { input: `${token}\n` });
+  const process = await world.gateway2.start([sallyport, 'gateway', 'run', '--data', folder, '--json']);
+  await announced('gateway 2', process);
+  await until('the second gateway', async () => {
+    const { items } = await admin.json<{ items: { name: string; health: string }[] }>(['gateway', 'list']);
+    return items.some(({ name, health }) => name === 'oslo' && health === 'healthy');
+  });
+  return process;
+}
+
+/** Waits for the JSON that a server prints when it is ready. */
+async function announced<T>(what: string, process: Process): Promise<T> {
+  await until(
+    `${what} to be ready`,
+    () => {
+      if (process.exit !== undefined) throw new Error(`${what} ended: ${process.stderr}`);
+      return /^\}\s*$|^\{.*\}\s*$/m.test(process.stdout);
+    },
+    30_000,
+  );
+  return JSON.parse(process.stdout) as T;
+}

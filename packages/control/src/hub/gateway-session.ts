@@ -1,0 +1,118 @@
+import type { KeyObject } from 'node:crypto';
+import { encodeStateKey, LINK_PROTOCOL_VERSION, signState, type ControlLink, type FromControl } from '@sallyport/link';
+import type { Planner } from '@sallyport/policy';
+import { digestOf } from './state-digest.ts';
+import type { StateSync } from './state-sync.ts';
+
+type Goodbye = Extract<FromControl, { kind: 'goodbye' }>;
+
+/** A state is digested this often at most, for the case that this control plane ends without saying goodbye. */
+const DIGEST_EVERY_MS = 30_000;
+/** A gateway that asks for a snapshot while one is under way has this long to take that one. */
+const SNAPSHOT_PATIENCE_MS = 5000;
+const SNAPSHOT_PAUSE_MS = 1000;
+
+export interface SessionClock {
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** The change of the organisation that the planner has taken in. */
+  readonly planned: () => number;
+}
+
+/** One gateway's connection to this node, and how its desired state gets there. */
+export class GatewaySession {
+  readonly gatewayId: string;
+  readonly link: ControlLink;
+  readonly sync: StateSync;
+  readonly #key: KeyObject;
+  readonly #planner: Planner;
+  readonly #clock: SessionClock;
+  #snapshotAt = -Infinity;
+  #retry: NodeJS.Timeout | undefined;
+  #digestedVersion = 0;
+  #digestedAt = -Infinity;
+
+  constructor(
+    gatewayId: string,
+    link: ControlLink,
+    sync: StateSync,
+    { key, planner, clock }: { readonly key: KeyObject; readonly planner: Planner; readonly clock: SessionClock },
+  ) {
+    this.gatewayId = gatewayId;
+    this.link = link;
+    this.sync = sync;
+    this.#key = key;
+    this.#planner = planner;
+    this.#clock = clock;
+    link.onClose(() => clearTimeout(this.#retry));
+  }
+
+  /** @param appliedDigest `VERSION:DIGEST` of a state that it is known to have had */
+  welcome(protocolVersion: number, stateVersion: number, appliedDigest: string): void {
+    this.link.send({
+      kind: 'welcome',
+      protocolVersion: Math.min(protocolVersion, LINK_PROTOCOL_VERSION),
+      gatewayId: this.gatewayId,
+      stateKey: encodeStateKey(this.#key),
+    });
+    const state = this.#planner.state(this.gatewayId);
+    if (!this.sync.needsSnapshot || state === undefined || !appliedDigest.startsWith(`${stateVersion}:`)) return;
+    if (appliedDigest !== `${stateVersion}:${digestOf(state)}`) return;
+    this.sync.adopt(stateVersion, this.#clock.planned());
+    this.#digestedVersion = stateVersion;
+  }
+
+  /** Sends what there is to send. */
+  push(): void {
+    const now = this.#clock.now();
+    const upTo = this.#clock.planned();
+    for (;;) {
+      const next = this.link.closed
+        ? undefined
+        : this.sync.next(() => this.#planner.state(this.gatewayId), upTo, now);
+      if (next === undefined) return;
+      if (next.base === 0) this.#snapshotAt = now;
+      this.link.send(signState({ gatewayId: this.gatewayId, ...next }, this.#key));
+    }
+  }
+
+  /** The gateway can't use what it has: it gets a snapshot, though not one after the other without end. */
+  restart(): void {
+    const now = this.#clock.now();
+    const { snapshotUnderWay } = this.sync;
+    const wait = this.#snapshotAt + (snapshotUnderWay ? SNAPSHOT_PATIENCE_MS : SNAPSHOT_PAUSE_MS) - now;
+    if (wait <= 0) {
+      this.sync.restart(now);
+      this.push();
+      return;
+    }
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      // The snapshot that was under way may have served.
+      if (snapshotUnderWay && !this.sync.snapshotUnderWay) return;
+      this.sync.restart(this.#clock.now());
+      this.push();
+    }, wait);
+  }
+
+  /** The digest of the state that the gateway has, where there is a new one to note down. */
+  digest(now: number, atOnce: boolean): { readonly version: number; readonly digest: string } | undefined {
+    const { applied, current } = this.sync;
+    if (!current || applied === 0 || applied === this.#digestedVersion) return undefined;
+    if (!atOnce && now - this.#digestedAt < DIGEST_EVERY_MS) return undefined;
+    const state = this.#planner.state(this.gatewayId);
+    if (state === undefined) return undefined;
+    this.#digestedAt = now;
+    this.#digestedVersion = applied;
+    return { version: applied, digest: digestOf(state) };
+  }
+
+  goodbye(reason: Goodbye['reason'], message: string): void {
+    farewell(this.link, reason, message);
+  }
+}
+
+export function farewell(link: ControlLink, reason: Goodbye['reason'], message: string): void {
+  link.send({ kind: 'goodbye', reason, message });
+  link.close();
+}

@@ -1,0 +1,173 @@
+import type { Device } from '@sallyport/api';
+import { standingOf, type AccessModel, type Standing } from '@sallyport/policy';
+import type { Kysely, Selectable } from 'kysely';
+import { deviceModel } from '../directory/rows.ts';
+import type { Database, DeviceTable } from '../store/schema.ts';
+import { cursorOf, pageOf } from './pages.ts';
+import { afterCursor, holds, type PageRequest } from './search.ts';
+
+/** A device's own row, and what else there is to know of it. */
+export interface DeviceRow extends Selectable<DeviceTable> {
+  readonly user_name: string;
+  readonly gateway_id: string | null;
+  readonly last_handshake_at: number | null;
+}
+
+export interface DeviceFilter extends PageRequest {
+  readonly userId?: string | undefined;
+  readonly approved?: boolean | undefined;
+}
+
+function deviceQuery(db: Kysely<Database>) {
+  return db
+    .selectFrom('device')
+    .innerJoin('user', 'user.id', 'device.user_id')
+    .leftJoin('device_status', 'device_status.device_id', 'device.id')
+    .selectAll('device')
+    .select(['user.name as user_name', 'device_status.gateway_id', 'device_status.last_handshake_at']);
+}
+
+/** By name. */
+export async function listDevices(
+  db: Kysely<Database>,
+  { limit, after, search, userId, approved }: DeviceFilter,
+): Promise<{ items: DeviceRow[]; next: string | null }> {
+  let query = deviceQuery(db);
+  if (userId !== undefined) query = query.where('device.user_id', '=', userId);
+  if (approved !== undefined) query = query.where('device.approved', '=', approved ? 1 : 0);
+  if (search !== undefined) {
+    query = query.where((eb) =>
+      eb.or(
+        (['device.name', 'user.name', 'device.public_key', 'device.ipv4', 'device.ipv6'] as const).map((column) =>
+          holds(eb.ref(column), search),
+        ),
+      ),
+    );
+  }
+  const cursor = cursorOf(after);
+  if (cursor !== undefined) {
+    query = query.where((eb) => afterCursor(eb.ref('device.name'), eb.ref('device.id'), cursor));
+  }
+  const rows = await query
+    .orderBy('device.name')
+    .orderBy('device.id')
+    .limit(limit + 1)
+    .execute();
+  return pageOf(rows, limit);
+}
+
+/** By id; of a certain user's, also by name. */
+export async function findDevice(
+  db: Kysely<Database>,
+  reference: string,
+  userId?: string,
+): Promise<DeviceRow | undefined> {
+  const query = deviceQuery(db);
+  if (userId === undefined) return await query.where('device.id', '=', reference).executeTakeFirst();
+  const own = query.where('device.user_id', '=', userId);
+  return (
+    (await own.where('device.id', '=', reference).executeTakeFirst()) ??
+    (await own.where('device.name', '=', reference).executeTakeFirst())
+  );
+}
+
+export async function countDevices(db: Kysely<Database>, userId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('device')
+    .select(({ fn }) => fn.countAll().as('count'))
+    .where('user_id', '=', userId)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Whether a key is a device's or a gateway's already. */
+export async function isKeyUsed(db: Kysely<Database>, publicKey: string): Promise<boolean> {
+  const [device, gateway] = [
+    await db.selectFrom('device').select('id').where('public_key', '=', publicKey).executeTakeFirst(),
+    await db.selectFrom('gateway').select('id').where('wireguard_public_key', '=', publicKey).executeTakeFirst(),
+  ];
+  return device !== undefined || gateway !== undefined;
+}
+
+/** What devices sent and received since the first of the month (UTC), in bytes. */
+export async function trafficThisMonth(
+  db: Kysely<Database>,
+  deviceIds: readonly string[],
+  now: number,
+): Promise<ReadonlyMap<string, number>> {
+  if (deviceIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('usage')
+    .select([
+      'device_id',
+      ({ fn }) => fn.sum('sent_bytes').as('sent'),
+      ({ fn }) => fn.sum('received_bytes').as('received'),
+    ])
+    .where('device_id', 'in', deviceIds)
+    .where('day', '>=', `${new Date(now).toISOString().slice(0, 7)}-01`)
+    .groupBy('device_id')
+    .execute();
+  return new Map(rows.map((row) => [row.device_id, Number(row.sent) + Number(row.received)]));
+}
+
+/** Devices as the API answers them. */
+export async function describeDevices(
+  db: Kysely<Database>,
+  model: AccessModel,
+  rows: readonly DeviceRow[],
+  now: number,
+): Promise<Device[]> {
+  const traffic = await trafficThisMonth(
+    db,
+    rows.map(({ id }) => id),
+    now,
+  );
+  return rows.map((row) => {
+    const { standing, validUntil } = standingOf(model, deviceModel(row), now);
+    return {
+      ...describeRow(row),
+      userName: row.user_name,
+      standing,
+      message: messageOf(standing, validUntil),
+      lastHandshakeAt: row.last_handshake_at === null ? null : timeText(row.last_handshake_at),
+      gatewayId: row.gateway_id,
+      trafficBytesThisMonth: traffic.get(row.id) ?? 0,
+    };
+  });
+}
+
+/** What of a device is stored by those who change it: for the audit log. */
+export function describeRow(row: Selectable<DeviceTable>) {
+  return {
+    id: row.id,
+    userId: row.user_id,
+    name: row.name,
+    publicKey: row.public_key,
+    ipv4: row.ipv4,
+    ipv6: row.ipv6,
+    approved: row.approved === 1,
+    expiresAt: row.expires_at === null ? null : timeText(row.expires_at),
+    bitsPerSecond: row.bits_per_second,
+    createdAt: timeText(row.created_at),
+    version: row.version,
+  };
+}
+
+const MESSAGES: Record<Exclude<Standing, 'active'>, string> = {
+  awaitingApproval: 'An administrator must approve this device before it can connect.',
+  userDisabled: 'The account is disabled: ask an administrator.',
+  userExpired: 'The account has expired: ask an administrator to extend it.',
+  deviceExpired: 'The device has expired: ask an administrator to extend it.',
+  loginRequired: 'The login is too old: log in again, and the device connects by itself.',
+  trafficUsedUp:
+    "This month's traffic is used up: the device connects again on the first of the next month (UTC), or when an administrator raises the limit.",
+};
+
+function messageOf(standing: Standing, validUntil: number | undefined): string {
+  if (standing !== 'active') return MESSAGES[standing];
+  return validUntil === undefined ? 'May connect.' : `May connect until ${timeText(validUntil)}.`;
+}
+
+function timeText(time: number): string {
+  return new Date(time).toISOString();
+}

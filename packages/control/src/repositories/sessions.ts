@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto';
+import type { Kysely } from 'kysely';
+import { hashToken, newToken } from '../auth/tokens.ts';
+import type { Database, SessionTable } from '../store/schema.ts';
+
+/** What of a user says whether their credentials count. */
+export interface CredentialUser {
+  readonly user_id: string;
+  readonly user_name: string;
+  readonly role: string;
+  readonly disabled: number;
+  readonly expires_at_of_user: number | null;
+}
+
+/** Sessions that one user can have; the longest unused make room. */
+const maxSessions = 50;
+const maxKnownClients = 20;
+const knownClientMs = 365 * 24 * 60 * 60_000;
+
+export type FoundSession = Pick<SessionTable, 'id' | 'last_used_at' | 'expires_at'> & CredentialUser;
+
+export async function findSession(db: Kysely<Database>, tokenHash: string): Promise<FoundSession | undefined> {
+  return db
+    .selectFrom('session')
+    .innerJoin('user', 'user.id', 'session.user_id')
+    .where('session.token_hash', '=', tokenHash)
+    .select([
+      'session.id',
+      'session.last_used_at',
+      'session.expires_at',
+      'user.id as user_id',
+      'user.name as user_name',
+      'user.role',
+      'user.disabled',
+      'user.expires_at as expires_at_of_user',
+    ])
+    .executeTakeFirst();
+}
+
+export async function listSessions(db: Kysely<Database>, userId: string): Promise<SessionTable[]> {
+  return db
+    .selectFrom('session')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .orderBy('last_used_at', 'desc')
+    .orderBy('id')
+    .execute();
+}
+
+/** Makes a session and answers its token. Takes away the user's longest unused ones, and everybody's that are over. */
+export async function createSession(
+  db: Kysely<Database>,
+  userId: string,
+  client: string,
+  now: number,
+  expiresAt: number,
+): Promise<{ readonly id: string; readonly token: string }> {
+  const token = newToken('session');
+  const id = randomUUID();
+  await db.deleteFrom('session').where('expires_at', '<=', now).execute();
+  await db
+    .insertInto('session')
+    .values({
+      id,
+      token_hash: hashToken(token),
+      user_id: userId,
+      client,
+      created_at: now,
+      last_used_at: now,
+      expires_at: expiresAt,
+    })
+    .execute();
+  const surplus = (await listSessions(db, userId)).filter((session) => session.id !== id).slice(maxSessions - 1);
+  for (const { id: old } of surplus) await db.deleteFrom('session').where('id', '=', old).execute();
+  return { id, token };
+}
+
+/** Ends a user's sessions, all or but one. Answers how many. */
+export async function endSessions(db: Kysely<Database>, userId: string, except?: string): Promise<number> {
+  let query = db.deleteFrom('session').where('user_id', '=', userId);
+  if (except !== undefined) query = query.where('id', '!=', except);
+  return Number((await query.executeTakeFirst()).numDeletedRows);
+}
+
+export async function isKnownClient(
+  db: Kysely<Database>,
+  userId: string,
+  tokenHash: string,
+  now: number,
+): Promise<boolean> {
+  const row = await db
+    .selectFrom('known_client')
+    .select('user_id')
+    .where('token_hash', '=', tokenHash)
+    .where('user_id', '=', userId)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Marks a client as one that logged in as this user; answers the mark. The oldest make room. */
+export async function addKnownClient(db: Kysely<Database>, userId: string, now: number): Promise<string> {
+  const token = newToken('knownClient');
+  await db.deleteFrom('known_client').where('expires_at', '<=', now).execute();
+  await db
+    .insertInto('known_client')
+    .values({ token_hash: hashToken(token), user_id: userId, expires_at: now + knownClientMs })
+    .execute();
+  const all = await db
+    .selectFrom('known_client')
+    .select('token_hash')
+    .where('user_id', '=', userId)
+    .orderBy('expires_at', 'desc')
+    .execute();
+  for (const { token_hash: old } of all.slice(maxKnownClients)) {
+    if (old !== hashToken(token)) await db.deleteFrom('known_client').where('token_hash', '=', old).execute();
+  }
+  return token;
+}
+
+/** The mark is good for another year. */
+export async function renewKnownClient(db: Kysely<Database>, tokenHash: string, now: number): Promise<void> {
+  await db
+    .updateTable('known_client')
+    .set({ expires_at: now + knownClientMs })
+    .where('token_hash', '=', tokenHash)
+    .execute();
+}
+
+export const KNOWN_CLIENT_SECONDS = knownClientMs / 1000;

@@ -1,0 +1,50 @@
+/** The configuration of a device for any WireGuard app, as wg-quick(8) reads it. */
+import { isIP, isIPv6 } from 'node:net';
+import type { Settings } from '@sallyport/api';
+import { ApiError } from '../http/api-error.ts';
+
+export interface ConfigurationParts {
+  readonly device: { readonly name: string; readonly publicKey: string; readonly ipv4: string; readonly ipv6: string };
+  readonly userName: string;
+  readonly gateway: {
+    readonly name: string;
+    readonly endpoint_host: string;
+    readonly endpoint_port: number;
+    readonly wireguard_public_key: string;
+  };
+  readonly settings: Settings;
+}
+
+/** Throws the ApiError `conflict` where the gateway has no endpoint that devices could connect to. */
+export function deviceConfiguration({ device, userName, gateway, settings }: ConfigurationParts): string {
+  const dns = [...settings.dns.servers, ...settings.dns.searchDomains];
+  return [
+    `# ${device.name} of ${userName}, through ${gateway.name}`,
+    '[Interface]',
+    '# Put the private key here that belongs to the public key',
+    `# ${device.publicKey}`,
+    '# PrivateKey = ',
+    `Address = ${device.ipv4}/32, ${device.ipv6}/128`,
+    ...(dns.length === 0 ? [] : [`DNS = ${dns.join(', ')}`]),
+    '',
+    '[Peer]',
+    `PublicKey = ${gateway.wireguard_public_key}`,
+    `Endpoint = ${endpointOf(gateway)}`,
+    `AllowedIPs = ${settings.allowedIps.join(', ')}`,
+    ...(settings.persistentKeepaliveSeconds === 0
+      ? []
+      : [`PersistentKeepalive = ${String(settings.persistentKeepaliveSeconds)}`]),
+    '',
+  ].join('\n');
+}
+
+function endpointOf({ name, endpoint_host: host, endpoint_port: port }: ConfigurationParts['gateway']): string {
+  // A gateway says by itself how it is reached: nothing but a host may come from there into a file with commands in it.
+  if (isIP(host) === 0 && !/^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9.])?$/.test(host)) {
+    throw new ApiError(
+      'conflict',
+      `The gateway ${name} has no host that devices can connect to: an administrator must set its endpoint.`,
+    );
+  }
+  return `${isIPv6(host) ? `[${host}]` : host}:${String(port)}`;
+}

@@ -1,0 +1,66 @@
+import { gatewayRoutes as contracts, type Gateway } from '@sallyport/api';
+import { recommendGateways, type GatewayPlace, type Near } from '../hub/recommend.ts';
+import { ApiError } from '../http/api-error.ts';
+import { implement, type RouteImplementation } from '../http/implement.ts';
+import { allGateways } from '../repositories/gateways.ts';
+import type { Services } from '../services.ts';
+
+/** The gateways that a user may use, the best first, with all that there is to know of each. */
+export async function gatewaysFor(
+  services: Services,
+  userId: string,
+  options: { readonly near?: Near; readonly regionId?: string | undefined },
+) {
+  const { store, directory, now } = services;
+  const { model } = directory;
+  const user = model.users.get(userId);
+  if (user === undefined) return [];
+  const gateways = new Map((await allGateways(store.db, now())).map((gateway) => [gateway.id, gateway]));
+  const places = new Map([...gateways].map(([id, gateway]) => [id, placeOf(gateway)]));
+  return recommendGateways(model, places, user, options).flatMap((choice, index) => {
+    const gateway = gateways.get(choice.gatewayId);
+    return gateway === undefined ? [] : [{ gateway, ...choice, recommended: index === 0 && choice.open }];
+  });
+}
+
+function placeOf(gateway: Gateway): GatewayPlace {
+  const { country, latitude, longitude, lastSeenAt } = gateway;
+  return {
+    country,
+    latitude,
+    longitude,
+    status: { ...gateway, lastSeenAt: lastSeenAt === null ? null : Date.parse(lastSeenAt) },
+  };
+}
+
+export const myGatewayRoutes: readonly RouteImplementation[] = [
+  implement(contracts.listMyGateways, async ({ services, caller, query }) => {
+    const { regionId, ...near } = query;
+    if ((near.latitude === undefined) !== (near.longitude === undefined))
+      throw new ApiError('invalidRequest', 'Give both latitude and longitude, or neither.', {
+        faults: [{ at: '/query/latitude', message: 'latitude and longitude go together' }],
+      });
+    const regions = await services.store.db.selectFrom('region').selectAll().execute();
+    const regionNames = new Map(regions.map(({ id, name }) => [id, name]));
+    const choices = await gatewaysFor(services, caller.userId, { near, regionId });
+    return {
+      items: choices.map(({ gateway, load, distanceKm, recommended }) => ({
+        id: gateway.id,
+        name: gateway.name,
+        regionId: gateway.regionId,
+        regionName: regionNames.get(gateway.regionId) ?? gateway.regionId,
+        country: gateway.country,
+        city: gateway.city,
+        endpointHost: gateway.endpointHost,
+        endpointPort: gateway.endpointPort,
+        wireguardPublicKey: gateway.wireguardPublicKey,
+        health: gateway.health,
+        load,
+        draining: gateway.draining,
+        distanceKm,
+        recommended,
+      })),
+      next: null,
+    };
+  }),
+];

@@ -1,0 +1,38 @@
+import { failingTests, type AccessModel, type FailingTest } from '@sallyport/policy';
+import { ApiError } from '../http/api-error.ts';
+import type { Services } from '../services.ts';
+import type { Writing } from '../store/store.ts';
+
+const MAX_NAMED = 100;
+
+/**
+ * Refuses a change, made in `writing` but not yet committed, that breaks a policy test: throws the ApiError
+ * `policyTestFails`. It is the last step of whatever changes rules, resources, tests, memberships or gateways. Tests that
+ * failed before and that the change leaves as they are don't stand in its way.
+ */
+export async function refuseBrokenTests(services: Services, writing: Writing): Promise<void> {
+  const before = services.directory.model;
+  const after = await services.directory.preview(writing);
+  const broken = brokenTests(before, after);
+  if (broken.length === 0) return;
+  const names = broken.slice(0, 3).map(({ test }) => JSON.stringify(test.name));
+  const more = broken.length > 3 ? ` and ${String(broken.length - 3)} more` : '';
+  throw new ApiError(
+    'policyTestFails',
+    `The policy test${broken.length === 1 ? '' : 's'} ${names.join(', ')}${more} would fail. Change or remove the tests if ` +
+      'that is what you want.',
+    { tests: broken.slice(0, MAX_NAMED).map(describeFailure) },
+  );
+}
+
+/** The tests that fail after a change, but for those that failed before and are the same. */
+export function brokenTests(before: AccessModel, after: AccessModel): readonly FailingTest[] {
+  const failing = failingTests(after);
+  if (failing.length === 0) return failing;
+  const failedBefore = new Set(failingTests(before).map(({ test }) => test));
+  return failing.filter(({ test }) => !failedBefore.has(test));
+}
+
+export function describeFailure({ test, answer }: FailingTest) {
+  return { name: test.name, expected: test.expect, explanation: answer.text };
+}

@@ -1,0 +1,44 @@
+import { accessRoutes } from '@sallyport/api';
+import { formatAddress, formatPrefix, hasHostBits, parseAddress, parsePrefix } from '@sallyport/policy';
+import { implement, type RouteImplementation } from '../http/implement.ts';
+import { checkVersion } from '../http/version.ts';
+import { readSettings, writeSettings } from '../repositories/settings.ts';
+import { Faults } from './faults.ts';
+import { merge } from './merge.ts';
+
+export const settingsRoutes: readonly RouteImplementation[] = [
+  implement(accessRoutes.getSettings, ({ services }) => readSettings(services.store.db)),
+
+  implement(accessRoutes.updateSettings, ({ services, origin, body, ifMatch }) =>
+    services.store.write(origin, async (writing) => {
+      const before = await readSettings(writing.db);
+      checkVersion(before.version, ifMatch);
+      const faults = new Faults();
+      const { dns, connectionAudit, allowedIps, ...rest } = body;
+      const after = merge(before, {
+        ...rest,
+        dns: merge(before.dns, { ...dns, servers: dns?.servers?.map(canonicalAddress) }),
+        connectionAudit: merge(before.connectionAudit, connectionAudit ?? {}),
+        allowedIps: allowedIps?.map((text, i) => canonicalPrefix(text, `/body/allowedIps/${String(i)}`, faults)),
+      });
+      faults.check();
+      return await writeSettings(writing, before, after);
+    }),
+  ),
+];
+
+function canonicalPrefix(text: string, at: string, faults: Faults): string {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) {
+    faults.add(at, 'is no prefix');
+    return text;
+  }
+  const canonical = formatPrefix(prefix);
+  if (hasHostBits(text)) faults.add(at, `${text} has bits set beyond its length: write ${canonical}`);
+  return canonical;
+}
+
+function canonicalAddress(text: string): string {
+  const address = parseAddress(text);
+  return address === undefined ? text : formatAddress(address);
+}

@@ -1,0 +1,154 @@
+/** From the organisation to what each gateway is to do: only what that gateway needs. */
+import { EVERYONE } from '../model.ts';
+import type { AccessModel, DeviceModel, EgressModel, GatewayModel } from '../model.ts';
+import { sameDevice } from '../change.ts';
+import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, GroupPlan } from '../state.ts';
+import { applyEverywhere, compileRules, groupPlanAt } from './grants.ts';
+import type { CompiledRule, RulesByGroup } from './grants.ts';
+import { GATEWAY_NUMBER, poolAddress } from './pool.ts';
+import { bitsPerSecondOf, groupsOf, standingOf } from './standing.ts';
+
+/** What a device is at any gateway, while it is active. */
+export interface ActiveDevice {
+  readonly bitsPerSecond?: number;
+  readonly validUntil?: number;
+}
+
+/** What the plan of a device depends on at a gateway: gateways of one class have the same devices. */
+export interface GatewayClass {
+  readonly key: string;
+  /** The groups that reach anything there. */
+  readonly granted: ReadonlySet<string>;
+  /** The entries for certain groups, in order. */
+  readonly egress: readonly EgressModel[];
+}
+
+/**
+ * What a gateway is to do: the active devices whose groups reach anything there, and what those groups reach.
+ * Throws a RangeError when there is no such gateway.
+ */
+export function planGateway(model: AccessModel, gatewayId: string, now: number): DesiredState {
+  const gateway = model.gateways.get(gatewayId);
+  if (gateway === undefined) throw new RangeError(`there is no gateway ${gatewayId}`);
+  const groups = groupPlansAt(compileRules(model), gatewayId);
+  const gatewayClass = classOf(gateway, groups);
+  const devices = new Map<string, DevicePlan>();
+  for (const device of model.devices.values()) {
+    const plan = planDevice(model, device, activeDevice(model, device, now), gatewayClass);
+    if (plan !== undefined) devices.set(plan.id, plan);
+  }
+  return { gateway: gatewayPlan(model, gateway), groups, devices };
+}
+
+/** The next moment at which a device's access ends by time alone, or undefined. */
+export function nextExpiry(model: AccessModel, now: number): number | undefined {
+  let next = Infinity;
+  for (const device of model.devices.values()) {
+    next = Math.min(next, standingOf(model, device, now).validUntil ?? Infinity);
+  }
+  return next === Infinity ? undefined : next;
+}
+
+export function groupPlansAt(rules: RulesByGroup, gatewayId: string): ReadonlyMap<string, GroupPlan> {
+  const plans = new Map<string, GroupPlan>();
+  for (const [group, list] of rules) {
+    const plan = groupPlanAt(group, list, gatewayId);
+    if (plan !== undefined) plans.set(group, plan);
+  }
+  return plans;
+}
+
+/** A function that gives a group's plan at a gateway, the same object where every gateway has the same. */
+export function groupPlanner(group: string, rules: readonly CompiledRule[]) {
+  if (!applyEverywhere(rules)) return (gatewayId: string) => groupPlanAt(group, rules, gatewayId);
+  const shared = groupPlanAt(group, rules, '');
+  return () => shared;
+}
+
+export function gatewayPlan(model: AccessModel, gateway: GatewayModel): GatewayPlan {
+  const { id, name, draining } = gateway;
+  return {
+    id,
+    name,
+    pool4: model.pool4,
+    pool6: model.pool6,
+    address4: poolAddress(model.pool4, GATEWAY_NUMBER),
+    address6: poolAddress(model.pool6, GATEWAY_NUMBER),
+    egress: addressesOf(gateway.egress[ownEgress(gateway).length]),
+    draining,
+  };
+}
+
+export function classOf(gateway: GatewayModel, groups: ReadonlyMap<string, GroupPlan>): GatewayClass {
+  const egress = ownEgress(gateway);
+  const granted = [...groups.keys()].sort();
+  const key = JSON.stringify([granted, egress.map(({ group, ipv4, ipv6 }) => [group, ipv4 ?? '', ipv6 ?? ''])]);
+  return { key, granted: new Set(granted), egress };
+}
+
+/** What an active device is, or undefined where it may not connect. */
+export function activeDevice(model: AccessModel, device: DeviceModel, now: number): ActiveDevice | undefined {
+  const { standing, validUntil } = standingOf(model, device, now);
+  if (standing !== 'active') return undefined;
+  const bitsPerSecond = bitsPerSecondOf(model, device);
+  return {
+    ...(bitsPerSecond === null ? {} : { bitsPerSecond }),
+    ...(validUntil === undefined ? {} : { validUntil }),
+  };
+}
+
+/** A device at gateways of a class: undefined where it may not connect, or reaches nothing. Equal plans are one object. */
+export function planDevice(
+  model: AccessModel,
+  device: DeviceModel,
+  active: ActiveDevice | undefined,
+  at: GatewayClass,
+): DevicePlan | undefined {
+  const user = model.users.get(device.userId);
+  if (active === undefined || user === undefined) return undefined;
+  const member = groupsOf(user);
+  const groups = member.filter((group) => at.granted.has(group));
+  if (groups.length === 0) return undefined;
+  const entry = at.egress.find(({ group }) => group !== null && member.includes(group));
+  const { id, publicKey, ipv4, ipv6 } = device;
+  const plan = {
+    id,
+    publicKey,
+    ipv4,
+    ipv6,
+    groups,
+    ...(entry === undefined ? {} : { egress: addressesOf(entry) }),
+    ...active,
+  };
+  return shared(device, plan);
+}
+
+// Devices are plain data that doesn't change. Few forms of a device are in use at a time.
+const MAX_FORMS = 8;
+const forms = new WeakMap<DeviceModel, DevicePlan[]>();
+
+function shared(device: DeviceModel, plan: DevicePlan): DevicePlan {
+  const known = forms.get(device);
+  if (known === undefined) {
+    forms.set(device, [plan]);
+    return plan;
+  }
+  const same = known.find((form) => sameDevice(form, plan));
+  if (same !== undefined) return same;
+  if (known.length === MAX_FORMS) known.shift();
+  known.push(plan);
+  return plan;
+}
+
+/** The entries before the first that is for everyone: those for certain groups. */
+function ownEgress(gateway: GatewayModel): readonly EgressModel[] {
+  const rest = gateway.egress.findIndex(({ group }) => group === null || group === EVERYONE);
+  return rest < 0 ? gateway.egress : gateway.egress.slice(0, rest);
+}
+
+function addressesOf(entry: EgressModel | undefined): EgressAddresses {
+  return {
+    ...(entry?.ipv4 === undefined ? {} : { ipv4: entry.ipv4 }),
+    ...(entry?.ipv6 === undefined ? {} : { ipv6: entry.ipv6 }),
+  };
+}

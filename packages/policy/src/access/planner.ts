@@ -1,0 +1,271 @@
+import { EVERYONE } from '../model.ts';
+import type { AccessModel } from '../model.ts';
+import { isEmpty, sameDevice, sameGateway, sameGroup } from '../change.ts';
+import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, StateChange } from '../state.ts';
+import { compileRules, type RulesByGroup } from './grants.ts';
+import { activeDevice, classOf, gatewayPlan, groupPlanner, planDevice } from './plan.ts';
+import type { ActiveDevice, GatewayClass } from './plan.ts';
+
+interface PlannedGateway {
+  readonly plan: GatewayPlan;
+  readonly groups: ReadonlyMap<string, GroupPlan>;
+  readonly class: GatewayClass;
+}
+
+/**
+ * The desired states of all gateways, kept current. It finds what changed by comparing entities by identity, so a model
+ * must share with the one before it what did not change (any other is planned right as well, only slower), and works
+ * out devices once for all gateways at which they are the same.
+ */
+export class Planner {
+  #model: AccessModel;
+  #now: number;
+  #rules: RulesByGroup;
+  #active: Map<string, ActiveDevice>;
+  #gateways: ReadonlyMap<string, PlannedGateway>;
+  #nextExpiry: number;
+  /** The devices of classes whose states were asked for since the last change. */
+  readonly #devices = new Map<GatewayClass, ReadonlyMap<string, DevicePlan>>();
+
+  /** Begins with no gateway: the first {@link update} gives the whole state of each. */
+  constructor() {
+    const none = new Map<string, never>();
+    this.#model = {
+      pool4: '',
+      pool6: '',
+      users: none,
+      groups: none,
+      devices: none,
+      gateways: none,
+      resources: none,
+      rules: none,
+      tests: none,
+    };
+    this.#now = -Infinity;
+    this.#rules = none;
+    this.#active = none;
+    this.#gateways = none;
+    this.#nextExpiry = Infinity;
+  }
+
+  /** When it must be updated next although nothing changes: the first moment at which a device's access ends. */
+  get nextExpiry(): number | undefined {
+    return this.#nextExpiry === Infinity ? undefined : this.#nextExpiry;
+  }
+
+  /** What a gateway is to do now; undefined where there is no such gateway. It isn't changed later. */
+  state(gatewayId: string): DesiredState | undefined {
+    const gateway = this.#gateways.get(gatewayId);
+    if (gateway === undefined) return undefined;
+    let devices = this.#devices.get(gateway.class);
+    if (devices === undefined) {
+      const built = new Map<string, DevicePlan>();
+      for (const device of this.#model.devices.values()) {
+        const plan = planDevice(this.#model, device, this.#active.get(device.id), gateway.class);
+        if (plan !== undefined) built.set(plan.id, plan);
+      }
+      this.#devices.set(gateway.class, built);
+      devices = built;
+    }
+    return { gateway: gateway.plan, groups: gateway.groups, devices };
+  }
+
+  /** Takes in a changed model and the time. Answers with what changes at each gateway where something does. */
+  update(model: AccessModel, now: number): ReadonlyMap<string, StateChange> {
+    const before = { model: this.#model, active: this.#active, gateways: this.#gateways };
+    const affected = this.#affectedDevices(model, now);
+    const active = this.#activeAfter(model, now, affected);
+    const rules = sameRules(this.#model, model) ? this.#rules : compileRules(model);
+    const gateways = this.#gatewaysAfter(model, rules);
+
+    const deviceChanges = new Map<GatewayClass | undefined, Map<GatewayClass, DeviceChange>>();
+    const changes = new Map<string, StateChange>();
+    for (const [id, gateway] of gateways) {
+      const old = before.gateways.get(id);
+      let byClass = deviceChanges.get(old?.class);
+      if (byClass === undefined) deviceChanges.set(old?.class, (byClass = new Map<GatewayClass, DeviceChange>()));
+      let devices = byClass.get(gateway.class);
+      if (devices === undefined) {
+        const candidates = candidateDevices(before.model, model, affected, old?.class, gateway.class);
+        devices = { putDevices: [], removeDevices: [] };
+        for (const device of candidates) {
+          const then = old && planById(before.model, device, before.active, old.class);
+          const planned = planById(model, device, active, gateway.class);
+          if (planned === undefined) {
+            if (then !== undefined) devices.removeDevices.push(device);
+          } else if (then === undefined || !sameDevice(then, planned)) devices.putDevices.push(planned);
+        }
+        byClass.set(gateway.class, devices);
+      }
+      const change: StateChange = {
+        ...(old?.plan === gateway.plan ? {} : { gateway: gateway.plan }),
+        ...groupChange(old?.groups, gateway.groups),
+        ...devices,
+      };
+      if (!isEmpty(change)) changes.set(id, change);
+    }
+
+    this.#model = model;
+    this.#now = now;
+    this.#rules = rules;
+    this.#active = active;
+    this.#gateways = gateways;
+    this.#devices.clear();
+    return changes;
+  }
+
+  /** The devices that may have another standing, other limits or other groups than before. */
+  #affectedDevices(model: AccessModel, now: number): Set<string> {
+    const affected = changedIds(this.#model.devices, model.devices);
+    const users = changedIds(this.#model.users, model.users);
+    const groups = changedIds(this.#model.groups, model.groups);
+    // A clock that was set back may make devices active again.
+    const all = groups.has(EVERYONE) || now < this.#now;
+    if (groups.size > 0 && !all) {
+      for (const user of model.users.values()) if (intersects(user.groups, groups)) users.add(user.id);
+    }
+    if (all || users.size > 0) {
+      for (const device of model.devices.values()) if (all || users.has(device.userId)) affected.add(device.id);
+    }
+    if (now >= this.#nextExpiry) {
+      for (const [id, { validUntil }] of this.#active) if ((validUntil ?? Infinity) <= now) affected.add(id);
+    }
+    return affected;
+  }
+
+  #activeAfter(model: AccessModel, now: number, affected: ReadonlySet<string>): Map<string, ActiveDevice> {
+    if (affected.size === 0) return this.#active;
+    const active = new Map(this.#active);
+    for (const id of affected) {
+      const device = model.devices.get(id);
+      const facts = device && activeDevice(model, device, now);
+      if (facts === undefined) active.delete(id);
+      else active.set(id, facts);
+    }
+    let next = Infinity;
+    for (const { validUntil } of active.values()) if (validUntil !== undefined && validUntil < next) next = validUntil;
+    this.#nextExpiry = next;
+    return active;
+  }
+
+  #gatewaysAfter(model: AccessModel, rules: RulesByGroup): ReadonlyMap<string, PlannedGateway> {
+    const old = this.#model;
+    const samePools = old.pool4 === model.pool4 && old.pool6 === model.pool6;
+    if (rules === this.#rules && samePools && old.gateways === model.gateways) return this.#gateways;
+    const planners = new Map([...rules].map(([group, list]) => [group, groupPlanner(group, list)]));
+    const changed = changedGroups(this.#rules, rules);
+    const classes = new Map<string, GatewayClass>();
+    for (const { class: known } of this.#gateways.values()) classes.set(known.key, known);
+
+    const gateways = new Map<string, PlannedGateway>();
+    for (const gateway of model.gateways.values()) {
+      const known = this.#gateways.get(gateway.id);
+      const groups = groupsAfter(known?.groups, known === undefined ? planners.keys() : changed, planners, gateway.id);
+      if (known?.groups === groups && samePools && old.gateways.get(gateway.id) === gateway) {
+        gateways.set(gateway.id, known);
+        continue;
+      }
+      const plan = gatewayPlan(model, gateway);
+      const found = classOf(gateway, groups);
+      const shared = classes.get(found.key) ?? found;
+      classes.set(shared.key, shared);
+      gateways.set(gateway.id, {
+        plan: known !== undefined && sameGateway(known.plan, plan) ? known.plan : plan,
+        groups,
+        class: shared,
+      });
+    }
+    return gateways;
+  }
+}
+
+interface DeviceChange {
+  readonly putDevices: DevicePlan[];
+  readonly removeDevices: string[];
+}
+
+function planById(
+  model: AccessModel,
+  id: string,
+  active: ReadonlyMap<string, ActiveDevice>,
+  at: GatewayClass,
+): DevicePlan | undefined {
+  const device = model.devices.get(id);
+  return device && planDevice(model, device, active.get(id), at);
+}
+
+/** The devices whose plan may differ between a class before and a class now. */
+function candidateDevices(
+  before: AccessModel,
+  model: AccessModel,
+  affected: ReadonlySet<string>,
+  from: GatewayClass | undefined,
+  to: GatewayClass,
+): Iterable<string> {
+  if (from === to) return affected;
+  if (from === undefined) return model.devices.keys();
+  const groups = new Set([...from.granted, ...to.granted].filter((id) => !from.granted.has(id) || !to.granted.has(id)));
+  for (const { group } of [...from.egress, ...to.egress]) if (group !== null) groups.add(group);
+  if (groups.has(EVERYONE)) return new Set([...before.devices.keys(), ...model.devices.keys()]);
+  const candidates = new Set(affected);
+  const users = new Set<string>();
+  for (const user of model.users.values()) if (intersects(user.groups, groups)) users.add(user.id);
+  for (const device of model.devices.values()) if (users.has(device.userId)) candidates.add(device.id);
+  return candidates;
+}
+
+function groupsAfter(
+  known: ReadonlyMap<string, GroupPlan> | undefined,
+  changed: Iterable<string>,
+  planners: ReadonlyMap<string, (gatewayId: string) => GroupPlan | undefined>,
+  gatewayId: string,
+): ReadonlyMap<string, GroupPlan> {
+  let groups: Map<string, GroupPlan> | undefined;
+  for (const id of changed) {
+    const old = known?.get(id);
+    const plan = planners.get(id)?.(gatewayId);
+    if (old === plan || (old !== undefined && plan !== undefined && sameGroup(old, plan))) continue;
+    groups ??= new Map(known);
+    if (plan === undefined) groups.delete(id);
+    else groups.set(id, plan);
+  }
+  return groups ?? known ?? new Map<string, GroupPlan>();
+}
+
+function groupChange(from: ReadonlyMap<string, GroupPlan> | undefined, to: ReadonlyMap<string, GroupPlan>) {
+  const putGroups: GroupPlan[] = [];
+  const removeGroups: string[] = [];
+  if (from !== to) {
+    for (const group of to.values()) if (from?.get(group.id) !== group) putGroups.push(group);
+    for (const id of from?.keys() ?? []) if (!to.has(id)) removeGroups.push(id);
+  }
+  return { putGroups, removeGroups };
+}
+
+function changedGroups(from: RulesByGroup, to: RulesByGroup): ReadonlySet<string> {
+  const changed = new Set<string>();
+  if (from === to) return changed;
+  for (const [group, rules] of to) {
+    const old = from.get(group);
+    if (old?.length !== rules.length || old.some((rule, i) => rule !== rules[i])) changed.add(group);
+  }
+  for (const group of from.keys()) if (!to.has(group)) changed.add(group);
+  return changed;
+}
+
+function sameRules(a: AccessModel, b: AccessModel): boolean {
+  return a.rules === b.rules && a.resources === b.resources;
+}
+
+function changedIds<T>(from: ReadonlyMap<string, T>, to: ReadonlyMap<string, T>): Set<string> {
+  const changed = new Set<string>();
+  if (from === to) return changed;
+  for (const [id, item] of to) if (from.get(id) !== item) changed.add(id);
+  for (const id of from.keys()) if (!to.has(id)) changed.add(id);
+  return changed;
+}
+
+function intersects(set: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  for (const item of set) if (other.has(item)) return true;
+  return false;
+}

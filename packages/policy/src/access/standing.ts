@@ -1,0 +1,114 @@
+/** Whether a device may connect, and within which limits. */
+import { EVERYONE } from '../model.ts';
+import type { AccessModel, DeviceModel, GroupModel, UserModel } from '../model.ts';
+
+export type Standing =
+  'active' | 'awaitingApproval' | 'userDisabled' | 'userExpired' | 'deviceExpired' | 'loginRequired' | 'trafficUsedUp';
+
+export interface StandingUntil {
+  readonly standing: Standing;
+  /** The first moment, Unix milliseconds, at which it isn't active any more if nothing but time passes; only while active. */
+  readonly validUntil?: number | undefined;
+}
+
+export interface Limits {
+  readonly devicesPerUser: number | null;
+  readonly bitsPerSecond: number | null;
+  readonly trafficBytesPerMonth: number | null;
+}
+
+/** The ids of a user's groups, {@link EVERYONE} among them, sorted. */
+export function groupsOf(user: UserModel): readonly string[] {
+  let groups = sortedGroups.get(user);
+  if (groups === undefined) {
+    groups = [...new Set([...user.groups, EVERYONE])].sort();
+    sortedGroups.set(user, groups);
+  }
+  return groups;
+}
+// Users are plain data that doesn't change.
+const sortedGroups = new WeakMap<UserModel, readonly string[]>();
+
+/**
+ * What is wrong with a device's access, the gravest first. What an administrator did counts before what time did, and
+ * that before what its user can mend alone. A device whose user the model doesn't have counts as disabled.
+ */
+export function standingOf(model: AccessModel, device: DeviceModel, now: number): StandingUntil {
+  const user = model.users.get(device.userId);
+  if (user === undefined) return { standing: 'userDisabled' };
+  const ofUser = userStandingOf(model, user, now);
+  if (ofUser.standing === 'userDisabled' || ofUser.standing === 'userExpired') return ofUser;
+  if (!device.approved) return { standing: 'awaitingApproval' };
+  if (device.expiresAt !== null && device.expiresAt <= now) return { standing: 'deviceExpired' };
+  if (ofUser.standing !== 'active' || device.expiresAt === null) return ofUser;
+  return { standing: 'active', validUntil: Math.min(ofUser.validUntil ?? Infinity, device.expiresAt) };
+}
+
+/** What is wrong with the access of all of a user's devices. */
+export function userStandingOf(model: AccessModel, user: UserModel, now: number): StandingUntil {
+  if (user.disabled) return { standing: 'userDisabled' };
+  if (user.expiresAt !== null && user.expiresAt <= now) return { standing: 'userExpired' };
+  const session = sessionEnd(model, user);
+  if (session !== null && session <= now) return { standing: 'loginRequired' };
+  if (isTrafficUsedUp(model, user)) return { standing: 'trafficUsedUp' };
+  const until = Math.min(user.expiresAt ?? Infinity, session ?? Infinity);
+  return until === Infinity ? { standing: 'active' } : { standing: 'active', validUntil: until };
+}
+
+/** A user's own limits, else the largest that any of its groups sets, else null for none. */
+export function limitsOf(model: AccessModel, user: UserModel): Limits {
+  const groups = groupModels(model, user);
+  const limit = (of: (holder: UserModel | GroupModel) => number | null): number | null => {
+    const own = of(user);
+    if (own !== null) return own;
+    let largest: number | null = null;
+    for (const group of groups) {
+      const value = of(group);
+      if (value !== null && (largest === null || value > largest)) largest = value;
+    }
+    return largest;
+  };
+  return {
+    devicesPerUser: limit((holder) => holder.devicesPerUser),
+    bitsPerSecond: limit((holder) => holder.bitsPerSecond),
+    trafficBytesPerMonth: limit((holder) => holder.trafficBytesPerMonth),
+  };
+}
+
+/** The shortest session lifetime of a user's groups, in milliseconds, or null where none sets one. */
+export function sessionLifetimeOf(model: AccessModel, user: UserModel): number | null {
+  let shortest: number | null = null;
+  for (const { sessionLifetimeMs } of groupModels(model, user)) {
+    if (sessionLifetimeMs !== null && (shortest === null || sessionLifetimeMs < shortest)) shortest = sessionLifetimeMs;
+  }
+  return shortest;
+}
+
+/** Whether a device that a user adds now waits for an administrator: when any of its groups asks for that. */
+export function requiresApproval(model: AccessModel, user: UserModel): boolean {
+  return groupModels(model, user).some((group) => group.requireDeviceApproval);
+}
+
+/** Whether the user's devices have used up what they may send and receive this month. */
+export function isTrafficUsedUp(model: AccessModel, user: UserModel): boolean {
+  const { trafficBytesPerMonth } = limitsOf(model, user);
+  return trafficBytesPerMonth !== null && user.trafficBytesThisMonth >= trafficBytesPerMonth;
+}
+
+/** A device's own rate, else its user's. */
+export function bitsPerSecondOf(model: AccessModel, device: DeviceModel): number | null {
+  if (device.bitsPerSecond !== null) return device.bitsPerSecond;
+  const user = model.users.get(device.userId);
+  return user === undefined ? null : limitsOf(model, user).bitsPerSecond;
+}
+
+/** When a user's login ends (0 where there was none), or null where its groups set no lifetime. */
+function sessionEnd(model: AccessModel, user: UserModel): number | null {
+  const lifetime = sessionLifetimeOf(model, user);
+  if (lifetime === null) return null;
+  return user.lastLoginAt === null ? 0 : user.lastLoginAt + lifetime;
+}
+
+function groupModels(model: AccessModel, user: UserModel): readonly GroupModel[] {
+  return groupsOf(user).flatMap((id) => model.groups.get(id) ?? []);
+}

@@ -1,0 +1,120 @@
+import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, Grant, GroupPlan, StateChange } from './state.ts';
+
+/** The whole entries in which `to` differs from `from`; everything of `to` where there is no state before it. */
+export function changeBetween(from: DesiredState | undefined, to: DesiredState): StateChange {
+  const groups = mapChange(from?.groups, to.groups, sameGroup);
+  const devices = mapChange(from?.devices, to.devices, sameDevice);
+  return {
+    ...(from === undefined || !sameGateway(from.gateway, to.gateway) ? { gateway: to.gateway } : {}),
+    putGroups: groups.put,
+    removeGroups: groups.remove,
+    putDevices: devices.put,
+    removeDevices: devices.remove,
+  };
+}
+
+/** The state that a change leads to; what it doesn't touch is shared with the state before. Throws a RangeError when there is no gateway in either. */
+export function applyChange(state: DesiredState | undefined, change: StateChange): DesiredState {
+  const gateway = change.gateway ?? state?.gateway;
+  if (gateway === undefined) throw new RangeError('a change without a gateway needs a state to be applied to');
+  return {
+    gateway,
+    groups: applyToMap(state?.groups, change.putGroups, change.removeGroups),
+    devices: applyToMap(state?.devices, change.putDevices, change.removeDevices),
+  };
+}
+
+export function isEmpty(change: StateChange): boolean {
+  return (
+    change.gateway === undefined &&
+    change.putGroups.length === 0 &&
+    change.removeGroups.length === 0 &&
+    change.putDevices.length === 0 &&
+    change.removeDevices.length === 0
+  );
+}
+
+export function sameGroup(a: GroupPlan, b: GroupPlan): boolean {
+  return a === b || (a.id === b.id && sameList(a.grants, b.grants, sameGrant));
+}
+
+export function sameDevice(a: DevicePlan, b: DevicePlan): boolean {
+  return (
+    a === b ||
+    (a.id === b.id &&
+      a.publicKey === b.publicKey &&
+      a.ipv4 === b.ipv4 &&
+      a.ipv6 === b.ipv6 &&
+      a.bitsPerSecond === b.bitsPerSecond &&
+      a.validUntil === b.validUntil &&
+      sameEgress(a.egress, b.egress) &&
+      sameList(a.groups, b.groups, (x, y) => x === y))
+  );
+}
+
+export function sameGateway(a: GatewayPlan, b: GatewayPlan): boolean {
+  return (
+    a === b ||
+    (a.id === b.id &&
+      a.name === b.name &&
+      a.pool4 === b.pool4 &&
+      a.pool6 === b.pool6 &&
+      a.address4 === b.address4 &&
+      a.address6 === b.address6 &&
+      a.draining === b.draining &&
+      sameEgress(a.egress, b.egress))
+  );
+}
+
+function sameEgress(a: EgressAddresses | undefined, b: EgressAddresses | undefined): boolean {
+  // An entry without addresses isn't the same as none: it keeps a device from the gateway's own.
+  return a === b || (a !== undefined && b !== undefined && a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6);
+}
+
+function sameGrant(a: Grant, b: Grant): boolean {
+  return (
+    a === b ||
+    (a.rule === b.rule &&
+      a.protocol === b.protocol &&
+      sameDestination(a.destination, b.destination) &&
+      sameList(a.ports, b.ports, (x, y) => x.from === y.from && x.to === y.to))
+  );
+}
+
+function sameDestination(a: Grant['destination'], b: Grant['destination']): boolean {
+  if (a.kind === 'network') return b.kind === 'network' && a.prefix === b.prefix;
+  if (a.kind === 'name') return b.kind === 'name' && a.name === b.name;
+  return b.kind === 'internet';
+}
+
+function sameList<T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean): boolean {
+  return a === b || (a.length === b.length && a.every((item, i) => same(item, b[i])));
+}
+
+function mapChange<T extends { readonly id: string }>(
+  from: ReadonlyMap<string, T> | undefined,
+  to: ReadonlyMap<string, T>,
+  same: (a: T, b: T) => boolean,
+): { readonly put: T[]; readonly remove: string[] } {
+  const put: T[] = [];
+  const remove: string[] = [];
+  if (from === to) return { put, remove };
+  for (const item of to.values()) {
+    const before = from?.get(item.id);
+    if (before === undefined || !same(before, item)) put.push(item);
+  }
+  for (const id of from?.keys() ?? []) if (!to.has(id)) remove.push(id);
+  return { put, remove };
+}
+
+function applyToMap<T extends { readonly id: string }>(
+  map: ReadonlyMap<string, T> | undefined,
+  put: readonly T[],
+  remove: readonly string[],
+): ReadonlyMap<string, T> {
+  if (map !== undefined && put.length === 0 && remove.length === 0) return map;
+  const next = new Map(map);
+  for (const id of remove) next.delete(id);
+  for (const item of put) next.set(item.id, item);
+  return next;
+}

@@ -1,0 +1,235 @@
+/** The commands that lead the kernel from one ruleset to another. */
+import {
+  ALLOW,
+  generationRules,
+  KNOWN,
+  TABLE,
+  type Chain,
+  type ElementSet,
+  type Limit,
+  type Rule,
+  type Ruleset,
+} from './ruleset.ts';
+
+/** One command of libnftables' JSON (libnftables-json(5)). */
+export type NftCommand = Readonly<Record<string, unknown>>;
+
+export interface RulesetChange {
+  /**
+   * What to give to `nft -j -f -` as `{"nftables": COMMANDS}`, each list in a transaction of its own, in this order;
+   * none where nothing changes. The kernel shows a transaction's rules before it shows all of its set elements. So
+   * the elements come first, while flows are known by the old generation, and the new generation second: no flow is
+   * ever decided by the elements of before and marked as known by the rules of after.
+   */
+  readonly transactions: readonly (readonly NftCommand[])[];
+  /** The change may take something away: the generation has grown, and every flow is decided anew. */
+  readonly restrictive: boolean;
+  /** The generation of the rules once the transactions are done. */
+  readonly generation: number;
+  /**
+   * Addresses that lost their device, got another one, or leave by another address than before: their connection
+   * tracking entries are to be removed, or the next device would get the answers to what the last one asked.
+   */
+  readonly cut: readonly string[];
+}
+
+/** The kernel takes a time for each removal that grows with the set: above this many, the set is made anew. */
+const MAX_REMOVALS = 250;
+
+const WHERE = { family: 'inet', table: TABLE };
+
+/**
+ * Leads from `from`, the ruleset that is in place with `generation` (from 1 to 2^32 - 1), to `to`. From undefined, the
+ * table is made anew with `generation`; that must then be a number that no flow is marked with from earlier: a random one.
+ */
+export function changeRuleset(from: Ruleset | undefined, to: Ruleset, generation: number): RulesetChange {
+  if (from === undefined) return { transactions: [create(to, generation)], restrictive: true, generation, cut: [] };
+  const { commands, restrictive } = difference(from, to);
+  const cut = addressesToCut(from, to);
+  if (!restrictive && cut.length === 0) {
+    return { transactions: commands.length === 0 ? [] : [commands], restrictive: false, generation, cut };
+  }
+  const next = (generation % 0xffff_ffff) + 1;
+  const rules = generationRules(next);
+  const second = [KNOWN, ALLOW].flatMap((name) => refill(name as typeof KNOWN | typeof ALLOW, rules));
+  const transactions = commands.length === 0 ? [second] : [commands, second];
+  return { transactions, restrictive: true, generation: next, cut };
+}
+
+function refill(name: typeof KNOWN | typeof ALLOW, rules: ReturnType<typeof generationRules>): NftCommand[] {
+  return [flushChain(name), ...addRules(name, rules[name])];
+}
+
+function create(to: Ruleset, generation: number): NftCommand[] {
+  const table = { table: { family: 'inet', name: TABLE } };
+  const generational: Readonly<Record<string, readonly Rule[]>> = generationRules(generation);
+  return [
+    { add: table }, // so that there is one to delete
+    { delete: table },
+    { add: table },
+    ...[...to.limits].map(addLimit),
+    ...[...to.sets].map(addSet),
+    ...[...to.chains].map(addChain),
+    ...[...to.sets].flatMap(([name, set]) => elements('add', name, set, [...set.elements])),
+    ...[...to.chains].flatMap(([name, { rules }]) => addRules(name, generational[name] ?? rules)),
+  ];
+}
+
+/** New things come before what uses them, and old ones go after what used them. */
+function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restrictive: boolean } {
+  const limits = compare(from.limits, to.limits, sameLimit);
+  const sets = compare(from.sets, to.sets, sameSet);
+
+  const removed: NftCommand[] = [];
+  const added: NftCommand[] = [];
+  const rebuilt = new Map<string, ElementSet>();
+  for (const [name, set] of to.sets) {
+    const before = from.sets.get(name);
+    if (before === undefined) {
+      added.push(...elements('add', name, set, [...set.elements]));
+    } else {
+      const change = compare(before.elements, set.elements, (a, b) => a === b);
+      if (set.key.length > 1 && change.removed.length > MAX_REMOVALS) {
+        rebuilt.set(name, set);
+        added.push(...elements('add', name, set, [...set.elements]));
+        continue;
+      }
+      removed.push(...elements('delete', name, before, [...change.removed, ...change.changedFrom]));
+      added.push(...elements('add', name, set, [...change.added, ...change.changedTo]));
+    }
+  }
+  const chains = compare(from.chains, to.chains, (a, b) => equal(a.rules, b.rules) && !uses(b, rebuilt));
+  const commands = [
+    ...limits.added.map(addLimit),
+    ...sets.added.map(addSet),
+    ...chains.added.map(addChain),
+    ...chains.changedFrom.map(([name]) => flushChain(name)),
+    ...[...rebuilt].flatMap((entry) => [removeSet(entry), addSet(entry)]),
+    ...removed,
+    ...added,
+    ...[...chains.added, ...chains.changedTo].flatMap(([name, { rules }]) => addRules(name, rules)),
+    ...chains.removed.map(([name]) => flushChain(name)),
+    ...chains.removed.map(([name]) => ({ delete: { chain: { ...WHERE, name } } })),
+    ...sets.removed.map(removeSet),
+    ...limits.removed.map(([name]) => ({ delete: { limit: { ...WHERE, name } } })),
+  ];
+  const restrictive =
+    removed.length > 0 || chains.changedFrom.length > 0 || chains.removed.length > 0 || sets.removed.length > 0;
+  return { commands, restrictive };
+}
+
+function addressesToCut(from: Ruleset, to: Ruleset): string[] {
+  const cut: string[] = [];
+  for (const [address, device] of from.owners) {
+    if (to.owners.get(address) !== device || to.egress.get(address) !== from.egress.get(address)) cut.push(address);
+  }
+  return cut;
+}
+
+interface Comparison<T> {
+  readonly added: readonly (readonly [string, T])[];
+  readonly removed: readonly (readonly [string, T])[];
+  readonly changedFrom: readonly (readonly [string, T])[];
+  readonly changedTo: readonly (readonly [string, T])[];
+}
+
+function compare<T>(
+  from: ReadonlyMap<string, T>,
+  to: ReadonlyMap<string, T>,
+  same: (a: T, b: T) => boolean,
+): Comparison<T> {
+  const [added, removed, changedFrom, changedTo] = [[], [], [], []] as [string, T][][];
+  for (const [name, value] of to) {
+    const before = from.get(name);
+    if (before === undefined) added.push([name, value]);
+    else if (!same(before, value)) {
+      changedFrom.push([name, before]);
+      changedTo.push([name, value]);
+    }
+  }
+  for (const entry of from) if (!to.has(entry[0])) removed.push(entry);
+  return { added, removed, changedFrom, changedTo };
+}
+
+// A limit's name says what it is, and so does a set's; only elements differ.
+function sameLimit(): boolean {
+  return true;
+}
+
+function sameSet(): boolean {
+  return true;
+}
+
+/** Whether a rule looks up one of the sets by itself, as those of groups are. */
+function uses({ rules }: Chain, sets: ReadonlyMap<string, ElementSet>): boolean {
+  if (sets.size === 0) return false;
+  return rules.some((rule) =>
+    rule.some(({ match }) => {
+      const right = (match as { right?: unknown } | undefined)?.right;
+      return typeof right === 'string' && right.startsWith('@') && sets.has(right.slice(1));
+    }),
+  );
+}
+
+/** Whether plain data is the same. */
+function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const [keysOfA, keysOfB] = [Object.keys(a), Object.keys(b)];
+  return (
+    keysOfA.length === keysOfB.length &&
+    keysOfA.every((key) => equal((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  );
+}
+
+function addLimit([name, { bytesPerSecond, burstBytes }]: readonly [string, Limit]): NftCommand {
+  const rate = { rate: bytesPerSecond, rate_unit: 'bytes', per: 'second', inv: true };
+  return { add: { limit: { ...WHERE, name, ...rate, burst: burstBytes, burst_unit: 'bytes' } } };
+}
+
+function addSet([name, set]: readonly [string, ElementSet]): NftCommand {
+  const type = set.key.length === 1 ? set.key[0] : set.key;
+  const value = set.value === undefined ? {} : { map: set.value };
+  const flags = set.key.length === 1 ? {} : { flags: ['interval'] };
+  return { add: { [kindOf(set)]: { ...WHERE, name, type, ...value, ...flags } } };
+}
+
+function removeSet([name, set]: readonly [string, ElementSet]): NftCommand {
+  return { delete: { [kindOf(set)]: { ...WHERE, name } } };
+}
+
+function kindOf(set: ElementSet): 'set' | 'map' {
+  return set.value === undefined ? 'set' : 'map';
+}
+
+function addChain([name, { base }]: readonly [string, Chain]): NftCommand {
+  return { add: { chain: { ...WHERE, name, ...(base === undefined ? {} : { ...base, policy: 'accept' }) } } };
+}
+
+function flushChain(name: string): NftCommand {
+  return { flush: { chain: { ...WHERE, name } } };
+}
+
+function addRules(chain: string, rules: readonly Rule[]): NftCommand[] {
+  return rules.map((expr) => ({ add: { rule: { ...WHERE, chain, expr } } }));
+}
+
+function elements(
+  verb: 'add' | 'delete',
+  name: string,
+  set: ElementSet,
+  entries: readonly (readonly [string, string])[],
+): NftCommand[] {
+  if (entries.length === 0) return [];
+  return [{ [verb]: { element: { ...WHERE, name, elem: entries.map((entry) => element(set, entry)) } } }];
+}
+
+function element({ value: kind }: ElementSet, [key, value]: readonly [string, string]): unknown {
+  const parts = key.split('|').map((part) => {
+    const dash = part.indexOf('-');
+    return dash < 0 ? part : { range: [part.slice(0, dash), part.slice(dash + 1)] };
+  });
+  const keyExpression = parts.length === 1 ? parts[0] : { concat: parts };
+  if (kind === undefined) return keyExpression;
+  return [keyExpression, kind === 'verdict' ? { goto: { target: value } } : value];
+}

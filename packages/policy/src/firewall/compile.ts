@@ -1,0 +1,299 @@
+/**
+ * Makes a gateway's ruleset from its plan. What a packet meets, in this order:
+ *
+ * - `prerouting` drops what claims a tunnel address and comes from elsewhere, or comes from the tunnel without one.
+ * - `forward` and `input` pass at once what belongs to a flow that was accepted (`known`); the packet that begins a
+ *   flow is decided (`decide`): its source's address leads to the profile of the device's groups, that to the groups,
+ *   and their sets say whether the destination may be reached (`allow`). What nobody allows is refused.
+ * - `postrouting` gives what leaves for elsewhere the gateway's address, or the one that the device's group has.
+ *
+ * A flow is decided by who began it, in whichever direction the packet goes at which it is decided: a change that takes
+ * something away has every flow decided anew, and that may happen at a packet that comes back.
+ */
+import { parsePrefix } from '../access/ip.ts';
+import type { GroupPlan } from '../state.ts';
+import { rangeOf, rangesOf, type AddressRange, type Family } from './address-ranges.ts';
+import { disjointBoxes, type Claim } from './boxes.ts';
+import { checkPlan, invalid } from './check-plan.ts';
+import { Names } from './names.ts';
+import type { FirewallDevice, FirewallPlan } from './plan.ts';
+import {
+  ALLOW,
+  KNOWN,
+  NO_GENERATION,
+  type Chain,
+  type ElementSet,
+  type Limit,
+  type Rule,
+  type Ruleset,
+} from './ruleset.ts';
+import { internetRanges } from './special-ranges.ts';
+import * as nft from './statements.ts';
+
+const FAMILIES = [4, 6] as const;
+const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
+/** What a limit lets pass above its rate, so that TCP, whose packets come in bursts, reaches the rate. */
+const BURST_SECONDS = 0.2;
+const BURST_BYTES = { min: 256 * 1024, max: 2 ** 30 };
+
+/** Throws a FirewallPlanError for a plan that isn't what its types promise, or that is too large. */
+export function compileFirewall(plan: FirewallPlan): Ruleset {
+  checkPlan(plan);
+  const limits = new Map<string, Limit>();
+  const sets = new Map<string, ElementSet>();
+  const chains = new Map<string, Chain>();
+  const groupChains = addGroups(plan, sets, chains);
+  const { owners, egress, limited } = addDevices(plan, groupChains, limits, sets, chains);
+
+  chains.set(KNOWN, { rules: [] });
+  chains.set(ALLOW, { rules: [] });
+  chains.set('local', { rules: localRules(plan) });
+  chains.set('decide', { rules: decideRules() });
+  chains.set('refuse', { rules: refuseRules(plan) });
+  const base = (type: 'filter' | 'nat', hook: string, prio: number) => ({ type, hook, prio });
+  chains.set('prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) });
+  chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, limited) });
+  chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
+  chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
+  return { limits, sets, chains, owners, egress };
+}
+
+/** Adds a chain for each group and sets for what it may reach; returns the chains' names by group. */
+function addGroups(
+  plan: FirewallPlan,
+  sets: Map<string, ElementSet>,
+  chains: Map<string, Chain>,
+): ReadonlyMap<string, string> {
+  const excluded = [plan.gateway.pool4, plan.gateway.pool6, ...plan.ownAddresses];
+  const internet = { 4: internetRanges(4, excluded), 6: internetRanges(6, excluded) };
+  const names = new Names('group');
+  const groupChains = new Map<string, string>();
+  for (const group of plan.groups) {
+    const name = names.of(group.id);
+    const claims = claimsOf(plan, group, internet);
+    const rules: Rule[] = [];
+    for (const family of FAMILIES) {
+      const boxes = disjointBoxes(family, claims[family], group.id);
+      if (boxes.length === 0) continue;
+      const set = `${name}-${String(family)}`;
+      const elements = new Map(boxes.map((box) => [box, '']));
+      sets.set(set, { key: [ADDRESS_TYPE[family], 'inet_proto', 'inet_service'], elements });
+      for (const [direction, address, port] of [
+        ['original', 'daddr', 'dport'],
+        ['reply', 'saddr', 'sport'],
+      ] as const) {
+        // For protocols without ports the two bytes there are something else: their boxes hold all values.
+        const key = { concat: [nft.address(family, address), nft.l4proto, nft.payload('th', port)] };
+        rules.push([nft.direction(direction), nft.match(key, `@${set}`), nft.goto(ALLOW)]);
+      }
+    }
+    chains.set(name, { rules });
+    groupChains.set(group.id, name);
+  }
+  return groupChains;
+}
+
+type ByFamily<T> = Readonly<Record<Family, T>>;
+
+function claimsOf(plan: FirewallPlan, group: GroupPlan, internet: ByFamily<AddressRange[]>): ByFamily<Claim[]> {
+  const claims: ByFamily<Claim[]> = { 4: [], 6: [] };
+  for (const grant of group.grants) {
+    const { destination } = grant;
+    switch (destination.kind) {
+      case 'internet':
+        for (const family of FAMILIES) claims[family].push({ ranges: internet[family], grant });
+        break;
+      case 'network': {
+        const prefix = parsePrefix(destination.prefix);
+        if (prefix === undefined) throw invalid(`a prefix of group ${JSON.stringify(group.id)}`);
+        claims[prefix.family].push({ ranges: [rangeOf(prefix)], grant });
+        break;
+      }
+      case 'name': {
+        const addresses = Object.hasOwn(plan.names, destination.name) ? plan.names[destination.name] : [];
+        for (const family of FAMILIES) claims[family].push({ ranges: rangesOf(family, addresses), grant });
+      }
+    }
+  }
+  return claims;
+}
+
+/** Adds what is kept by device's address, and a chain for each combination of groups that devices have. */
+function addDevices(
+  plan: FirewallPlan,
+  groupChains: ReadonlyMap<string, string>,
+  limits: Map<string, Limit>,
+  sets: Map<string, ElementSet>,
+  chains: Map<string, Chain>,
+) {
+  const owners = new Map<string, string>();
+  const egress = new Map<string, string>();
+  const maps = { device: pair(), up: pair(), down: pair(), egress: pair() };
+  const profiles = new Names('profile');
+  for (const device of plan.devices) {
+    const targets = new Set(device.groups.flatMap((id) => groupChains.get(id) ?? []));
+    const profile = profiles.of(targets.size === 0 ? 'none' : [...targets].sort().join('|'));
+    if (!chains.has(profile)) chains.set(profile, { rules: [...targets, 'local'].map((chain) => [nft.jump(chain)]) });
+    const limit = addLimits(device, limits);
+    for (const family of FAMILIES) {
+      const address = family === 4 ? device.ipv4 : device.ipv6;
+      owners.set(address, device.id);
+      maps.device[family].set(address, profile);
+      if (limit !== undefined) {
+        maps.up[family].set(address, limit.up);
+        maps.down[family].set(address, limit.down);
+      }
+      const leavesBy = family === 4 ? device.egress?.ipv4 : device.egress?.ipv6;
+      if (leavesBy !== undefined) {
+        egress.set(address, leavesBy);
+        maps.egress[family].set(address, leavesBy);
+      }
+    }
+  }
+  for (const family of FAMILIES) {
+    const add = (name: keyof typeof maps, value: Required<ElementSet>['value']): void => {
+      sets.set(`${name}${String(family)}`, { key: [ADDRESS_TYPE[family]], value, elements: maps[name][family] });
+    };
+    add('device', 'verdict');
+    add('up', 'limit');
+    add('down', 'limit');
+    add('egress', ADDRESS_TYPE[family]);
+  }
+  return { owners, egress, limited: limits.size > 0 };
+}
+
+function pair(): Record<Family, Map<string, string>> {
+  return { 4: new Map(), 6: new Map() };
+}
+
+/** The limits of a device, one for each direction and both families together. */
+function addLimits(device: FirewallDevice, limits: Map<string, Limit>): { up: string; down: string } | undefined {
+  if (device.bitsPerSecond === undefined) return undefined;
+  const bytesPerSecond = Math.max(1, Math.floor(device.bitsPerSecond / 8));
+  const burst = Math.round(bytesPerSecond * BURST_SECONDS);
+  const limit = { bytesPerSecond, burstBytes: Math.min(Math.max(burst, BURST_BYTES.min), BURST_BYTES.max) };
+  const name = `${device.ipv4}-${String(bytesPerSecond)}`;
+  limits.set(`up-${name}`, limit).set(`down-${name}`, limit);
+  return { up: `up-${name}`, down: `down-${name}` };
+}
+
+function preroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
+  const elsewhere = nft.notInterface('iifname', interfaceName, 'lo');
+  return [
+    [nft.inInterface(interfaceName), nft.within(4, 'saddr', gateway.pool4, '!='), nft.DROP],
+    [nft.inInterface(interfaceName), nft.within(6, 'saddr', gateway.pool6, '!='), nft.DROP],
+    [elsewhere, nft.within(4, 'saddr', gateway.pool4), nft.DROP],
+    [elsewhere, nft.within(6, 'saddr', gateway.pool6), nft.DROP],
+  ];
+}
+
+function forwardRules({ interfaceName }: FirewallPlan, limited: boolean): Rule[] {
+  const limit = (family: Family, field: 'saddr' | 'daddr', map: string): Rule => [
+    { limit: { map: { key: nft.address(family, field), data: `@${map}${String(family)}` } } },
+    nft.DROP,
+  ];
+  const synOnly = { '&': [nft.payload('tcp', 'flags'), ['syn', 'rst']] };
+  return [
+    [nft.notInterface('iifname', interfaceName), nft.notInterface('oifname', interfaceName), nft.ACCEPT],
+    [
+      nft.match(synOnly, 'syn'),
+      { mangle: { key: { 'tcp option': { name: 'maxseg', field: 'size' } }, value: { rt: { key: 'mtu' } } } },
+    ],
+    ...(limited ? FAMILIES.flatMap((family) => [limit(family, 'saddr', 'up'), limit(family, 'daddr', 'down')]) : []),
+    [nft.jump(KNOWN)],
+    ...decision(),
+  ];
+}
+
+function inputRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
+  const elsewhere = nft.notInterface('iifname', interfaceName);
+  return [
+    [nft.inInterface('lo'), nft.ACCEPT],
+    [elsewhere, nft.within(4, 'daddr', gateway.pool4), nft.DROP],
+    [elsewhere, nft.within(6, 'daddr', gateway.pool6), nft.DROP],
+    [elsewhere, nft.ACCEPT],
+    [nft.jump(KNOWN)],
+    // What comes back from a device to this machine: the machine itself began it.
+    [nft.direction('reply'), nft.match({ ct: { key: 'state' } }, ['established', 'related'], 'in'), nft.ACCEPT],
+    ...decision(),
+  ];
+}
+
+/**
+ * For packets of no flow that is known. An ICMP error isn't of the addresses and ports that its flow was allowed by;
+ * where the flow waits to be decided anew, its own next packet does that.
+ */
+function decision(): Rule[] {
+  return [
+    [nft.state('invalid'), nft.DROP],
+    [nft.state('related'), nft.DROP],
+    [nft.jump('decide')],
+    [nft.goto('refuse')],
+  ];
+}
+
+function decideRules(): Rule[] {
+  return FAMILIES.flatMap((family) =>
+    (['original', 'reply'] as const).map((direction) => {
+      const key = nft.address(family, direction === 'original' ? 'saddr' : 'daddr');
+      return [nft.direction(direction), { vmap: { key, data: `@device${String(family)}` } }];
+    }),
+  );
+}
+
+/** What every device may reach on this machine. */
+function localRules({ gateway, localTcpPorts }: FirewallPlan): Rule[] {
+  const toThisMachine = nft.match({ fib: { result: 'type', flags: ['daddr'] } }, 'local');
+  const ports = [...new Set(localTcpPorts)].sort((a, b) => a - b);
+  const ping = (family: Family, address: string, protocol: string): Rule => [
+    nft.match(nft.address(family, 'daddr'), address),
+    nft.match(nft.payload(protocol, 'type'), 'echo-request'),
+    nft.goto(ALLOW),
+  ];
+  return [
+    ping(4, gateway.address4, 'icmp'),
+    ping(6, gateway.address6, 'icmpv6'),
+    ...(ports.length === 0
+      ? []
+      : [
+          [
+            nft.direction('original'),
+            toThisMachine,
+            nft.match(nft.payload('tcp', 'dport'), { set: ports }),
+            nft.goto(ALLOW),
+          ],
+        ]),
+  ];
+}
+
+/**
+ * A device that begins what it may not is told at once: by a reset where it is TCP, since few systems give up a
+ * connection for an ICMP error. What was a flow falls silent, so that a passing doubt never breaks a connection.
+ */
+function refuseRules({ interfaceName }: FirewallPlan): Rule[] {
+  const begins = [nft.inInterface(interfaceName), nft.state('new')];
+  return [
+    // A mark that is gone can't meet a later generation of the same number.
+    [{ mangle: { key: { ct: { key: 'mark' } }, value: NO_GENERATION } }],
+    [...begins, nft.match(nft.l4proto, 'tcp'), { reject: { type: 'tcp reset' } }],
+    [...begins, { reject: { type: 'icmpx', expr: 'admin-prohibited' } }],
+    [nft.DROP],
+  ];
+}
+
+function postroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
+  const here = nft.match({ meta: { key: 'oifname' } }, { set: [interfaceName, 'lo'].sort() });
+  return [
+    [here, nft.ACCEPT],
+    ...FAMILIES.flatMap((family): Rule[] => {
+      const fromTunnel = nft.within(family, 'saddr', family === 4 ? gateway.pool4 : gateway.pool6);
+      const snat = (addr: unknown) => ({ snat: { family: family === 4 ? 'ip' : 'ip6', addr } });
+      const own = family === 4 ? gateway.egress.ipv4 : gateway.egress.ipv6;
+      const byDevice = { map: { key: nft.address(family, 'saddr'), data: `@egress${String(family)}` } };
+      return [
+        [fromTunnel, snat(byDevice)],
+        [fromTunnel, own === undefined ? { masquerade: null } : snat(own)],
+      ];
+    }),
+  ];
+}

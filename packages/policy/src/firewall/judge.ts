@@ -1,0 +1,92 @@
+/** The decision about a packet that begins a flow, as plainly as it can be said: what the compiled rules must agree with. */
+import { parseAddress, parsePrefix, prefixContains, type IpAddress } from '../access/ip.ts';
+import type { Destination } from '../state.ts';
+import { PROTOCOL_NUMBERS } from './boxes.ts';
+import type { FirewallPlan } from './plan.ts';
+import { SPECIAL_RANGES } from './special-ranges.ts';
+
+/** A packet that comes from a tunnel, or would go into one. */
+export interface FirstPacket {
+  /** Whether it came in through the tunnel's interface. */
+  readonly fromTunnel: boolean;
+  readonly source: string;
+  readonly destination: string;
+  /** The IP protocol's number. ICMP is taken for an echo request. */
+  readonly protocol: number;
+  /** The destination port; 0 for protocols without ports. */
+  readonly port: number;
+}
+
+export interface Judgement {
+  readonly allowed: boolean;
+  /** The rule that allows it: of the device's groups in their order, the first grant that fits. */
+  readonly rule?: string;
+  /** Why, where no rule says so. */
+  readonly reason?: 'begunOutside' | 'unknownSource' | 'thisGateway' | 'noRule';
+}
+
+export function judge(plan: FirewallPlan, packet: FirstPacket): Judgement {
+  const destination = parseAddress(packet.destination);
+  const source = parseAddress(packet.source);
+  if (!packet.fromTunnel) return { allowed: false, reason: 'begunOutside' };
+  const device = plan.devices.find(({ ipv4, ipv6 }) => ipv4 === packet.source || ipv6 === packet.source);
+  if (device === undefined || destination === undefined || source?.family !== destination.family) {
+    return { allowed: false, reason: 'unknownSource' };
+  }
+  for (const id of device.groups) {
+    for (const grant of plan.groups.find((group) => group.id === id)?.grants ?? []) {
+      const fits =
+        serviceFits(grant, destination.family, packet) && destinationFits(plan, grant.destination, destination);
+      if (fits) return { allowed: true, rule: grant.rule };
+    }
+  }
+  if (isOpenHere(plan, packet, destination)) return { allowed: true, reason: 'thisGateway' };
+  return { allowed: false, reason: 'noRule' };
+}
+
+function serviceFits(
+  { protocol, ports }: FirewallPlan['groups'][number]['grants'][number],
+  family: 4 | 6,
+  packet: FirstPacket,
+): boolean {
+  if (protocol === 'any') return true;
+  if (packet.protocol !== PROTOCOL_NUMBERS[family][protocol]) return false;
+  if (protocol === 'icmp' || ports.length === 0) return true;
+  return ports.some(({ from, to }) => from <= packet.port && packet.port <= to);
+}
+
+function destinationFits(plan: FirewallPlan, wanted: Destination, destination: IpAddress): boolean {
+  switch (wanted.kind) {
+    case 'internet':
+      return isInternet(plan, destination);
+    case 'network':
+      return isWithin([wanted.prefix], destination);
+    case 'name':
+      return Object.hasOwn(plan.names, wanted.name) && isWithin(plan.names[wanted.name], destination);
+  }
+}
+
+function isInternet({ gateway, ownAddresses }: FirewallPlan, address: IpAddress): boolean {
+  return !isWithin([...SPECIAL_RANGES[address.family], gateway.pool4, gateway.pool6, ...ownAddresses], address);
+}
+
+function isOpenHere(
+  { gateway, ownAddresses, localTcpPorts }: FirewallPlan,
+  packet: FirstPacket,
+  destination: IpAddress,
+): boolean {
+  const tunnelAddresses = [gateway.address4, gateway.address6];
+  if (packet.protocol === PROTOCOL_NUMBERS[destination.family].icmp) return isWithin(tunnelAddresses, destination);
+  return (
+    packet.protocol === PROTOCOL_NUMBERS[destination.family].tcp &&
+    localTcpPorts.includes(packet.port) &&
+    isWithin([...tunnelAddresses, ...ownAddresses], destination)
+  );
+}
+
+function isWithin(prefixes: readonly string[], address: IpAddress): boolean {
+  return prefixes.some((text) => {
+    const prefix = parsePrefix(text);
+    return prefix !== undefined && prefixContains(prefix, address);
+  });
+}

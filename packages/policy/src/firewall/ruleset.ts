@@ -1,0 +1,60 @@
+/**
+ * A ruleset of the kernel's packet filter as data: what the table `inet sallyport` should hold. Statements and
+ * expressions are those of libnftables' JSON (libnftables-json(5)).
+ */
+
+export const TABLE = 'sallyport';
+
+/** A statement as libnftables' JSON has it. */
+export type Statement = Readonly<Record<string, unknown>>;
+export type Rule = readonly Statement[];
+
+/** What drops all above a rate. It never changes: another rate is another limit, with another name. */
+export interface Limit {
+  readonly bytesPerSecond: number;
+  readonly burstBytes: number;
+}
+
+export interface ElementSet {
+  /** The types of the key's parts; with more than one, each part of an element may be a range. */
+  readonly key: readonly string[];
+  /** For a map, what it leads to: a chain to go on in, a limit, an address. */
+  readonly value?: 'verdict' | 'limit' | 'ipv4_addr' | 'ipv6_addr';
+  /** By key: its parts, joined by `|`, a range as FIRST-LAST. The value is the chain, the limit or the address. */
+  readonly elements: ReadonlyMap<string, string>;
+}
+
+export interface Chain {
+  /** Where the kernel enters it; absent for chains that others jump to. */
+  readonly base?: { readonly type: 'filter' | 'nat'; readonly hook: string; readonly prio: number };
+  readonly rules: readonly Rule[];
+}
+
+/** By name. */
+export interface Ruleset {
+  readonly limits: ReadonlyMap<string, Limit>;
+  readonly sets: ReadonlyMap<string, ElementSet>;
+  readonly chains: ReadonlyMap<string, Chain>;
+  /** Which device has an address. The kernel isn't told; an address that changes hands takes its flows' permission. */
+  readonly owners: ReadonlyMap<string, string>;
+  /** What the packets of a device's address leave with, where it isn't the gateway's default. */
+  readonly egress: ReadonlyMap<string, string>;
+}
+
+/** The chain that accepts what was accepted before, and the one that accepts and remembers: see {@link generationRules}. */
+export const KNOWN = 'known';
+export const ALLOW = 'allow';
+/** Mark of the flows of no generation. */
+export const NO_GENERATION = 0;
+
+/**
+ * The rules by which a flow is decided once: its first packet marks it with the generation, and as long as that is
+ * the generation, its packets pass. A generation ends whenever something is taken away; then every flow is decided anew.
+ */
+export function generationRules(generation: number): Readonly<Record<typeof KNOWN | typeof ALLOW, readonly Rule[]>> {
+  const mark = { ct: { key: 'mark' } };
+  return {
+    [KNOWN]: [[{ match: { op: '==', left: mark, right: generation } }, { accept: null }]],
+    [ALLOW]: [[{ mangle: { key: mark, value: generation } }, { accept: null }]],
+  };
+}

@@ -1,0 +1,202 @@
+import { randomInt } from 'node:crypto';
+import { applyNftJson, CommandError, describeNftTable, Nft, watchNftRules } from '@sallyport/io';
+import type { CommandRunner, NftMonitor } from '@sallyport/io';
+import { changeRuleset, compileFirewall } from '@sallyport/policy';
+import type { FirewallPlan, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
+import type { Flows } from './flows.ts';
+import { SEEN_MARK } from './tunnel-interface.ts';
+
+const FAMILY = 'inet';
+const TABLE = 'sallyport';
+const WHERE = { family: FAMILY, table: TABLE };
+/** After the addresses were translated (dstnat is -100), before the packet is routed. */
+const SEEN_PRIORITY = -50;
+/** Whether the table is whole is asked even when nobody told of a change. */
+const CHECK_INTERVAL_MS = 10_000;
+/** Somebody who keeps on removing the table doesn't keep this process busy. */
+const RESTORE_INTERVAL_MS = 250;
+const MONITOR_RESTART_MS = 1000;
+
+/** Something that the operator should know. */
+export interface Notice {
+  readonly code: 'FIREWALL_RESTORED' | 'FIREWALL_LOST' | 'FIREWALL_REBUILT' | 'FLOWS_NOT_CUT';
+  readonly message: string;
+}
+
+/** The table `inet sallyport`: changed in one transaction, and put back when others take it away. */
+export class Firewall {
+  readonly #runner: CommandRunner;
+  readonly #flows: Flows;
+  readonly #notify: (notice: Notice) => void;
+  /** Runs one task at a time: those of the requests and the checks here. */
+  readonly #serially: <T>(task: () => Promise<T>) => Promise<T>;
+  #applied: Applied | undefined;
+  /** The table as the kernel described it right after the last change; undefined where that isn't known. */
+  #description: string | undefined;
+  #monitor: NftMonitor | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #checkQueued = false;
+
+  constructor(
+    runner: CommandRunner,
+    flows: Flows,
+    serially: <T>(task: () => Promise<T>) => Promise<T>,
+    notify: (notice: Notice) => void,
+  ) {
+    this.#runner = runner;
+    this.#flows = flows;
+    this.#serially = serially;
+    this.#notify = notify;
+  }
+
+  /** Applies a plan. Throws where it can't be compiled or the kernel refuses it: the one before stays in force. */
+  async set(plan: FirewallPlan): Promise<{ milliseconds: number; commands: number }> {
+    const ruleset = compileFirewall(plan);
+    this.#watch();
+    const start = performance.now();
+    const before = this.#applied;
+    const change = await this.#change(plan, ruleset);
+    const milliseconds = performance.now() - start;
+    this.#applied = { plan, ruleset, generation: change.generation };
+    if (change.restrictive) this.#flows.sweep(plan.gateway);
+    this.#flows.cutInBackground(before === undefined ? [] : [...change.cut, ...otherEgress(before, this.#applied)]);
+    this.#description = await describeNftTable(this.#runner, FAMILY, TABLE);
+    return { milliseconds, commands: change.transactions.flat().length };
+  }
+
+  /** Stops to watch; the table stays. */
+  stop(): void {
+    this.#monitor?.stop();
+    this.#monitor = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async tearDown(): Promise<void> {
+    this.stop();
+    this.#applied = undefined;
+    await new Nft(this.#runner).deleteTables(TABLE);
+  }
+
+  async #change(plan: FirewallPlan, ruleset: Ruleset): Promise<RulesetChange> {
+    const before = this.#applied;
+    const samePools =
+      before?.plan.gateway.pool4 === plan.gateway.pool4 && before.plan.gateway.pool6 === plan.gateway.pool6;
+    if (before === undefined || this.#description === undefined || !samePools) return this.#build(plan, ruleset);
+    const change = changeRuleset(before.ruleset, ruleset, before.generation);
+    // Until all of it is done nobody can say what the kernel has.
+    const description = this.#description;
+    this.#description = undefined;
+    try {
+      for (const commands of change.transactions) await applyNftJson(this.#runner, commands);
+    } catch (error) {
+      if (!(error instanceof CommandError && error.code === 'failed')) throw error;
+      const message = `nft refused a change, so the table is made anew: ${error.stderr.trim()}`;
+      this.#notify({ code: 'FIREWALL_REBUILT', message });
+      const { cut } = change;
+      return { ...(await this.#build(plan, ruleset)), cut };
+    }
+    this.#description = description;
+    return change;
+  }
+
+  /** Makes the whole table anew, in one transaction, with a generation that no flow is marked with. */
+  async #build(plan: FirewallPlan, ruleset: Ruleset): Promise<RulesetChange> {
+    const change = changeRuleset(undefined, ruleset, randomInt(1, 0xffff_ffff));
+    const transactions = change.transactions.map((commands) => [...commands, ...seenCommands(plan)]);
+    for (const commands of transactions) await applyNftJson(this.#runner, commands);
+    return { ...change, transactions };
+  }
+
+  #watch(): void {
+    if (this.#monitor !== undefined) return;
+    this.#monitor = watchNftRules(FAMILY, TABLE, (watching) => {
+      if (!watching) {
+        this.#monitor = undefined;
+        setTimeout(() => {
+          if (this.#applied !== undefined) this.#watch();
+        }, MONITOR_RESTART_MS).unref();
+      }
+      this.#queueCheck();
+    });
+    this.#timer ??= setInterval(() => this.#queueCheck(), CHECK_INTERVAL_MS).unref();
+  }
+
+  #queueCheck(): void {
+    if (this.#checkQueued) return;
+    this.#checkQueued = true;
+    void this.#serially(async () => {
+      this.#checkQueued = false;
+      await this.#check();
+    });
+  }
+
+  /** Puts the table back where it isn't what it was after the last change. Never throws. */
+  async #check(): Promise<void> {
+    const applied = this.#applied;
+    if (applied === undefined) return;
+    const found = await describeNftTable(this.#runner, FAMILY, TABLE);
+    if (found !== undefined && found === this.#description) return;
+    try {
+      const { generation } = await this.#build(applied.plan, applied.ruleset);
+      this.#applied = { ...applied, generation };
+      this.#description = await describeNftTable(this.#runner, FAMILY, TABLE);
+      this.#flows.sweep(applied.plan.gateway);
+      this.#notify({
+        code: 'FIREWALL_RESTORED',
+        message:
+          `another program changed or removed the table "${FAMILY} ${TABLE}"; it is back. ` +
+          'If this happens again, look for "nft flush ruleset", in /etc/nftables.conf for instance.',
+      });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      const message = `the table "${FAMILY} ${TABLE}" is not what it should be and can't be put back: ${why}`;
+      this.#notify({ code: 'FIREWALL_LOST', message });
+    }
+    // What happened meanwhile is looked at after a pause.
+    this.#checkQueued = true;
+    setTimeout(() => {
+      this.#checkQueued = false;
+      this.#queueCheck();
+    }, RESTORE_INTERVAL_MS).unref();
+  }
+}
+
+interface Applied {
+  readonly plan: FirewallPlan;
+  readonly ruleset: Ruleset;
+  readonly generation: number;
+}
+
+/** The rules that mark the tunnel's packets as seen: see {@link TunnelInterface}. */
+function seenCommands({ interfaceName, gateway }: FirewallPlan): NftCommand[] {
+  const chain = 'seen';
+  const mark = { meta: { key: 'mark' } };
+  const see = { mangle: { key: mark, value: { '|': [mark, SEEN_MARK] } } };
+  const within = (protocol: string, prefix: string): object => {
+    const [addr, length] = prefix.split('/');
+    const left = { payload: { protocol, field: 'daddr' } };
+    return { match: { op: '==', left, right: { prefix: { addr, len: Number(length) } } } };
+  };
+  const ofTunnel = [
+    { match: { op: '==', left: { meta: { key: 'iifname' } }, right: interfaceName } },
+    within('ip', gateway.pool4),
+    within('ip6', gateway.pool6),
+  ];
+  const base = { type: 'filter', hook: 'prerouting', prio: SEEN_PRIORITY, policy: 'accept' };
+  return [
+    // A packet that was marked just before the table went finds no rules a moment later, and so the policy.
+    { add: { chain: { ...WHERE, name: 'forward', type: 'filter', hook: 'forward', prio: 0, policy: 'drop' } } },
+    { add: { chain: { ...WHERE, name: chain, ...base } } },
+    ...ofTunnel.map((match) => ({ add: { rule: { ...WHERE, chain, expr: [match, see] } } })),
+  ];
+}
+
+/** The addresses that leave by the gateway's own address, where that is another one now. */
+function otherEgress(before: Applied, after: Applied): string[] {
+  const [from, to] = [before.plan.gateway.egress, after.plan.gateway.egress];
+  return [...after.ruleset.owners.keys()].filter((address) => {
+    const changed = address.includes(':') ? from.ipv6 !== to.ipv6 : from.ipv4 !== to.ipv4;
+    return changed && !after.ruleset.egress.has(address);
+  });
+}

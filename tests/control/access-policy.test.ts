@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { accessWorld, newPublicKey, type AccessWorld } from './access-world.ts';
+
+async function office(): Promise<AccessWorld> {
+  const world = await accessWorld();
+  await world.addGroup('staff');
+  await world.addGroup('dba');
+  await world.addUser('alice', { groups: ['staff', 'dba'] });
+  await world.addUser('bob', { groups: ['staff'] });
+  await world.addGateway('berlin');
+  await world.addGateway('oslo');
+  const post = async (path: string, body: object): Promise<void> => {
+    const answer = await world.call('root', 'POST', path, body);
+    assert.equal(answer.status, 201, answer.text);
+  };
+  await post('/resources', {
+    name: 'db',
+    prefixes: ['10.5.0.0/24', 'fd05::/64'],
+    services: [{ protocol: 'tcp', ports: ['5432'] }],
+  });
+  await post('/resources', { name: 'wiki', kind: 'name', domain: 'Wiki.Example.org' });
+  await post('/rules', { name: 'dba-db', groups: ['dba'], resources: ['db'], gateways: ['berlin'] });
+  await post('/policy-tests', {
+    name: 'alice uses db',
+    user: 'alice',
+    destination: '10.5.0.7',
+    port: 5432,
+    expect: 'allow',
+  });
+  await post('/policy-tests', {
+    name: 'bob does not',
+    user: 'bob',
+    destination: '10.5.0.7',
+    port: 5432,
+    expect: 'deny',
+  });
+  return world;
+}
+
+test('resources are kept in canonical form, and faults name the remedy', async () => {
+  await using world = await accessWorld();
+  const create = (body: object) => world.call('root', 'POST', '/resources', { name: 'r', ...body });
+  for (const [body, at, message] of [
+    [{ prefixes: ['10.1.2.3/8'] }, '/body/prefixes/0', /write 10\.0\.0\.0\/8, or 10\.1\.2\.3 for that one address/],
+    [{ prefixes: ['10.0.0.0/8', 'fd00::1/8'] }, '/body/prefixes/1', /write fd00::\/8, or fd00::1/],
+    [{ prefixes: ['0.0.0.0/0'] }, '/body/prefixes/0', /kind internet/],
+    [{ prefixes: ['::/0'] }, '/body/prefixes/0', /kind internet/],
+    [{ prefixes: ['128.0.0.0/1'] }, '/body/prefixes/0', /kind internet/],
+    [{ prefixes: ['127.0.0.1'] }, '/body/prefixes/0', /loopback/],
+    [{ prefixes: ['fe80::1'] }, '/body/prefixes/0', /link-local/],
+    [{ prefixes: ['::ffff:10.0.0.1'] }, '/body/prefixes/0', /IPv4 prefix/],
+    [{ prefixes: [] }, '/body/prefixes', /needs addresses/],
+    [{ prefixes: ['hello'] }, '/body/prefixes/0', /./],
+    [{ kind: 'name', domain: '10.0.0.1' }, '/body/domain', /./],
+    [{ kind: 'name' }, '/body/domain', /DNS name/],
+    [{ kind: 'internet', prefixes: ['10.0.0.0/8'] }, '/body/prefixes', /kind network/],
+    [
+      { prefixes: ['10.0.0.0/8'], services: [{ protocol: 'any', ports: ['80'] }] },
+      '/body/services/0/ports',
+      /tcp or udp/,
+    ],
+    [{ prefixes: ['10.0.0.0/8'], services: [{ protocol: 'tcp', ports: ['90-80'] }] }, '/body/services/0/ports/0', /./],
+  ] as const) {
+    const answer = await create(body);
+    assert.equal(answer.status, 400, `${JSON.stringify(body)} ${answer.text}`);
+    assert.equal(answer.body.faults[0].at, at, answer.text);
+    assert.match(answer.body.faults[0].message as string, message);
+  }
+  const created = await create({ prefixes: ['10.0.0.7', '2001:DB8:0::/48', 'fc00::/7', '10.0.0.7/32'] });
+  assert.equal(created.status, 201, created.text);
+  assert.deepEqual(created.body.prefixes, ['10.0.0.7/32', '2001:db8::/48', 'fc00::/7']);
+  assert.equal((await create({ prefixes: ['10.0.0.8'] })).body.code, 'nameTaken');
+  // A change is checked as a whole.
+  const changed = await world.call('root', 'PATCH', '/resources/r', { kind: 'name', domain: 'a.example' }, 1);
+  assert.equal(changed.body.faults[0].at, '/body/prefixes');
+  const turned = await world.call(
+    'root',
+    'PATCH',
+    '/resources/r',
+    { kind: 'name', domain: 'A.example', prefixes: [] },
+    1,
+  );
+  assert.deepEqual([turned.status, turned.body.domain, turned.body.version], [200, 'a.example', 2]);
+  assert.deepEqual(await world.actions(), ['resource.create', 'resource.update']);
+});
+
+test('rules name what exists, and what they name stays', async () => {
+  await using world = await office();
+  const bad = await world.call('root', 'POST', '/rules', {
+    name: 'x',
+    groups: ['staff', 'nobody'],
+    resources: ['nothing'],
+    gateways: ['rome'],
+  });
+  assert.deepEqual(
+    bad.body.faults.map(({ at }: { at: string }) => at),
+    ['/body/groups/1', '/body/resources/0', '/body/gateways/0'],
+  );
+  assert.equal((await world.call('root', 'POST', '/rules', { name: 'x', groups: [], resources: ['db'] })).status, 400);
+  const used = await world.call('root', 'DELETE', '/resources/db', undefined, 1);
+  assert.deepEqual([used.status, used.body.code], [409, 'stillUsed']);
+  assert.match(used.body.detail as string, /dba-db/);
+  assert.equal((await world.call('root', 'DELETE', '/resources/wiki', undefined, 1)).status, 204);
+  assert.equal((await world.call('bob', 'GET', '/rules')).status, 403);
+});
+
+test('a change that breaks a policy test is refused, whatever it changes', async () => {
+  await using world = await office();
+  const refused = async (method: string, path: string, body?: object, version = 1): Promise<string[]> => {
+    const before = await world.call('root', 'GET', '/policy');
+    const actions = await world.actions();
+    const answer = await world.call('root', method, path, body, version);
+    assert.deepEqual([answer.status, answer.body?.code], [409, 'policyTestFails'], answer.text);
+    // Nothing of it is left, neither here nor in memory nor in the audit log.
+    assert.deepEqual((await world.call('root', 'GET', '/policy')).body, before.body);
+    assert.deepEqual(await world.actions(), actions);
+    return answer.body.tests.map(({ name }: { name: string }) => name);
+  };
+  assert.deepEqual(await refused('PATCH', '/rules/dba-db', { groups: ['staff'] }), ['bob does not']);
+  assert.deepEqual(await refused('PATCH', '/rules/dba-db', { enabled: false }), ['alice uses db']);
+  assert.deepEqual(await refused('DELETE', '/rules/dba-db'), ['alice uses db']);
+  assert.deepEqual(await refused('POST', '/rules', { name: 'all', groups: ['everyone'], resources: ['db'] }), [
+    'bob does not',
+  ]);
+  assert.deepEqual(await refused('PATCH', '/resources/db', { prefixes: ['10.6.0.0/24'] }), ['alice uses db']);
+  assert.deepEqual(await refused('PATCH', '/policy-tests/bob%20does%20not', { expect: 'allow' }), ['bob does not']);
+  assert.deepEqual(
+    await refused('POST', '/policy-tests', {
+      name: 'new',
+      user: 'bob',
+      destination: '10.5.0.1',
+      port: 5432,
+      expect: 'allow',
+    }),
+    ['new'],
+  );
+  assert.ok(world.directory.model.rules.get(idOf(world, 'dba-db'))?.enabled);
+  // Without the test, the change goes through.
+  assert.equal((await world.call('root', 'DELETE', '/policy-tests/bob%20does%20not', undefined, 1)).status, 204);
+  assert.equal((await world.call('root', 'PATCH', '/rules/dba-db', { groups: ['staff', 'dba'] }, 1)).status, 200);
+});
+
+test('a test that fails already does not stand in the way of other changes', async () => {
+  await using world = await office();
+  // Broken where no policy was asked: as if restored so.
+  await world.store.db.deleteFrom('group_member').where('user_id', '=', 'alice').execute();
+  await world.store.write(
+    { actor: { kind: 'system', id: null, name: 'x' }, via: 'system', address: null },
+    async ({ changed }) => {
+      changed('user', 'alice');
+      await Promise.resolve();
+    },
+  );
+  const other = await world.call('root', 'POST', '/rules', { name: 'wiki', groups: ['staff'], resources: ['wiki'] });
+  assert.equal(other.status, 201, other.text);
+});
+
+test('policy tests ask for something that can be answered', async () => {
+  await using world = await office();
+  const create = async (body: object): Promise<string> => {
+    const answer = await world.call('root', 'POST', '/policy-tests', {
+      name: 't',
+      user: 'bob',
+      destination: '10.0.0.1',
+      port: 1,
+      expect: 'deny',
+      ...body,
+    });
+    return answer.status === 400 ? (answer.body.faults[0].at as string) : String(answer.status);
+  };
+  assert.equal(await create({ user: 'eve' }), '/body/user');
+  assert.equal(await create({ destination: 'nowhere.example' }), '/body/destination');
+  assert.equal(await create({ gateway: 'rome' }), '/body/gateway');
+  assert.equal(await create({ port: null }), '/body/port');
+  assert.equal(await create({ protocol: 'icmp' }), '/body/port');
+  assert.equal(await create({ destination: 'WIKI.example.org', protocol: 'icmp', port: null }), '201');
+});
+
+test('the policy is one document that can be put back', async () => {
+  await using world = await office();
+  const shown = await world.call('root', 'GET', '/policy');
+  assert.equal(shown.headers.get('etag'), `"${String(shown.body.version)}"`);
+  assert.deepEqual(shown.body.rules, [
+    { name: 'dba-db', enabled: true, groups: ['dba'], resources: ['db'], gateways: ['berlin'] },
+    { name: 'everyone-internet', enabled: true, groups: ['everyone'], resources: ['internet'], gateways: [] },
+  ]);
+  const id = idOf(world, 'dba-db');
+  const actions = await world.actions();
+  const same = await world.call('root', 'PUT', '/policy', shown.body, shown.body.version as number);
+  assert.equal(same.status, 200, same.text);
+  assert.deepEqual(same.body, shown.body);
+  // Nothing changed, so nothing is in the audit log.
+  assert.deepEqual(await world.actions(), actions);
+
+  const next = {
+    resources: [
+      ...shown.body.resources.filter(({ name }: { name: string }) => name !== 'wiki'),
+      { name: 'printer', kind: 'network', prefixes: ['10.7.0.1'] },
+    ],
+    rules: [...shown.body.rules, { name: 'print', groups: ['everyone'], resources: ['printer'] }],
+    tests: shown.body.tests,
+  };
+  const replaced = await world.call('root', 'PUT', '/policy', next, shown.body.version as number);
+  assert.equal(replaced.status, 200, replaced.text);
+  assert.deepEqual(
+    replaced.body.resources.map(({ name }: { name: string }) => name),
+    ['db', 'internet', 'printer'],
+  );
+  assert.equal(idOf(world, 'dba-db'), id);
+  assert.deepEqual((await world.actions()).slice(actions.length).sort(), [
+    'resource.create',
+    'resource.delete',
+    'rule.create',
+  ]);
+  // The old version is gone.
+  assert.equal(
+    (await world.call('root', 'PUT', '/policy', next, shown.body.version as number)).body.code,
+    'versionMismatch',
+  );
+
+  const faulty = await world.call(
+    'root',
+    'PUT',
+    '/policy',
+    {
+      ...next,
+      rules: [
+        { name: 'a', groups: ['gone'], resources: ['db'] },
+        { name: 'a', groups: ['dba'], resources: ['db'] },
+      ],
+    },
+    replaced.body.version as number,
+  );
+  assert.deepEqual(
+    faulty.body.faults.map(({ at }: { at: string }) => at),
+    ['/body/rules/0/groups/0', '/body/rules/1/name'],
+  );
+  assert.deepEqual((await world.call('root', 'GET', '/policy')).body, replaced.body);
+});
+
+test('a policy is tried out without a trace', async () => {
+  await using world = await office();
+  const { body: shown } = await world.call('root', 'GET', '/policy');
+  const actions = await world.actions();
+  const rules = shown.rules.map((rule: { name: string }) =>
+    rule.name === 'dba-db' ? { ...rule, groups: ['staff'] } : rule,
+  );
+  const checked = await world.call('root', 'POST', '/policy/check', { rules });
+  assert.equal(checked.status, 200, checked.text);
+  assert.deepEqual(
+    checked.body.failingTests.map(({ name, expected }: { name: string; expected: string }) => [name, expected]),
+    [['bob does not', 'deny']],
+  );
+  assert.deepEqual(checked.body.differences, [
+    { userName: 'bob', resourceName: 'db', change: 'gains', gateways: ['berlin'] },
+  ]);
+  assert.deepEqual((await world.call('root', 'GET', '/policy')).body, shown);
+  assert.deepEqual(await world.actions(), actions);
+  // A resource that rules use can't be left out alone.
+  const missing = await world.call('root', 'POST', '/policy/check', { resources: [] });
+  assert.equal(missing.status, 400);
+});
+
+test('access is explained by the rule that decides', async () => {
+  await using world = await office();
+  await world.call('alice', 'POST', '/me/devices', { name: 'laptop', publicKey: newPublicKey() });
+  const explain = (query: string) => world.call('root', 'GET', `/access/explain?${query}`);
+  const yes = await explain('user=alice&destination=10.5.0.1&port=5432');
+  assert.deepEqual(
+    [yes.status, yes.body.verdict, yes.body.ruleName, yes.body.resourceName, yes.body.groupName, yes.body.gateways],
+    [200, 'allow', 'dba-db', 'db', 'dba', ['berlin']],
+  );
+  assert.equal((await explain('user=bob&destination=10.5.0.1&port=5432')).body.reason, 'noRule');
+  assert.equal((await explain('user=alice&destination=10.5.0.1&port=5432&gateway=oslo')).body.reason, 'otherGateway');
+  assert.equal(
+    (await explain('user=alice&destination=9.9.9.9&port=53&protocol=udp')).body.ruleName,
+    'everyone-internet',
+  );
+  assert.equal((await explain('user=alice&destination=10.5.0.1')).body.faults[0].at, '/query/port');
+  assert.equal((await explain('user=eve&destination=10.5.0.1&port=1')).status, 404);
+  const who = await world.call('root', 'GET', '/access/who-can-reach?destination=9.9.9.9&port=443&limit=2');
+  assert.deepEqual(
+    who.body.items.map(({ userName }: { userName: string }) => userName),
+    ['alice', 'bob'],
+  );
+  const rest = await world.call(
+    'root',
+    'GET',
+    `/access/who-can-reach?destination=9.9.9.9&port=443&limit=2&after=${String(who.body.next)}`,
+  );
+  assert.deepEqual(
+    [rest.body.items.map(({ userName }: { userName: string }) => userName), rest.body.next],
+    [['root'], null],
+  );
+  const db = await world.call('root', 'GET', '/access/who-can-reach?destination=10.5.0.1&port=5432');
+  assert.deepEqual(
+    db.body.items.map(({ userName, ruleName }: { userName: string; ruleName: string }) => [userName, ruleName]),
+    [['alice', 'dba-db']],
+  );
+});
+
+test('settings change in part, and count at once', async () => {
+  await using world = await accessWorld();
+  const before = (await world.call('root', 'GET', '/settings')).body;
+  const changed = await world.call(
+    'root',
+    'PATCH',
+    '/settings',
+    { dns: { servers: ['10.0.0.53', 'FD00::53'] }, auditAddresses: true, allowedIps: ['10.0.0.0/8'] },
+    before.version as number,
+  );
+  assert.equal(changed.status, 200, changed.text);
+  assert.deepEqual(changed.body, {
+    ...before,
+    dns: { servers: ['10.0.0.53', 'fd00::53'], searchDomains: [] },
+    auditAddresses: true,
+    allowedIps: ['10.0.0.0/8'],
+    version: (before.version as number) + 1,
+  });
+  assert.deepEqual(world.directory.settings, changed.body);
+  const bad = await world.call('root', 'PATCH', '/settings', { allowedIps: ['10.0.0.1/8'] }, 2);
+  assert.equal(bad.body.faults[0].at, '/body/allowedIps/0');
+  assert.equal((await world.call('root', 'PATCH', '/settings', { auditAddresses: false })).status, 428);
+});
+
+function idOf(world: AccessWorld, rule: string): string {
+  return [...world.directory.model.rules.values()].find(({ name }) => name === rule)?.id ?? '';
+}

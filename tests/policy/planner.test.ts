@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { applyChange, nextExpiry, planGateway, Planner } from '@sallyport/policy';
+import type { AccessModel, DesiredState } from '@sallyport/policy';
+import { SeededRandom } from '@sallyport/testkit';
+import {
+  changed,
+  device,
+  emptyModel,
+  gateway,
+  group,
+  randomChange,
+  randomOrganisation,
+  resource,
+  rule,
+  START,
+  user,
+} from './organisation.ts';
+
+test('what the planner sends adds up to the whole plan, over random changes and time', () => {
+  let devices = 0;
+  let withEgress = 0;
+  let changes = 0;
+  for (let seed = 1; seed <= 150; seed++) {
+    const random = new SeededRandom(seed);
+    const planner = new Planner();
+    const received = new Map<string, DesiredState>();
+    let model = randomOrganisation(random);
+    let now = START;
+    for (let step = 0; step < 40; step++) {
+      for (let i = step === 0 ? 0 : random.below(3); i > 0; i--) model = randomChange(random, model);
+      // Sometimes exactly to the moment that it names; sometimes the clock is set back.
+      const expiry = planner.nextExpiry;
+      if (expiry !== undefined && random.chance(0.3)) now = Math.max(now, expiry);
+      else now += random.below(20_000) - (random.chance(0.05) ? 100_000 : 0);
+      for (const [id, change] of planner.update(model, now)) {
+        received.set(id, applyChange(received.get(id), change));
+        changes++;
+      }
+      for (const id of received.keys()) if (!model.gateways.has(id)) received.delete(id);
+      for (const id of model.gateways.keys()) {
+        const expected = planGateway(model, id, now);
+        const context = `seed ${String(seed)} step ${String(step)} gateway ${id}`;
+        assert.deepEqual(received.get(id), expected, context);
+        if (step % 5 === 0) assert.deepEqual(planner.state(id), expected, context);
+        devices += expected.devices.size;
+        for (const plan of expected.devices.values()) if (plan.egress !== undefined) withEgress++;
+      }
+      assert.equal(planner.nextExpiry, nextExpiry(model, now));
+    }
+  }
+  // The random organisations are worth something.
+  assert.ok(
+    devices > 20_000 && withEgress > 5_000 && changes > 5_000,
+    JSON.stringify({ devices, withEgress, changes }),
+  );
+});
+
+test('nothing is sent when nothing changes', () => {
+  const model = randomOrganisation(new SeededRandom(7));
+  const planner = new Planner();
+  assert.ok(planner.update(model, START).size > 0);
+  assert.equal(planner.update(model, START).size, 0);
+  assert.equal(planner.update({ ...model }, START).size, 0);
+});
+
+test('a gateway learns of nobody who reaches nothing there', () => {
+  let model = emptyModel();
+  model = changed(model, 'gateways', 'a', gateway({ id: 'a' }));
+  model = changed(model, 'gateways', 'b', gateway({ id: 'b' }));
+  model = changed(model, 'groups', 'staff', group({ id: 'staff' }));
+  model = changed(model, 'users', 'u', user({ id: 'u', groups: new Set(['staff']) }));
+  model = changed(model, 'users', 'v', user({ id: 'v' }));
+  model = changed(model, 'devices', 'd1', device(1, 'u'));
+  model = changed(model, 'devices', 'd2', device(2, 'v'));
+  model = changed(model, 'resources', 's', resource({ id: 's', prefixes: ['10.0.0.0/8', '2001:db8::/32'] }));
+  model = changed(model, 'rules', 'l', rule({ id: 'l', groups: ['staff'], resources: ['s'], gateways: ['a'] }));
+  assert.deepEqual([...planGateway(model, 'a', START).devices.keys()], ['d1']);
+  assert.equal(planGateway(model, 'b', START).devices.size, 0);
+  assert.equal(planGateway(model, 'b', START).groups.size, 0);
+  assert.deepEqual(
+    planGateway(model, 'a', START)
+      .groups.get('staff')
+      ?.grants.map((grant) => grant.destination),
+    [
+      { kind: 'network', prefix: '10.0.0.0/8' },
+      { kind: 'network', prefix: '2001:db8::/32' },
+    ],
+  );
+});
+
+test('the egress of the first entry that fits counts', () => {
+  let model = emptyModel();
+  const egress = [
+    { group: 'a', ipv4: '198.51.100.1' },
+    { group: 'b', ipv4: '198.51.100.2' },
+    { group: null, ipv4: '198.51.100.3' },
+    { group: 'c', ipv4: '198.51.100.4' },
+  ];
+  model = changed(model, 'gateways', 'w', gateway({ id: 'w', egress }));
+  model = changed(model, 'resources', 's', resource({ id: 's', kind: 'internet' }));
+  model = changed(model, 'rules', 'l', rule({ id: 'l', groups: ['everyone'], resources: ['s'] }));
+  [['b', 'a'], ['b'], ['c'], []].forEach((groups, i) => {
+    model = changed(model, 'users', `u${String(i)}`, user({ id: `u${String(i)}`, groups: new Set(groups) }));
+    model = changed(model, 'devices', `d${String(i)}`, device(i, `u${String(i)}`));
+  });
+  const plan = planGateway(model, 'w', START);
+  assert.deepEqual(plan.gateway.egress, { ipv4: '198.51.100.3' });
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => plan.devices.get(`d${String(i)}`)?.egress?.ipv4),
+    ['198.51.100.1', '198.51.100.2', undefined, undefined],
+  );
+});
+
+test('10,000 devices, 100 gateways, 1,000 rules: one change is planned within 50 ms', () => {
+  let model = bigOrganisation();
+  const planner = new Planner();
+  assert.equal(planner.update(model, START).size, 100);
+  const fastest = (change: (i: number) => void, expected: number): number => {
+    let best = Infinity;
+    for (let i = 0; i < 5; i++) {
+      change(i);
+      const began = performance.now();
+      const changes = planner.update(model, START);
+      best = Math.min(best, performance.now() - began);
+      assert.equal(changes.size, expected);
+    }
+    return best;
+  };
+  const revocation = fastest((i) => {
+    const id = `u${String(i)}`;
+    model = changed(model, 'users', id, { ...(model.users.get(id) as ReturnType<typeof user>), disabled: true });
+  }, 100);
+  const ruleChange = fastest((i) => {
+    const id = `l${String(i * 5)}`;
+    model = changed(model, 'rules', id, { ...(model.rules.get(id) as ReturnType<typeof rule>), resources: ['s999'] });
+  }, 100);
+  assert.ok(revocation < 50, `a revocation took ${revocation.toFixed(1)} ms`);
+  assert.ok(ruleChange < 50, `a rule took ${ruleChange.toFixed(1)} ms`);
+  // Gateways share what is equal.
+  assert.equal(planner.state('w0')?.devices.get('d500'), planner.state('w1')?.devices.get('d500'));
+});
+
+function bigOrganisation(): AccessModel {
+  const numbered = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+  return {
+    ...emptyModel(),
+    groups: new Map(numbered(50).map((i) => [`g${String(i)}`, group({ id: `g${String(i)}` })])),
+    users: new Map(
+      numbered(5000).map((i) => [
+        `u${String(i)}`,
+        user({ id: `u${String(i)}`, groups: new Set([`g${String(i % 50)}`, `g${String((i * 7) % 50)}`]) }),
+      ]),
+    ),
+    devices: new Map(numbered(10_000).map((i) => [`d${String(i)}`, device(i, `u${String(i % 5000)}`)])),
+    gateways: new Map(numbered(100).map((i) => [`w${String(i)}`, gateway({ id: `w${String(i)}` })])),
+    resources: new Map(
+      numbered(1000).map((i) => [
+        `s${String(i)}`,
+        resource({ id: `s${String(i)}`, prefixes: [`10.${String(i >> 8)}.${String(i & 255)}.0/24`] }),
+      ]),
+    ),
+    rules: new Map(
+      numbered(1000).map((i) => [
+        `l${String(i)}`,
+        rule({
+          id: `l${String(i)}`,
+          groups: [`g${String(i % 50)}`, `g${String((i * 3) % 50)}`],
+          resources: [`s${String(i)}`],
+          gateways: i % 5 === 4 ? numbered(20).map((n) => `w${String(n)}`) : [],
+        }),
+      ]),
+    ),
+  };
+}
