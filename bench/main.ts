@@ -5,12 +5,13 @@ import type { BenchContext, Comparison, Figure } from './figure.ts';
 import { handshake } from './figures/handshake.ts';
 import { latency } from './figures/latency.ts';
 import { peers } from './figures/peers.ts';
+import { revocation } from './figures/revocation.ts';
 import { aeadCopy, tcp } from './figures/tcp.ts';
 import { udpPps } from './figures/udp-pps.ts';
 import { findProgram, installPeer, ourVersion, peerVersion } from './programs.ts';
 import { formatTable, judge } from './report.ts';
 
-const figures: readonly Figure[] = [tcp, aeadCopy, udpPps, latency, handshake, peers];
+const figures: readonly Figure[] = [tcp, aeadCopy, udpPps, latency, handshake, peers, revocation];
 
 const usage = `Usage: npm run bench -- [OPTIONS] [FIGURE...]
 

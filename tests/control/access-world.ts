@@ -6,12 +6,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accessRoutes, type RouteContract } from '@sallyport/api';
+import { accessRoutes } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { permissionsOf } from '../../packages/control/src/auth/roles.ts';
-import { findSession } from '../../packages/control/src/repositories/sessions.ts';
-import { ANONYMOUS } from '../../packages/control/src/http/caller.ts';
+import { createAuthenticator } from '../../packages/control/src/auth/authenticator.ts';
+import { DEFAULT_SESSION_LIFETIME } from '../../packages/control/src/auth/sessions.ts';
 import { hashToken, newToken } from '../../packages/control/src/auth/tokens.ts';
 import type { Directory } from '../../packages/control/src/directory/directory.ts';
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
@@ -21,12 +20,48 @@ import type { Services } from '../../packages/control/src/services.ts';
 import { openStore } from '../../packages/control/src/store/open-store.ts';
 import { SYSTEM, type Store } from '../../packages/control/src/store/store.ts';
 
+/** The fields of all answers together: which of them an answer has, its contract says, and the server checks it. */
+interface Body {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly items: readonly Body[];
+  readonly next: string | null;
+  // Problems.
+  readonly code: string;
+  readonly detail: string;
+  readonly faults: readonly { readonly at: string; readonly message: string }[];
+  readonly tests: readonly { readonly name: string }[];
+  // Devices.
+  readonly userName: string;
+  readonly standing: string;
+  readonly message: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+  readonly approved: boolean;
+  readonly bitsPerSecond: number | null;
+  // The policy.
+  readonly prefixes: readonly string[];
+  readonly domain: string | null;
+  readonly resources: readonly { readonly name: string }[];
+  readonly rules: readonly { readonly name: string }[];
+  readonly failingTests: readonly { readonly name: string; readonly expected: string }[];
+  readonly differences: readonly unknown[];
+  // Access.
+  readonly verdict: string;
+  readonly reason: string;
+  readonly ruleName: string | null;
+  readonly resourceName: string | null;
+  readonly groupName: string | null;
+  readonly gateways: readonly string[];
+}
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what the API answers is checked against its contract there
-  readonly body: any;
+  /** Undefined, in spite of its type, where the answer isn't JSON. */
+  readonly body: Body;
 }
 
 export interface AccessWorld extends AsyncDisposable {
@@ -67,25 +102,9 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
   const server = createServer(
     createApi({
       services,
-      contracts: Object.values(accessRoutes) as unknown as readonly RouteContract[],
+      contracts: Object.values(accessRoutes),
       implementations: accessImplementations,
-      authenticate: async (r) => {
-        const token = r.header('authorization')?.slice(7) ?? '';
-        const f = await findSession(store.db, hashToken(token));
-        return f === undefined
-          ? { caller: ANONYMOUS, secret: '', byCookie: false }
-          : {
-              caller: {
-                kind: 'session',
-                userId: f.user_id,
-                userName: f.user_name,
-                credentialId: f.id,
-                permissions: permissionsOf(f.role),
-              },
-              secret: token,
-              byCookie: false,
-            };
-      },
+      authenticate: createAuthenticator(services, DEFAULT_SESSION_LIFETIME),
       metrics: new Registry(),
       readiness: [],
       version: '0',
@@ -119,12 +138,18 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
       });
       const text = await response.text();
       const json = response.headers.get('content-type')?.includes('json') === true;
-      return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : undefined };
+      return {
+        status: response.status,
+        headers: response.headers,
+        text,
+        body: (json ? JSON.parse(text) : undefined) as Body,
+      };
     },
     async addUser(name, { role = 'user', groups = [], devicesPerUser } = {}) {
       const token = newToken('session');
       tokens.set(name, token);
-      await store.write(SYSTEM, async ({ db, changed }) => {
+      await store.write(SYSTEM, async (writing) => {
+        const { db } = writing;
         await db
           .insertInto('user')
           .values({
@@ -159,11 +184,12 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
             expires_at: clock.now + 7 * 86_400_000,
           })
           .execute();
-        changed('user', name);
+        writing.changed('user', name);
       });
     },
     async addGroup(name, { requireDeviceApproval = false } = {}) {
-      await store.write(SYSTEM, async ({ db, changed }) => {
+      await store.write(SYSTEM, async (writing) => {
+        const { db } = writing;
         await db
           .insertInto('group')
           .values({
@@ -178,12 +204,13 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
             version: 1,
           })
           .execute();
-        changed('group', name);
+        writing.changed('group', name);
       });
     },
     async addGateway(name, { endpointHost = 'gw.example.org', draining = false } = {}) {
       const publicKey = newPublicKey();
-      await store.write(SYSTEM, async ({ db, changed }) => {
+      await store.write(SYSTEM, async (writing) => {
+        const { db } = writing;
         await db
           .insertInto('gateway')
           .values({
@@ -205,7 +232,7 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
             version: 1,
           })
           .execute();
-        changed('gateway', name);
+        writing.changed('gateway', name);
       });
       return publicKey;
     },

@@ -66,7 +66,7 @@ function sendAll(random: SeededRandom, plan: FirewallPlan, count: number): Map<s
       passed = seen.some(
         (one) => one.from === 'tunnel' && [0, 129].includes(one.upper[0]) && one.protocol === packet.protocol,
       );
-    const where = `${JSON.stringify({ packet, reason, plan })}`;
+    const where = JSON.stringify({ packet, reason, plan });
     assert.equal(passed, allowed, where);
     if (!allowed && packet.protocol === TCP)
       assert.ok(

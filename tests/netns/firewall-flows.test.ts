@@ -283,7 +283,9 @@ for (const family of [4, 6] as const) {
 
     test('what leaves carries the address of the group, of the gateway, or of the interface', () => {
       const own = { 4: (n: number) => `198.51.100.${String(n)}`, 6: (n: number) => `2001:db8::${String(n)}` }[family];
-      assert.ok(sameAddress(new Established(flowFrom(3, family)).translated, own(7)));
+      // The kernel chooses one of the interface's.
+      const { translated } = new Established(flowFrom(3, family));
+      assert.ok([7, 8, 9].some((n) => sameAddress(translated, own(n))));
       const gateway = { ...base.gateway, egress: { ipv4: '198.51.100.9', ipv6: '2001:db8::9' } };
       const withEgress: FirewallPlan = {
         ...base,
@@ -368,8 +370,8 @@ test('fragments pass as the whole packet may', () => {
   const fragments = (flow: Flow): Uint8Array[] => {
     const whole = packetOf(flow, { payload: new Uint8Array(1000), dontFragment: false, identification: nextPort++ });
     return [
-      [20, 520, 0x2000],
-      [520, whole.length, 500 / 8],
+      [20, 524, 0x2000],
+      [524, whole.length, 504 / 8],
     ].map(([from, to, offset]) => {
       const part = new Uint8Array(20 + to - from);
       part.set(whole.subarray(0, 20));

@@ -32,7 +32,7 @@ after(async () => {
 
 async function ask(request: PrivilegedRequest): Promise<void> {
   const answer = await helper.client.request(request);
-  assert.equal(answer.error, undefined, answer.error?.message);
+  assert.deepEqual(answer.error, undefined);
 }
 
 async function sysctl(...keys: readonly string[]): Promise<string[]> {
@@ -55,10 +55,10 @@ test('interface and forwarding are set up, as often as it is asked', async () =>
   assert.deepEqual(await rig.gateway.addressesOf(INTERFACE), { ipv4: ['10.77.0.1'], ipv6: ['fd77::1'] });
   assert.match(await rig.gateway.ip('link', 'show', INTERFACE), /mtu 1420/);
   assert.deepEqual((await sysctl(...FORWARDING, LAN_ADVERTISEMENTS)).toSpliced(2, 1), ['1', '1', '2']);
-  assert.deepEqual(
-    await sysctl(`net/ipv4/conf/${INTERFACE}/send_redirects`, `net/ipv4/conf/${INTERFACE}/rp_filter`),
-    ['0', '1'],
-  );
+  assert.deepEqual(await sysctl(`net/ipv4/conf/${INTERFACE}/send_redirects`, `net/ipv4/conf/${INTERFACE}/rp_filter`), [
+    '0',
+    '1',
+  ]);
   for (const family of ['-4', '-6']) {
     const rules = JSON.parse(await rig.gateway.ip('-json', family, 'rule', 'show')) as { priority: number }[];
     assert.deepEqual(

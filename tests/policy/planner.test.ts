@@ -153,7 +153,13 @@ function bigOrganisation(): AccessModel {
       ]),
     ),
     devices: new Map(numbered(10_000).map((i) => [`d${String(i)}`, device(i, `u${String(i % 5000)}`)])),
-    gateways: new Map(numbered(100).map((i) => [`w${String(i)}`, gateway({ id: `w${String(i)}` })])),
+    // Half of the gateways give a group an address of its own.
+    gateways: new Map(
+      numbered(100).map((i) => [
+        `w${String(i)}`,
+        gateway({ id: `w${String(i)}`, egress: i < 50 ? [{ group: 'g1', ipv4: `198.51.100.${String(i)}` }] : [] }),
+      ]),
+    ),
     resources: new Map(
       numbered(1000).map((i) => [
         `s${String(i)}`,

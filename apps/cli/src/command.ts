@@ -13,6 +13,8 @@ export interface Command {
   readonly valued?: readonly string[];
   /** How many arguments it takes, at least and at most. */
   readonly arguments: readonly [number, number];
+  /** Takes the words as they come, with its own options and help, rather than {@link run}. */
+  readonly runWords?: (argv: readonly string[]) => Promise<number>;
   /** Does the work and returns the exit code. */
   run(args: readonly string[], options: ReadonlySet<string>, values: OptionValues): Promise<number>;
 }

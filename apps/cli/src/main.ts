@@ -15,6 +15,11 @@ const LOCAL: readonly Entry[] = [
   { name: 'wg down', load: async () => (await import('./commands/wg-down.ts')).wgDown },
   { name: 'wg status', load: async () => (await import('./commands/wg-status.ts')).wgStatus },
   { name: 'wg device', load: async () => (await import('./commands/wg-device.ts')).wgDevice },
+  { name: 'server', load: async () => (await import('./commands/server.ts')).server },
+  { name: 'gateway join', load: async () => (await import('./commands/server.ts')).gatewayJoin },
+  { name: 'gateway run', load: async () => (await import('./commands/server.ts')).gatewayRun },
+  { name: 'config check', load: async () => (await import('./commands/server.ts')).configCheck },
+  { name: 'config show', load: async () => (await import('./commands/server.ts')).configShow },
   { name: 'login', load: async () => (await import('./service/login.ts')).login },
   { name: 'logout', load: async () => (await import('./service/login.ts')).logout },
   { name: 'setup', load: async () => (await import('./service/login.ts')).setup },
@@ -25,6 +30,9 @@ const LOCAL: readonly Entry[] = [
   { name: 'genpsk', load: async () => (await import('./commands/keys.ts')).genpsk },
 ];
 
+/** First words that no command of the API shares. */
+const LOCAL_GROUPS = ['wg', 'config'];
+
 /** All commands, those that the API offers too: they are loaded only when none of the local ones is meant. */
 async function allCommands(): Promise<readonly Entry[]> {
   const { serviceCommands } = await import('./service/commands.ts');
@@ -33,7 +41,7 @@ async function allCommands(): Promise<readonly Entry[]> {
 }
 
 async function commandsFor(word: string): Promise<readonly Entry[]> {
-  const local = LOCAL.some(({ name }) => name === word) || word === 'wg';
+  const local = LOCAL.some(({ name }) => name === word) || LOCAL_GROUPS.includes(word);
   return local ? LOCAL : allCommands();
 }
 const SHORT: Readonly<Record<string, string>> = { f: 'foreground', h: 'help', V: 'version' };
@@ -75,6 +83,7 @@ function wordsOf(commands: readonly Entry[], argv: readonly string[]): number {
 }
 
 async function call(command: Command, argv: readonly string[]): Promise<number> {
+  if (command.runWords !== undefined) return command.runWords(argv);
   const valued = command.valued ?? [];
   const known = [...command.options, ...valued, 'help'];
   const { tokens } = parseArgs({

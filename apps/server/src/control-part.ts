@@ -80,6 +80,10 @@ export class ControlPart {
     for (const path of this.#watched) watchFile(path, { interval: CERTIFICATE_POLL_MS, persistent: false }, onChange);
   }
 
+  expectEnd(): void {
+    this.#keeper.expectEnd();
+  }
+
   async stop(): Promise<void> {
     for (const path of this.#watched) unwatchFile(path);
     await this.#keeper.stop();

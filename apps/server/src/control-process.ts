@@ -36,7 +36,7 @@ const MAX_STOP_MS = 8_000;
 
 const { configuration, parentGone } = await readConfiguration();
 const settings = controlConfiguration.parse(configuration);
-const log = pino({ name: 'control', level: settings.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
+const log = pino({ base: { name: 'control' }, level: settings.logLevel }, pino.destination({ dest: 2, sync: true }));
 
 let stopping = false;
 let control: Control | undefined;
@@ -49,7 +49,7 @@ async function stop(): Promise<never> {
     setTimeout(() => process.exit(1), MAX_STOP_MS).unref();
     certificates?.close();
     // Gateways and requests first: what they still say is stored.
-    control?.disconnect();
+    await control?.disconnect();
     await Promise.all(servers.map((server) => server.close()));
     await control?.close();
     process.exit(0);
@@ -129,11 +129,11 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
   control = await openControl();
   const { request, upgrade } = control;
   web.open({ request, upgrade });
-  const setupToken = await control.setupToken();
+  const setupUrl = await control.createSetupUrl();
   tell({
     kind: 'ready',
     publicUrl,
-    ...(setupToken === undefined ? {} : { setupUrl: `${publicUrl}/setup#${setupToken}` }),
+    ...(setupUrl === undefined ? {} : { setupUrl }),
     ...(settings.joinToken ? { joinToken: await control.createJoinToken() } : {}),
   });
 }

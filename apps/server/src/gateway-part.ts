@@ -95,6 +95,10 @@ export class GatewayPart {
     return this.#processes?.pids ?? {};
   }
 
+  expectEnd(): void {
+    this.#keeper.expectEnd();
+  }
+
   /** Ends it, and takes away what it left where it could not do so itself. */
   async stop(): Promise<void> {
     await this.#keeper.stop();

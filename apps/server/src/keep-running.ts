@@ -70,10 +70,15 @@ export class KeepRunning {
     return this.#stopping;
   }
 
-  /** Ends it in order, and after ten seconds by force. */
-  async stop(): Promise<void> {
+  /** It will be stopped: an end from now on is no reason to start it again. */
+  expectEnd(): void {
     this.#stopping = true;
     this.#wake?.();
+  }
+
+  /** Ends it in order, and after ten seconds by force. */
+  async stop(): Promise<void> {
+    this.expectEnd();
     const running = this.#running;
     running?.signal('SIGTERM');
     const timer = setTimeout(() => {

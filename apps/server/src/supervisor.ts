@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { preflight, type PreflightResult } from '@sallyport/privileged';
 import { reachOf } from './addresses.ts';
 import { announce, type ServerFacts } from './announcement.ts';
 import { ConfigurationError } from './config/read.ts';
@@ -85,6 +86,9 @@ class Service {
       ...(gateway.enabled ? { gateway: users.gatewayUid } : {}),
     });
     const reach = reachOf(this.#configuration);
+    // While the control plane starts, which notices by itself what it lacks.
+    const checked = gateway.enabled ? this.#checkMachine() : Promise.resolve();
+    checked.catch(() => undefined);
     const gatewayHasJoined = existsSync(join(folders.gateway, GATEWAY_MEMBERSHIP));
     if (control.enabled) {
       const joinToken = gateway.enabled && !gatewayHasJoined;
@@ -96,6 +100,7 @@ class Service {
       if (web.tls === 'files') this.#control.watchCertificate(web);
     }
     if (gateway.enabled) {
+      await checked;
       const membership = await this.#membership(folders, gatewayHasJoined);
       const settings = () => gatewaySettings(this.#configuration, folders, reach, membership);
       this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log);
@@ -135,6 +140,25 @@ class Service {
     };
   }
 
+  /** Throws a StartError that names all that a gateway lacks here, with the remedies. */
+  async #checkMachine(): Promise<void> {
+    const { gateway, network } = this.#configuration;
+    const results = await preflight({
+      interfaceName: gateway.interface,
+      pools: network.pool6 === '' ? [network.pool4] : [network.pool4, network.pool6],
+      // The control plane has taken its ports by now, or says that it can't.
+      tcpListens: [],
+      udpPorts: [gateway.listenPort],
+    });
+    const missing = results.filter(({ ok }) => !ok);
+    const describe = ({ what, detail, remedy }: PreflightResult): string => `${what}: ${detail}; ${remedy}`;
+    for (const one of missing) if (!one.required) this.#log('warn', describe(one));
+    const faults = missing.filter(({ required }) => required).map(describe);
+    if (faults.length === 0) return;
+    const advice = 'Without a gateway (--no-gateway) none of this is needed.';
+    throw new StartError(`this machine can't be a gateway yet:\n  ${faults.join('\n  ')}\n${advice}`);
+  }
+
   /** Where the gateway finds its control plane: on this machine, or where it joined. */
   async #membership(folders: DataFolders, hasJoined: boolean): Promise<Membership> {
     if (this.#control !== undefined) {
@@ -154,6 +178,8 @@ class Service {
 
   /** The gateway first: it still tells the control plane what it counted. */
   async stop(): Promise<void> {
+    // A signal to the whole group of processes may end them in another order.
+    this.#control?.expectEnd();
     await this.#gateway?.stop();
     await this.#control?.stop();
   }
@@ -167,5 +193,5 @@ function localUrl({ web }: Configuration): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${String(first.port)}`;
 }
 
-/** The file by which a gateway's folder shows that it has joined. */
+/** The file by which a gateway's folder shows that it has joined; see GatewayFiles in packages/agent. */
 const GATEWAY_MEMBERSHIP = 'membership.json';

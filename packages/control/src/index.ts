@@ -1,4 +1,5 @@
 export * from './store/store.ts';
+export { ApiError } from './http/api-error.ts';
 export { openStore, type StoreOptions } from './store/open-store.ts';
 export { sealedSecret } from './store/secrets.ts';
 export { describeDatabaseUrl } from './store/database-url.ts';
@@ -13,3 +14,11 @@ export {
   type AuditTarget,
   type AuditVerdict,
 } from './audit/audit-log.ts';
+export { backup, type BackupOptions } from './backup/backup.ts';
+export { restore, type RestoreOptions } from './backup/restore.ts';
+export { isStorageAway, startControl, type Control, type ControlOptions } from './control.ts';
+export { WebServer, ListenError, type ListenAddress, type WebHandlers } from './web-server.ts';
+export { answerWhileWaiting } from './waiting.ts';
+export { CertificateError, fingerprintOf, HandedCertificate, type Certificate, type CertificateSource } from './tls/certificate.ts'; // prettier-ignore
+export { openSelfSigned } from './tls/self-signed.ts';
+export { loadAcmeClient, openAcme, type AcmeCertificate, type AcmeOptions } from './tls/acme.ts';

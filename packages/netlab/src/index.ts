@@ -4,6 +4,7 @@ export { Laboratory, LaboratoryClosed, withLaboratory, type RunOptions, type Run
 export { NetworkNamespace, wire, type WireEnd } from './namespace.ts';
 export { dissect, protocolIcmpv6, protocolUdp, readPcap, type CapturedPacket, type Dissection } from './pcap.ts';
 export { parsePing, ping, type PingOptions, type PingResult } from './ping.ts';
+export { PostgresServer } from './postgres-server.ts';
 export { CommandError, Process, until, type Program, type StartOptions } from './process.ts';
 export { cpuSeconds, residentBytes } from './process-tree.ts';
 export { sallyportDevice, wireguardGo } from './programs.ts';

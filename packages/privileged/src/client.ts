@@ -17,8 +17,8 @@ export class PrivilegedError extends Error {
 }
 
 interface Pending {
-  resolve(answer: PrivilegedAnswer): void;
-  reject(error: PrivilegedError): void;
+  readonly resolve: (answer: PrivilegedAnswer) => void;
+  readonly reject: (error: PrivilegedError) => void;
 }
 
 /** The gateway's end of the stream to the privileged process. */
@@ -31,6 +31,8 @@ export class PrivilegedClient implements Privileged {
 
   constructor(stream: Duplex) {
     this.#stream = stream;
+    // What can't be written is seen by the end of the reading too.
+    stream.on('error', () => undefined);
     this.gone = this.#read();
   }
 

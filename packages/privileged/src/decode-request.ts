@@ -36,7 +36,8 @@ export class RequestDecoder {
     this.#interfaceName = bounds.interfaceName;
     this.#pools = bounds.pools.map((text) => {
       const prefix = parsePrefix(text);
-      if (prefix === undefined || prefix.length === 0) throw new Error(`"${text}" is not a prefix for an address pool`);
+      if (prefix === undefined || prefix.length === 0 || !text.includes('/'))
+        throw new Error(`"${text}" is not a prefix for an address pool`);
       this.#poolAddresses.addSubnet(text.split('/')[0] ?? '', prefix.length, prefix.family === 4 ? 'ipv4' : 'ipv6');
       return prefix;
     });

@@ -1,21 +1,25 @@
 import { randomInt } from 'node:crypto';
-import { applyNftJson, CommandError, describeNftTable, Nft, watchNftRules } from '@sallyport/io';
+import { applyNftJson, CommandError, listNftChains, Nft, watchNftRules } from '@sallyport/io';
 import type { CommandRunner, NftMonitor } from '@sallyport/io';
 import { changeRuleset, compileFirewall } from '@sallyport/policy';
 import type { FirewallPlan, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
 import type { Flows } from './flows.ts';
+import { OwnChanges } from './own-changes.ts';
 import { SEEN_MARK } from './tunnel-interface.ts';
 
 const FAMILY = 'inet';
-const TABLE = 'sallyport';
+export const TABLE = 'sallyport';
 const WHERE = { family: FAMILY, table: TABLE };
 /** After the addresses were translated (dstnat is -100), before the packet is routed. */
 const SEEN_PRIORITY = -50;
-/** Whether the table is whole is asked even when nobody told of a change. */
+/** Whether the table is there is asked even when nobody told of a change. */
 const CHECK_INTERVAL_MS = 10_000;
 /** Somebody who keeps on removing the table doesn't keep this process busy. */
 const RESTORE_INTERVAL_MS = 250;
 const MONITOR_RESTART_MS = 1000;
+
+/** Without one of these the table doesn't do its work. */
+const BASE_CHAINS = ['prerouting', 'seen', 'forward', 'input', 'postrouting'];
 
 /** Something that the operator should know. */
 export interface Notice {
@@ -31,8 +35,9 @@ export class Firewall {
   /** Runs one task at a time: those of the requests and the checks here. */
   readonly #serially: <T>(task: () => Promise<T>) => Promise<T>;
   #applied: Applied | undefined;
-  /** The table as the kernel described it right after the last change; undefined where that isn't known. */
-  #description: string | undefined;
+  /** Whether the kernel may have something else than what was applied last. */
+  #suspect = false;
+  readonly #own = new OwnChanges();
   #monitor: NftMonitor | undefined;
   #timer: NodeJS.Timeout | undefined;
   #checkQueued = false;
@@ -60,7 +65,6 @@ export class Firewall {
     this.#applied = { plan, ruleset, generation: change.generation };
     if (change.restrictive) this.#flows.sweep(plan.gateway);
     this.#flows.cutInBackground(before === undefined ? [] : [...change.cut, ...otherEgress(before, this.#applied)]);
-    this.#description = await describeNftTable(this.#runner, FAMILY, TABLE);
     return { milliseconds, commands: change.transactions.flat().length };
   }
 
@@ -82,35 +86,42 @@ export class Firewall {
     const before = this.#applied;
     const samePools =
       before?.plan.gateway.pool4 === plan.gateway.pool4 && before.plan.gateway.pool6 === plan.gateway.pool6;
-    if (before === undefined || this.#description === undefined || !samePools) return this.#build(plan, ruleset);
+    if (before === undefined || this.#suspect || !samePools) return this.#build(plan, ruleset);
     const change = changeRuleset(before.ruleset, ruleset, before.generation);
-    // Until all of it is done nobody can say what the kernel has.
-    const description = this.#description;
-    this.#description = undefined;
     try {
-      for (const commands of change.transactions) await applyNftJson(this.#runner, commands);
+      for (const commands of change.transactions)
+        await this.#own.during(chainsOf(commands), () => this.#apply(commands));
+      return change;
     } catch (error) {
       if (!(error instanceof CommandError && error.code === 'failed')) throw error;
       const message = `nft refused a change, so the table is made anew: ${error.stderr.trim()}`;
       this.#notify({ code: 'FIREWALL_REBUILT', message });
-      const { cut } = change;
-      return { ...(await this.#build(plan, ruleset)), cut };
+      return { ...(await this.#build(plan, ruleset)), cut: change.cut };
     }
-    this.#description = description;
-    return change;
   }
 
   /** Makes the whole table anew, in one transaction, with a generation that no flow is marked with. */
   async #build(plan: FirewallPlan, ruleset: Ruleset): Promise<RulesetChange> {
-    const change = changeRuleset(undefined, ruleset, randomInt(1, 0xffff_ffff));
-    const transactions = change.transactions.map((commands) => [...commands, ...seenCommands(plan)]);
-    for (const commands of transactions) await applyNftJson(this.#runner, commands);
-    return { ...change, transactions };
+    const generation = randomInt(1, 0xffff_ffff);
+    const commands = wholeTable(plan, ruleset, generation);
+    this.#suspect = false;
+    await this.#own.during('all', () => this.#apply(commands));
+    return { transactions: [commands], restrictive: true, generation, cut: [] };
+  }
+
+  async #apply(commands: readonly NftCommand[]): Promise<void> {
+    try {
+      await applyNftJson(this.#runner, commands);
+    } catch (error) {
+      this.#suspect = true;
+      throw error;
+    }
   }
 
   #watch(): void {
     if (this.#monitor !== undefined) return;
-    this.#monitor = watchNftRules(FAMILY, TABLE, (watching) => {
+    this.#monitor = watchNftRules(FAMILY, TABLE, (change, watching) => {
+      if (change !== undefined && !this.#own.has(change)) this.#suspect = true;
       if (!watching) {
         this.#monitor = undefined;
         setTimeout(() => {
@@ -131,16 +142,24 @@ export class Firewall {
     });
   }
 
+  async #isThere(): Promise<boolean> {
+    try {
+      const chains = (await listNftChains(this.#runner)).filter(
+        ({ family, table }) => family === FAMILY && table === TABLE,
+      );
+      return BASE_CHAINS.every((wanted) => chains.some(({ name }) => name === wanted));
+    } catch {
+      return false;
+    }
+  }
+
   /** Puts the table back where it isn't what it was after the last change. Never throws. */
   async #check(): Promise<void> {
     const applied = this.#applied;
-    if (applied === undefined) return;
-    const found = await describeNftTable(this.#runner, FAMILY, TABLE);
-    if (found !== undefined && found === this.#description) return;
+    if (applied === undefined || (!this.#suspect && (await this.#isThere()))) return;
     try {
       const { generation } = await this.#build(applied.plan, applied.ruleset);
       this.#applied = { ...applied, generation };
-      this.#description = await describeNftTable(this.#runner, FAMILY, TABLE);
       this.#flows.sweep(applied.plan.gateway);
       this.#notify({
         code: 'FIREWALL_RESTORED',
@@ -162,10 +181,26 @@ export class Firewall {
   }
 }
 
+/** The chains whose rules the commands change. */
+function chainsOf(commands: readonly NftCommand[]): Set<string> {
+  const names = commands.flatMap((command) =>
+    Object.values(command).map((what) => {
+      const { rule, chain } = what as { rule?: { chain: string }; chain?: { name: string } };
+      return rule?.chain ?? chain?.name ?? '';
+    }),
+  );
+  return new Set(names);
+}
+
 interface Applied {
   readonly plan: FirewallPlan;
   readonly ruleset: Ruleset;
   readonly generation: number;
+}
+
+/** The commands that make the table anew, in one transaction. */
+export function wholeTable(plan: FirewallPlan, ruleset: Ruleset, generation: number): NftCommand[] {
+  return [...changeRuleset(undefined, ruleset, generation).transactions.flat(), ...seenCommands(plan)];
 }
 
 /** The rules that mark the tunnel's packets as seen: see {@link TunnelInterface}. */
@@ -185,7 +220,7 @@ function seenCommands({ interfaceName, gateway }: FirewallPlan): NftCommand[] {
   ];
   const base = { type: 'filter', hook: 'prerouting', prio: SEEN_PRIORITY, policy: 'accept' };
   return [
-    // A packet that was marked just before the table went finds no rules a moment later, and so the policy.
+    // A chain whose rules somebody has taken away lets nothing pass.
     { add: { chain: { ...WHERE, name: 'forward', type: 'filter', hook: 'forward', prio: 0, policy: 'drop' } } },
     { add: { chain: { ...WHERE, name: chain, ...base } } },
     ...ofTunnel.map((match) => ({ add: { rule: { ...WHERE, chain, expr: [match, see] } } })),

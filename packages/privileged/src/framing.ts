@@ -10,7 +10,7 @@ export class FramingError extends Error {
 }
 
 /** The messages of a stream, each JSON behind its length (4 bytes, big-endian), until its orderly end. */
-export async function* readMessages(stream: Duplex): AsyncGenerator<unknown> {
+export async function* readMessages(stream: Duplex): AsyncGenerator {
   let chunks: Buffer[] = [];
   let length = 0;
   let wanted = HEADER_BYTES;
@@ -19,7 +19,7 @@ export async function* readMessages(stream: Duplex): AsyncGenerator<unknown> {
     chunks.push(chunk);
     length += chunk.length;
     while (length >= wanted) {
-      const all = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length);
+      const all = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length);
       const part = all.subarray(0, wanted);
       const rest = all.subarray(wanted);
       chunks = rest.length === 0 ? [] : [rest];

@@ -1,6 +1,7 @@
 export * from './requests.ts';
 export { MAX_PENDING_REQUESTS, PrivilegedClient, PrivilegedError } from './client.ts';
 export { dropPrivileges } from './drop-privileges.ts';
+export { InvalidRequest, RequestDecoder } from './decode-request.ts';
 export type { PrivilegedBounds } from './decode-request.ts';
 export type { Notice } from './firewall.ts';
 export { FramingError } from './framing.ts';
@@ -10,3 +11,5 @@ export { inheritedStream, readConfiguration, startRestricted } from './restricte
 export type { Inherited, RestrictedProcess, RestrictedProcessOptions } from './restricted-process.ts';
 export { servePrivileged } from './server.ts';
 export type { PrivilegedServerOptions } from './server.ts';
+export { preflight } from './preflight.ts';
+export type { PreflightOptions, PreflightResult } from './preflight.ts';

@@ -17,6 +17,8 @@ export interface RestrictedProcessOptions {
   readonly module: string;
   /** What it may still do as root, until it gives that up: names of capabilities(7) without `cap_`. */
   readonly capabilities: readonly string[];
+  /** The module's arguments; everybody on the machine can read them. */
+  readonly arguments?: readonly string[] | undefined;
   /** Anything that JSON can hold. It goes over a pipe, so that nobody sees it in the list of processes. */
   readonly configuration: unknown;
   /**
@@ -67,6 +69,7 @@ export function startRestricted(options: RestrictedProcessOptions): RestrictedPr
       ...HARDENING,
       ...(options.nodeOptions ?? []),
       options.module,
+      ...(options.arguments ?? []),
     ],
     {
       env: { ...options.environment, PATH: systemPath() },
@@ -117,7 +120,9 @@ export function readConfiguration(input: Readable = process.stdin): Promise<Inhe
       // Read on, or the end would never be seen.
       input.resume();
       if (end < 0) {
-        reject(new Error(`the configuration on standard input is longer than ${String(MAX_CONFIGURATION_BYTES)} bytes`));
+        reject(
+          new Error(`the configuration on standard input is longer than ${String(MAX_CONFIGURATION_BYTES)} bytes`),
+        );
         return;
       }
       try {

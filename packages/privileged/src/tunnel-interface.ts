@@ -12,7 +12,8 @@ const RULE_PRIORITY = 40;
  *
  * The filter's table marks each packet before it is routed. One without the mark was seen by no filter: it comes when
  * somebody has flushed all tables (`nft flush ruleset`, a restart of nftables.service), or none is there yet. The rules
- * drop it, from the tunnel and to it; so no moment is left in which the kernel forwards without asking. What the
+ * drop it, from the tunnel and to it. What is left are the packets that lie between two hooks of the kernel at the very
+ * moment when the table goes, at most one for each processor, and what is meant for this machine itself. What the
  * machine itself sends to the tunnel bears no mark and goes by the main table.
  */
 export class TunnelInterface {

@@ -4,10 +4,17 @@ import { route } from '../contract.ts';
 import * as entities from '../entities.ts';
 import * as field from '../fields.ts';
 
+/** PostgreSQL keeps no such character. */
+const NO_NUL = /^[^\u0000]*$/;
 /** An id, or the name that stands for it. */
-const reference = z.string().min(1).max(64).meta({ description: 'An id or a name' });
+const reference = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[^\u0000-\u001f\u007f]*$/, 'no control characters')
+  .meta({ description: 'An id or a name' });
 const listQuery = z.strictObject(field.pageQuery);
-const deviceParams = z.strictObject({ deviceId: field.id });
+const deviceParams = z.strictObject({ deviceId: reference.meta({ description: 'The id of a device' }) });
 /** Of one's own devices, the name says enough. */
 const myDeviceParams = z.strictObject({ deviceId: field.label.meta({ description: 'The id or name of a device' }) });
 const resourceParams = z.strictObject({ resourceId: reference });
@@ -21,7 +28,7 @@ const deviceColumns = ['id', 'name', 'userName', 'standing', 'ipv4', 'ipv6', 'la
 
 const resourceFields = {
   name: field.slug,
-  description: field.note,
+  description: field.note.regex(NO_NUL, 'no NUL'),
   kind: entities.resource.shape.kind,
   prefixes: entities.resource.shape.prefixes,
   domain: entities.resource.shape.domain,
@@ -29,7 +36,7 @@ const resourceFields = {
 };
 const ruleReferences = z.array(reference).max(1000);
 const testTarget = {
-  destination: entities.policyTest.shape.destination,
+  destination: entities.policyTest.shape.destination.regex(NO_NUL, 'no NUL'),
   protocol: entities.policyTest.shape.protocol,
   /** For tcp and udp. */
   port: field.port.nullable(),
@@ -78,7 +85,7 @@ const policySections = {
     .array(
       z.strictObject({
         name: field.slug,
-        description: field.note.default(''),
+        description: resourceFields.description.default(''),
         kind: resourceFields.kind,
         prefixes: resourceFields.prefixes.default([]),
         domain: resourceFields.domain.default(null),

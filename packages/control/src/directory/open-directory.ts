@@ -274,16 +274,16 @@ class StoredDirectory implements Directory {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Puts what the database holds now in the place of a part's entities, or of those with certain ids. */
-async function replace<P extends Part>(
+async function replace(
   model: Mutable<AccessModel>,
-  part: P,
+  part: Part,
   db: Kysely<Database>,
   ids: Ids,
   month: string,
 ): Promise<void> {
-  const before = model[part] as ReadonlyMap<string, Entity<P>>;
-  const found = await load[part](db, ids, month);
-  const after = ids === undefined ? new Map<string, Entity<P>>() : new Map(before);
+  const before: ReadonlyMap<string, Entity<Part>> = model[part];
+  const found: ReadonlyMap<string, Entity<Part>> = await load[part](db, ids, month);
+  const after = ids === undefined ? new Map<string, Entity<Part>>() : new Map(before);
   let same = ids !== undefined || found.size === before.size;
   for (const id of ids ?? found.keys()) {
     const entity = found.get(id);

@@ -39,6 +39,7 @@ export function requestValidator(
       query: parse('query', schemas.query, fields),
       body: parse('body', schemas.body, body),
     };
+    for (const [part, value] of Object.entries(validated)) checkTexts(value, `/${part}`, faults);
     if (faults.length === 0) return validated;
     throw new ApiError('invalidRequest', `The request is faulty: ${faults[0]!.at}: ${faults[0]!.message}.`, {
       faults: faults.slice(0, MAX_FAULTS),
@@ -53,6 +54,18 @@ function strict(schema: z.ZodType): z.ZodType {
   return schema instanceof z.ZodObject ? schema.strict() : schema;
 }
 
+/** Databases take neither the character zero nor half of a surrogate pair. */
+function checkTexts(value: unknown, at: string, faults: Fault[]): void {
+  if (typeof value === 'string') {
+    if (!value.isWellFormed() || value.includes('\0')) faults.push({ at, message: 'has a character that is none' });
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      checkTexts(name, `${at}/${escapePointer(name)}`, faults);
+      checkTexts(inner, `${at}/${escapePointer(name)}`, faults);
+    }
+  }
+}
+
 function faultsOf(part: string, issue: z.core.$ZodIssue): Fault[] {
   const at = `/${[part, ...issue.path.map(String)].map(escapePointer).join('/')}`;
   if (issue.code === 'unrecognized_keys') {
@@ -63,5 +76,5 @@ function faultsOf(part: string, issue: z.core.$ZodIssue): Fault[] {
 
 /** RFC 6901, section 3; cut where a client made it long. */
 function escapePointer(token: string): string {
-  return token.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1');
+  return token.slice(0, 100).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
 }

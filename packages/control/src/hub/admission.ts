@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { hashToken, parseJoinToken, type FromControl, type Hello } from '@sallyport/link';
 import type { Transaction } from 'kysely';
 import type { Services } from '../services.ts';
-import type { Database } from '../store/schema.ts';
+import type { Database, GatewayTable } from '../store/schema.ts';
 import { SYSTEM, type Origin } from '../store/store.ts';
 
 type Goodbye = Extract<FromControl, { kind: 'goodbye' }>;
@@ -60,7 +60,12 @@ function whatItSays({ tunnel, addresses }: Hello): Said | string {
   if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(tunnel.wireguardPublicKey))
     return 'The WireGuard public key is none: 32 bytes in base64 are expected.';
   const host = tunnel.endpointHost;
-  if (host !== '' && isIP(host) === 0 && !/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$/i.test(host)) // prettier-ignore
+  if (
+    host !== '' &&
+    isIP(host) === 0 &&
+    !/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$/i.test(host)
+  )
+    // prettier-ignore
     return 'The endpoint is neither a host name nor an address.';
   return {
     publicKey: tunnel.wireguardPublicKey,
@@ -79,10 +84,19 @@ async function takeNews(services: Services, id: string, news: Record<string, str
       .set({ ...news, version: before.version + 1 })
       .where('id', '=', id)
       .execute();
-    const was = Object.fromEntries(Object.keys(news).map((column) => [column, before[column as keyof typeof before]]));
-    await audit('gateway.announce', { kind: 'gateway', id, name: before.name }, was, news);
+    const target = { kind: 'gateway', id, name: before.name };
+    await audit('gateway.announce', target, announced(before), announced({ ...before, ...news }));
     changed('gateway', id);
   });
+}
+
+function announced(row: GatewayTable) {
+  return {
+    endpointHost: row.endpoint_host,
+    endpointPort: row.endpoint_port,
+    wireguardPublicKey: row.wireguard_public_key,
+    addresses: JSON.parse(row.addresses) as string[],
+  };
 }
 
 function join(
@@ -117,10 +131,7 @@ function join(
     const regionId = row.region_id ?? slug(hello.region ?? '') ?? DEFAULT_REGION;
     const region = await db.selectFrom('region').select('id').where('id', '=', regionId).executeTakeFirst();
     if (region === undefined) {
-      await db
-        .insertInto('region')
-        .values({ id: regionId, name: regionId, version: 1 })
-        .execute();
+      await db.insertInto('region').values({ id: regionId, name: regionId, version: 1 }).execute();
       await audit('region.create', { kind: 'region', id: regionId, name: regionId }, undefined, { name: regionId });
       changed('region', regionId);
     }
@@ -150,7 +161,14 @@ function join(
         version: 1,
       })
       .execute();
-    await audit('gateway.join', { kind: 'gateway', id, name }, undefined, { ...gateway, joinToken: row.id });
+    await audit('gateway.join', { kind: 'gateway', id, name }, undefined, {
+      regionId,
+      country: gateway.country,
+      city: gateway.city,
+      endpointHost: gateway.endpoint_host,
+      endpointPort: gateway.endpoint_port,
+      joinedBy: row.id,
+    });
     changed('gateway', id);
     return { admitted: true, gatewayId: id, name };
   });

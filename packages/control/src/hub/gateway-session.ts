@@ -67,9 +67,7 @@ export class GatewaySession {
     const now = this.#clock.now();
     const upTo = this.#clock.planned();
     for (;;) {
-      const next = this.link.closed
-        ? undefined
-        : this.sync.next(() => this.#planner.state(this.gatewayId), upTo, now);
+      const next = this.link.closed ? undefined : this.sync.next(() => this.#planner.state(this.gatewayId), upTo, now);
       if (next === undefined) return;
       if (next.base === 0) this.#snapshotAt = now;
       this.link.send(signState({ gatewayId: this.gatewayId, ...next }, this.#key));

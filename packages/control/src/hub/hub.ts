@@ -173,7 +173,11 @@ export class Hub {
   }
 
   /** Finds out who a gateway is. Undefined where it may not stay. */
-  async #greet(link: ControlLink, hello: Hello, remoteAddress: string | undefined): Promise<GatewaySession | undefined> {
+  async #greet(
+    link: ControlLink,
+    hello: Hello,
+    remoteAddress: string | undefined,
+  ): Promise<GatewaySession | undefined> {
     const services = this.#services;
     const { log, store } = services;
     try {

@@ -125,12 +125,10 @@ export class Observations {
           const device = model.devices.get(deviceId);
           const user = device && model.users.get(device.userId);
           if (device === undefined || user === undefined) continue;
-          await audit(
-            `connection.${kind}`,
-            { kind: 'device', id: deviceId, name: device.name },
-            undefined,
-            { user: user.name, gateway: model.gateways.get(gatewayId)?.name ?? gatewayId },
-          );
+          await audit(`connection.${kind}`, { kind: 'device', id: deviceId, name: device.name }, undefined, {
+            user: user.name,
+            gateway: model.gateways.get(gatewayId)?.name ?? gatewayId,
+          });
         }
       });
     } catch (error) {

@@ -71,7 +71,9 @@ export function recommendGateways(
     })
     .sort(
       (a, b) =>
-        Number(b.choice.open) - Number(a.choice.open) || a.delay - b.delay || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+        Number(b.choice.open) - Number(a.choice.open) ||
+        a.delay - b.delay ||
+        (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
     )
     .map(({ choice }) => choice);
 }
@@ -85,7 +87,9 @@ function loadClass(health: Gateway['health'], cpu: number | undefined): LoadClas
 function startOf({ latitude, longitude, country }: Near, places: ReadonlyMap<string, GatewayPlace>): Point | undefined {
   if (latitude !== undefined && longitude !== undefined) return { latitude, longitude };
   if (country === undefined) return undefined;
-  const there = [...places.values()].filter((place) => place.country === country).flatMap((place) => pointOf(place) ?? []);
+  const there = [...places.values()]
+    .filter((place) => place.country === country)
+    .flatMap((place) => pointOf(place) ?? []);
   if (there.length === 0) return undefined;
   // The mean of directions, so that places to both sides of 180° meet there and not at 0°.
   const sum = there.map(vectorOf).reduce((a, b) => [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);

@@ -198,8 +198,14 @@ export class ReportBook {
       }
     }
     // In one order everywhere, so that two nodes never wait for each other.
-    await addTraffic(transaction, [...traffic].sort(byKey).map(([, item]) => item));
-    await updateHandshakes(transaction, [...handshakes].sort(byKey).map(([, item]) => item));
+    await addTraffic(
+      transaction,
+      [...traffic].sort(byKey).map(([, item]) => item),
+    );
+    await updateHandshakes(
+      transaction,
+      [...handshakes].sort(byKey).map(([, item]) => item),
+    );
     return { numbers, lost, users };
   }
 }

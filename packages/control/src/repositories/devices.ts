@@ -35,13 +35,14 @@ export async function listDevices(
   let query = deviceQuery(db);
   if (userId !== undefined) query = query.where('device.user_id', '=', userId);
   if (approved !== undefined) query = query.where('device.approved', '=', approved ? 1 : 0);
+  // Names in part; keys and addresses as a whole. No text holds a NUL, which PostgreSQL doesn't take.
+  if (search?.includes('\0') === true) return { items: [], next: null };
   if (search !== undefined) {
     query = query.where((eb) =>
-      eb.or(
-        (['device.name', 'user.name', 'device.public_key', 'device.ipv4', 'device.ipv6'] as const).map((column) =>
-          holds(eb.ref(column), search),
-        ),
-      ),
+      eb.or([
+        ...(['device.name', 'user.name'] as const).map((column) => holds(eb.ref(column), search)),
+        ...(['device.public_key', 'device.ipv4', 'device.ipv6'] as const).map((column) => eb(column, '=', search)),
+      ]),
     );
   }
   const cursor = cursorOf(after);

@@ -3,8 +3,7 @@ import { EVERYONE } from '@sallyport/policy';
 import type { Kysely, Selectable } from 'kysely';
 import type { Database, GatewayTable, JoinTokenTable } from '../store/schema.ts';
 import type { Writing } from '../store/store.ts';
-import { cursorOf, pageOf } from './pages.ts';
-import { afterCursor, holds, type PageRequest } from './search.ts';
+import { pageOfAll, type ListQuery } from './small-list.ts';
 import { gatewayStatuses, NEVER_CONNECTED, type GatewayStatus } from './status.ts';
 
 /** What can be changed of a gateway. */
@@ -50,26 +49,20 @@ function valueOf(row: Selectable<GatewayTable>): GatewayValue {
   };
 }
 
+/** By name. */
 export async function listGateways(
   db: Kysely<Database>,
-  { limit, after, search, regionId }: PageRequest & { readonly regionId?: string | undefined },
+  { regionId, ...list }: ListQuery & { readonly regionId?: string | undefined },
   now: number,
 ): Promise<{ items: Gateway[]; next: string | null }> {
   let query = db.selectFrom('gateway').selectAll();
   if (regionId !== undefined) query = query.where('region_id', '=', regionId);
-  if (search !== undefined) {
-    query = query.where((eb) =>
-      eb.or((['name', 'city', 'endpoint_host', 'region_id'] as const).map((column) => holds(eb.ref(column), search))),
-    );
-  }
-  const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where((eb) => afterCursor(eb.ref('name'), eb.ref('id'), cursor));
-  const rows = await query
-    .orderBy('name')
-    .orderBy('id')
-    .limit(limit + 1)
-    .execute();
-  const { items, next } = pageOf(rows, limit);
+  const { items, next } = pageOfAll(
+    await query.execute(),
+    list,
+    ({ name }) => name,
+    (row) => [row.name, row.city, row.endpoint_host, row.region_id],
+  );
   const statuses = await gatewayStatuses(
     db,
     now,
@@ -151,24 +144,11 @@ function joinTokenOf(row: Selectable<JoinTokenTable>): JoinToken {
 }
 
 /** The latest first. */
-export async function listJoinTokens(db: Kysely<Database>, { limit, after }: PageRequest) {
-  const cursor = cursorOf(after);
-  let query = db.selectFrom('join_token').selectAll();
-  if (cursor !== undefined) {
-    const at = Number(cursor.name);
-    query = query.where((eb) =>
-      eb.or([eb('created_at', '<', at), eb.and([eb('created_at', '=', at), eb('id', '>', cursor.id)])]),
-    );
-  }
-  const rows = await query
-    .orderBy('created_at', 'desc')
-    .orderBy('id')
-    .limit(limit + 1)
-    .execute();
-  const { items, next } = pageOf(
-    rows.map((row) => ({ ...row, name: String(row.created_at) })),
-    limit,
-  );
+export async function listJoinTokens(db: Kysely<Database>, query: ListQuery) {
+  const rows = await db.selectFrom('join_token').selectAll().execute();
+  // Times of sixteen digits, taken from the greatest, stand in the opposite order.
+  const keyOf = (row: JoinTokenTable): string => `${String(10 ** 15 - row.created_at)} ${row.id}`;
+  const { items, next } = pageOfAll(rows, query, keyOf, ({ id, region_id }) => [id, region_id]);
   return { items: items.map(joinTokenOf), next };
 }
 
@@ -214,12 +194,9 @@ export async function egressAddresses(
     const entries = JSON.parse(row.egress) as Gateway['egress'];
     const end = entries.findIndex(({ groupId: group }) => group === null || group === EVERYONE);
     // What comes after the entry for everybody is never chosen; where there is none, the system picks for the rest.
-    const chosen =
-      end >= 0 ? entries.slice(0, end + 1) : [...entries, { groupId: null, ipv4: null, ipv6: null }];
+    const chosen = end >= 0 ? entries.slice(0, end + 1) : [...entries, { groupId: null, ipv4: null, ipv6: null }];
     const wanted =
-      groupId === undefined
-        ? chosen
-        : [chosen.find(({ groupId: group }) => group === groupId) ?? chosen.at(-1)!];
+      groupId === undefined ? chosen : [chosen.find(({ groupId: group }) => group === groupId) ?? chosen.at(-1)!];
     for (const { groupId: group, ipv4, ipv6 } of wanted) {
       addresses.push({
         gatewayId: row.id,

@@ -19,7 +19,11 @@ export function cursorOf(after: string | undefined): Cursor | undefined {
   } catch {
     // Said below.
   }
-  throw new ApiError('invalidRequest', 'The parameter after is not the `next` of a page.', {
+  throw noCursor();
+}
+
+export function noCursor(): ApiError {
+  return new ApiError('invalidRequest', 'The parameter after is not the `next` of a page.', {
     faults: [{ at: '/query/after', message: 'not the `next` of a page' }],
   });
 }

@@ -2,26 +2,20 @@ import type { Region } from '@sallyport/api';
 import type { Kysely } from 'kysely';
 import type { Database } from '../store/schema.ts';
 import type { Writing } from '../store/store.ts';
-import { cursorOf, pageOf } from './pages.ts';
-import { afterCursor, holds, type PageRequest } from './search.ts';
+import { pageOfAll, type ListQuery } from './small-list.ts';
 
 /** By id. */
-export async function listRegions(db: Kysely<Database>, { limit, after, search }: PageRequest) {
-  let query = db.selectFrom('region').selectAll();
-  if (search !== undefined) {
-    query = query.where((eb) => eb.or((['id', 'name'] as const).map((column) => holds(eb.ref(column), search))));
-  }
-  const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where((eb) => afterCursor(eb.ref('id'), eb.ref('id'), cursor));
-  const rows: Region[] = await query
-    .orderBy('id')
-    .limit(limit + 1)
-    .execute();
-  const { items, next } = pageOf(
-    rows.map((region) => ({ id: region.id, name: region.id, region })),
-    limit,
+export async function listRegions(
+  db: Kysely<Database>,
+  query: ListQuery,
+): Promise<{ items: Region[]; next: string | null }> {
+  const regions: Region[] = await db.selectFrom('region').selectAll().execute();
+  return pageOfAll(
+    regions,
+    query,
+    ({ id }) => id,
+    ({ id, name }) => [id, name],
   );
-  return { items: items.map(({ region }) => region), next };
 }
 
 export async function findRegion(db: Kysely<Database>, id: string): Promise<Region | undefined> {

@@ -59,7 +59,11 @@ export async function trafficThisMonth(
   for (let at = 0; at < users.length; at += CHUNK) {
     const rows = await db
       .selectFrom('usage')
-      .select(['user_id', ({ fn }) => fn.sum('sent_bytes').as('sent'), ({ fn }) => fn.sum('received_bytes').as('received')])
+      .select([
+        'user_id',
+        ({ fn }) => fn.sum('sent_bytes').as('sent'),
+        ({ fn }) => fn.sum('received_bytes').as('received'),
+      ])
       .where('user_id', 'in', users.slice(at, at + CHUNK))
       .where('day', '>=', monthOf(now))
       .groupBy('user_id')

@@ -1,17 +1,12 @@
 /** The configuration of a device for any WireGuard app, as wg-quick(8) reads it. */
 import { isIP, isIPv6 } from 'node:net';
-import type { Settings } from '@sallyport/api';
+import type { Gateway, Settings } from '@sallyport/api';
 import { ApiError } from '../http/api-error.ts';
 
 export interface ConfigurationParts {
   readonly device: { readonly name: string; readonly publicKey: string; readonly ipv4: string; readonly ipv6: string };
   readonly userName: string;
-  readonly gateway: {
-    readonly name: string;
-    readonly endpoint_host: string;
-    readonly endpoint_port: number;
-    readonly wireguard_public_key: string;
-  };
+  readonly gateway: Pick<Gateway, 'name' | 'endpointHost' | 'endpointPort' | 'wireguardPublicKey'>;
   readonly settings: Settings;
 }
 
@@ -28,7 +23,7 @@ export function deviceConfiguration({ device, userName, gateway, settings }: Con
     ...(dns.length === 0 ? [] : [`DNS = ${dns.join(', ')}`]),
     '',
     '[Peer]',
-    `PublicKey = ${gateway.wireguard_public_key}`,
+    `PublicKey = ${gateway.wireguardPublicKey}`,
     `Endpoint = ${endpointOf(gateway)}`,
     `AllowedIPs = ${settings.allowedIps.join(', ')}`,
     ...(settings.persistentKeepaliveSeconds === 0
@@ -38,7 +33,7 @@ export function deviceConfiguration({ device, userName, gateway, settings }: Con
   ].join('\n');
 }
 
-function endpointOf({ name, endpoint_host: host, endpoint_port: port }: ConfigurationParts['gateway']): string {
+function endpointOf({ name, endpointHost: host, endpointPort: port }: ConfigurationParts['gateway']): string {
   // A gateway says by itself how it is reached: nothing but a host may come from there into a file with commands in it.
   if (isIP(host) === 0 && !/^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9.])?$/.test(host)) {
     throw new ApiError(

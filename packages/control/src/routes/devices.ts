@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { accessRoutes, type Device } from '@sallyport/api';
-import { gatewaysOf, limitsOf, poolAddress, requiresApproval, type UserModel } from '@sallyport/policy';
+import { limitsOf, poolAddress, requiresApproval } from '@sallyport/policy';
 import { publicKeyFault } from '../auth/public-key.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
@@ -12,6 +12,7 @@ import type { Origin, Writing } from '../store/store.ts';
 import { found, idOf } from './answers.ts';
 import { deviceConfiguration } from './device-configuration.ts';
 import { Faults } from './faults.ts';
+import { gatewaysFor } from './me-gateways.ts';
 
 /** The most devices of a user for whom no limit is set. */
 const MAX_DEVICES_PER_USER = 1000;
@@ -158,40 +159,32 @@ async function list(services: Services, filter: repository.DeviceFilter) {
 async function configuration(
   services: Services,
   device: repository.DeviceRow,
-  gateway: string | undefined,
+  reference: string | undefined,
 ): Promise<string> {
-  const { model, settings } = services.directory;
-  const user = found(model.users.get(device.user_id), 'user');
-  const id = chooseGateway(services, user, gateway);
-  const row = found(
-    await services.store.db.selectFrom('gateway').selectAll().where('id', '=', id).executeTakeFirst(),
-    'gateway',
-  );
+  const gateways = await gatewaysFor(services, device.user_id, {});
+  const userName = device.user_name;
+  // The best; where none can take anybody now, one that is likely to come back. Draining ones only for who asks for them.
+  const chosen =
+    reference === undefined
+      ? (gateways.find(({ recommended }) => recommended) ?? gateways.find(({ gateway }) => !gateway.draining))
+      : gateways.find(({ gateway }) => gateway.id === reference || gateway.name === reference);
+  if (chosen === undefined && reference !== undefined) {
+    // Whether a gateway exists that a user may not use is none of their business.
+    throw new ApiError('notFound', `There is no gateway ${reference} that ${userName} may use.`);
+  }
+  if (chosen === undefined) {
+    throw new ApiError(
+      'conflict',
+      `There is no gateway that ${userName} may use: a rule must let one of the user's groups reach something, and a ` +
+        'gateway must have joined that is not being drained.',
+    );
+  }
   return deviceConfiguration({
     device: { ...device, publicKey: device.public_key },
-    userName: user.name,
-    gateway: row,
-    settings,
+    userName,
+    gateway: chosen.gateway,
+    settings: services.directory.settings,
   });
-}
-
-/** The gateway that was asked for, or the best of those that the user's groups may use. */
-function chooseGateway(services: Services, user: UserModel, reference: string | undefined): string {
-  const { model } = services.directory;
-  const permitted = gatewaysOf(model, user);
-  if (reference !== undefined) {
-    const id = permitted.find((each) => each === reference || model.gateways.get(each)?.name === reference);
-    // Whether a gateway exists that a user may not use is none of their business.
-    if (id === undefined) throw new ApiError('notFound', `There is no gateway ${reference} that ${user.name} may use.`);
-    return id;
-  }
-  const [best] = permitted.filter((id) => model.gateways.get(id)?.draining === false);
-  if (best !== undefined) return best;
-  throw new ApiError(
-    'conflict',
-    `There is no gateway that ${user.name} may use: a rule must let one of the user's groups reach something, and a ` +
-      'gateway must have joined that is not being drained.',
-  );
 }
 
 export const deviceRoutes: readonly RouteImplementation[] = [

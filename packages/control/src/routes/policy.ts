@@ -111,6 +111,8 @@ async function replace<Input extends { name: string }, Value extends { name: str
     else values.push(ways.value(input, at));
     seen.add(input.name);
   });
+  // Tests come last, and one without its user can't be stored: all faults are found by now.
+  if (section === 'tests') faults.check();
   for (const item of items) if (!seen.has(item.name)) await ways.remove(writing, item);
   for (const value of values) {
     const before = old.get(value.name);

@@ -44,7 +44,10 @@ export const regionRoutes: readonly RouteImplementation[] = [
       const gateways = await db.selectFrom('gateway').select('name').where('region_id', '=', region.id).execute();
       if (gateways.length > 0) {
         const names = gateways.slice(0, 10).map(({ name }) => name);
-        throw new ApiError('stillUsed', `The gateways ${names.join(', ')} are in it: move them to another region first.`);
+        throw new ApiError(
+          'stillUsed',
+          `The gateways ${names.join(', ')} are in it: move them to another region first.`,
+        );
       }
       await repository.deleteRegion(writing, region);
     }),

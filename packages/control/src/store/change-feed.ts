@@ -10,6 +10,9 @@ const pollMs = 10_000;
 /** How long changes are kept for nodes that were away. */
 export const changeRetentionMs = 24 * 3_600_000;
 
+/** The kind of a change that stands for all: the database was restored from a backup. */
+export const EVERYTHING = 'everything';
+
 /** Where the entities of each kind are found, for listeners that missed changes. */
 const entities: readonly (readonly [EntityKind, 'user' | 'group' | 'device' | 'region' | 'gateway' | 'resource' | 'rule' | 'policy_test'])[] =
   [
@@ -85,22 +88,25 @@ export class ChangeFeed {
 
   async #page(): Promise<boolean> {
     // After half the retention changes may be gone before they are seen.
-    const complete = this.#now() - this.#caughtUpAt > changeRetentionMs / 2;
-    const changes = complete
-      ? await this.#everything()
-      : await this.#db
-          .selectFrom('change')
-          .select(['version', 'kind', 'id'])
-          .where('version', '>', this.#version)
-          .orderBy('version')
-          .limit(pageSize)
-          .execute();
+    let complete = this.#now() - this.#caughtUpAt > changeRetentionMs / 2;
+    let changes: readonly { version: number; kind: string; id: string }[] = [];
+    if (!complete) {
+      changes = await this.#db
+        .selectFrom('change')
+        .select(['version', 'kind', 'id'])
+        .where('version', '>', this.#version)
+        .orderBy('version')
+        .limit(pageSize)
+        .execute();
+      complete = changes.some(({ kind }) => kind === EVERYTHING);
+    }
+    if (complete) changes = await this.#everything();
     const last = changes.at(-1);
     if (last === undefined) return false;
     this.#version = last.version;
     if (complete) this.#caughtUpAt = this.#now();
     await this.#announce(changes as readonly Change[], complete);
-    return changes.length === pageSize;
+    return !complete && changes.length === pageSize;
   }
 
   async #everything(): Promise<Change[]> {

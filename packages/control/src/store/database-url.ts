@@ -20,11 +20,5 @@ export function parseDatabaseUrl(url: string): DatabaseLocation {
 export function describeDatabaseUrl(url: string): string {
   if (url.startsWith('sqlite:')) return url;
   // Everything up to the last "@" goes, so that a password with unescaped characters goes as well.
-  const [scheme = '', rest = ''] = splitOnce(url, '://');
-  return `${scheme}://${rest.slice(rest.lastIndexOf('@') + 1).replace(/\?.*$/s, '')}`;
-}
-
-function splitOnce(text: string, separator: string): [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
+  return `postgresql://${url.slice(Math.max(url.lastIndexOf('@'), url.indexOf('//') + 1) + 1).replace(/\?.*$/s, '')}`;
 }

@@ -65,12 +65,15 @@ export async function migrate(
   db: Transaction<Database>,
   dialect: 'sqlite' | 'postgresql',
   now: number,
-  upTo = currentVersion,
+  upTo?: number,
+  known = migrations,
 ): Promise<{ readonly from: number; readonly to: number }> {
   const from = await databaseVersion(db, dialect);
-  if (from > currentVersion) {
+  const newest = known.length;
+  const to = Math.max(from, upTo ?? newest);
+  if (from > newest) {
     throw new Error(
-      `The database is of version ${from}, this program knows versions up to ${currentVersion}: ` +
+      `The database is of version ${from}, this program knows versions up to ${newest}: ` +
         'start the newer Sallyport again, or restore a backup that was made before the update',
     );
   }
@@ -80,9 +83,9 @@ export async function migrate(
       .raw(`CREATE TABLE IF NOT EXISTS migration (number ${integer} PRIMARY KEY, at ${integer} NOT NULL)`)
       .execute(db);
   }
-  for (const migration of migrations.slice(from, upTo)) {
+  for (const migration of known.slice(from, to)) {
     for (const statement of migration.statements(words[dialect])) await sql.raw(statement).execute(db);
     await sql`insert into migration (number, at) values (${migration.number}, ${now})`.execute(db);
   }
-  return { from, to: Math.max(from, upTo) };
+  return { from, to };
 }

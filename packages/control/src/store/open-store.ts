@@ -54,8 +54,8 @@ export async function openStore({ url, masterKeyFile, now, log }: StoreOptions):
       };
     });
     if (from !== to) log.info({ from, to }, 'the database has been brought to a newer version');
-    const store = new SqlStore(db, dialect, scope, masterKey, new ChangeFeed(db, version, now, log), now);
-    if (dialect === 'postgresql') await store.listen(url, log);
+    const store = new SqlStore(url, db, dialect, scope, masterKey, new ChangeFeed(db, version, now, log), now);
+    if (dialect === 'postgresql') await store.listen(log);
     return store;
   } catch (error) {
     await db.destroy();
@@ -124,12 +124,14 @@ class SqlStore implements Store {
   readonly dialect: Store['dialect'];
   readonly masterKey: Secret<Buffer> | undefined;
   readonly now: () => number;
+  readonly #url: string;
   readonly #scope: Scope;
   readonly #feed: ChangeFeed;
   readonly #mutex = new Mutex(waitingLimit);
   #listener: PostgresListener | undefined;
 
   constructor(
+    url: string,
     db: Kysely<Database>,
     dialect: Store['dialect'],
     scope: Scope,
@@ -137,6 +139,7 @@ class SqlStore implements Store {
     feed: ChangeFeed,
     now: () => number,
   ) {
+    this.#url = url;
     this.db = db;
     this.dialect = dialect;
     this.masterKey = masterKey;
@@ -154,9 +157,9 @@ class SqlStore implements Store {
   }
 
   /** Hears of other control nodes' changes from now on. */
-  async listen(url: string, log: StoreOptions['log']): Promise<void> {
+  async listen(log: StoreOptions['log']): Promise<void> {
     this.#listener = new PostgresListener(
-      url,
+      this.#url,
       (version) => {
         if (!(version <= this.#feed.version)) void this.#feed.catchUp();
       },
@@ -171,6 +174,19 @@ class SqlStore implements Store {
     const { result, changes } = await this.#mutex.run(() => this.#attempt(origin, work));
     if (changes > 0) await this.#feed.catchUp();
     return result;
+  }
+
+  async snapshot<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T> {
+    const location = parseDatabaseUrl(this.#url);
+    if (location.dialect === 'postgresql') {
+      return this.db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work);
+    }
+    const db = new Kysely<Database>({ dialect: new SqliteDialect({ path: location.path, snapshot: true }) });
+    try {
+      return await work(db);
+    } finally {
+      await db.destroy();
+    }
   }
 
   async close(): Promise<void> {

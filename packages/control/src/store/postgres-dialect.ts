@@ -39,10 +39,8 @@ export function connectionOptions(url: string): pg.ClientConfig {
     idle_in_transaction_session_timeout: idleInTransactionMs,
     query_timeout: statementTimeoutMs + connectTimeoutMs,
     types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === oidInt8 || oid === oidNumeric
-          ? (toNumber as never)
-          : (pg.types.getTypeParser(oid, format as 'text') as never),
+      getTypeParser: (oid: number, format?: string) =>
+        oid === oidInt8 || oid === oidNumeric ? (toNumber as never) : usualParser(oid, format),
     },
   };
   try {
@@ -53,6 +51,8 @@ export function connectionOptions(url: string): pg.ClientConfig {
   }
   return options;
 }
+
+const usualParser = pg.types.getTypeParser as (oid: number, format?: string) => never;
 
 export interface PostgresDialectOptions {
   readonly url: string;
@@ -148,7 +148,6 @@ class PostgresConnection implements DatabaseConnection {
     }
   }
 
-  // eslint-disable-next-line require-yield
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
     await Promise.reject(new Error('Long results are read in pages'));
   }

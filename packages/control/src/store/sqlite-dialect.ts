@@ -29,6 +29,8 @@ const busyTimeoutMs = 2000;
 
 export interface SqliteDialectOptions {
   readonly path: string;
+  /** Only reads, and sees the database as it is when first asked. */
+  readonly snapshot?: boolean;
   /** Called before a statement outside of a transaction waits for its turn to write; may throw. */
   readonly beforeWriting?: () => void;
 }
@@ -68,7 +70,11 @@ class SqliteDriver implements Driver {
   }
 
   init(): Promise<void> {
-    const { path } = this.#options;
+    const { path, snapshot } = this.#options;
+    if (snapshot === true) {
+      this.#reader = new Session(path, true, 'BEGIN');
+      return Promise.resolve();
+    }
     // SQLite gives its journal files the mode of the database's file.
     closeSync(openSync(path, 'a', 0o600));
     const pragmas = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON';
@@ -83,8 +89,8 @@ class SqliteDriver implements Driver {
   }
 
   acquireConnection(): Promise<SqliteConnection> {
-    if (this.#writer === undefined || this.#reader === undefined) throw new Error('The database is closed');
-    return Promise.resolve(new SqliteConnection(this, this.#writer, this.#reader));
+    if (this.#reader === undefined) throw new Error('The database is closed');
+    return Promise.resolve(new SqliteConnection(this, this.#writer ?? this.#reader, this.#reader));
   }
 
   async beginTransaction(connection: SqliteConnection): Promise<void> {
@@ -143,7 +149,6 @@ class SqliteConnection implements DatabaseConnection {
     return this.#driver.mutex.run(() => this.#writer.run(query));
   }
 
-  // eslint-disable-next-line require-yield
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
     await Promise.reject(new Error('Long results are read in pages'));
   }

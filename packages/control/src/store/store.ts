@@ -80,5 +80,7 @@ export interface Store {
   write<T>(origin: Origin, work: (writing: Writing) => Promise<T>): Promise<T>;
   /** Hears of every change of every control node, its own included, in order, after it is durable. */
   onChange(listener: ChangeListener): () => void;
+  /** Reads the whole database as it is at one moment, while others go on writing. */
+  snapshot<T>(work: (db: Kysely<Database>) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

@@ -95,7 +95,7 @@ export class Conntrack {
   #readDump(fd: number, isWanted: (tuple: Tuple) => boolean, found: Entry[]): boolean {
     const { view } = this.#arena;
     const end = this.#buffer + this.#receive(fd);
-    for (let at = this.#buffer; at + MESSAGE_HEADER_BYTES <= end; ) {
+    for (let at = this.#buffer; at + MESSAGE_HEADER_BYTES <= end;) {
       const length = view.getUint32(at, true);
       if (length < MESSAGE_HEADER_BYTES || at + length > end) break;
       const type = view.getUint16(at + 4, true);
@@ -134,7 +134,7 @@ export class Conntrack {
 
   #attribute(from: number, end: number, wanted: number): { from: number; to: number } | undefined {
     const { view } = this.#arena;
-    for (let at = from; at + ATTRIBUTE_HEADER_BYTES <= end; ) {
+    for (let at = from; at + ATTRIBUTE_HEADER_BYTES <= end;) {
       const length = view.getUint16(at, true);
       if (length < ATTRIBUTE_HEADER_BYTES || at + length > end) return undefined;
       if ((view.getUint16(at + 2, true) & NLA_TYPE_MASK) === wanted) return { from: at, to: at + length };

@@ -14,11 +14,15 @@ export interface ActiveDevice {
   readonly validUntil?: number;
 }
 
-/** What the plan of a device depends on at a gateway: gateways of one class have the same devices. */
-export interface GatewayClass {
+/** The groups that reach anything at a gateway; gateways with the same share one object. */
+export interface GrantedGroups {
   readonly key: string;
-  /** The groups that reach anything there. */
-  readonly granted: ReadonlySet<string>;
+  readonly ids: ReadonlySet<string>;
+}
+
+/** What the plan of a device depends on at a gateway. */
+export interface DeviceContext {
+  readonly granted: GrantedGroups;
   /** The entries for certain groups, in order. */
   readonly egress: readonly EgressModel[];
 }
@@ -31,10 +35,10 @@ export function planGateway(model: AccessModel, gatewayId: string, now: number):
   const gateway = model.gateways.get(gatewayId);
   if (gateway === undefined) throw new RangeError(`there is no gateway ${gatewayId}`);
   const groups = groupPlansAt(compileRules(model), gatewayId);
-  const gatewayClass = classOf(gateway, groups);
+  const context = { granted: grantedGroups(groups), egress: ownEgress(gateway) };
   const devices = new Map<string, DevicePlan>();
   for (const device of model.devices.values()) {
-    const plan = planDevice(model, device, activeDevice(model, device, now), gatewayClass);
+    const plan = planDevice(model, device, activeDevice(model, device, now), context);
     if (plan !== undefined) devices.set(plan.id, plan);
   }
   return { gateway: gatewayPlan(model, gateway), groups, devices };
@@ -79,11 +83,9 @@ export function gatewayPlan(model: AccessModel, gateway: GatewayModel): GatewayP
   };
 }
 
-export function classOf(gateway: GatewayModel, groups: ReadonlyMap<string, GroupPlan>): GatewayClass {
-  const egress = ownEgress(gateway);
-  const granted = [...groups.keys()].sort();
-  const key = JSON.stringify([granted, egress.map(({ group, ipv4, ipv6 }) => [group, ipv4 ?? '', ipv6 ?? ''])]);
-  return { key, granted: new Set(granted), egress };
+export function grantedGroups(groups: ReadonlyMap<string, GroupPlan>): GrantedGroups {
+  const ids = [...groups.keys()].sort();
+  return { key: JSON.stringify(ids), ids: new Set(ids) };
 }
 
 /** What an active device is, or undefined where it may not connect. */
@@ -97,17 +99,17 @@ export function activeDevice(model: AccessModel, device: DeviceModel, now: numbe
   };
 }
 
-/** A device at gateways of a class: undefined where it may not connect, or reaches nothing. Equal plans are one object. */
+/** A device at a gateway: undefined where it may not connect, or reaches nothing. Equal plans are one object. */
 export function planDevice(
   model: AccessModel,
   device: DeviceModel,
   active: ActiveDevice | undefined,
-  at: GatewayClass,
+  at: DeviceContext,
 ): DevicePlan | undefined {
   const user = model.users.get(device.userId);
   if (active === undefined || user === undefined) return undefined;
   const member = groupsOf(user);
-  const groups = member.filter((group) => at.granted.has(group));
+  const groups = member.filter((group) => at.granted.ids.has(group));
   if (groups.length === 0) return undefined;
   const entry = at.egress.find(({ group }) => group !== null && member.includes(group));
   const { id, publicKey, ipv4, ipv6 } = device;
@@ -141,7 +143,7 @@ function shared(device: DeviceModel, plan: DevicePlan): DevicePlan {
 }
 
 /** The entries before the first that is for everyone: those for certain groups. */
-function ownEgress(gateway: GatewayModel): readonly EgressModel[] {
+export function ownEgress(gateway: GatewayModel): readonly EgressModel[] {
   const rest = gateway.egress.findIndex(({ group }) => group === null || group === EVERYONE);
   return rest < 0 ? gateway.egress : gateway.egress.slice(0, rest);
 }

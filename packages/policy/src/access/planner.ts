@@ -1,15 +1,15 @@
 import { EVERYONE } from '../model.ts';
 import type { AccessModel } from '../model.ts';
-import { isEmpty, sameDevice, sameGateway, sameGroup } from '../change.ts';
+import { isEmpty, sameGateway, sameGroup } from '../change.ts';
 import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, StateChange } from '../state.ts';
+import { DeviceChanges } from './device-changes.ts';
 import { compileRules, type RulesByGroup } from './grants.ts';
-import { activeDevice, classOf, gatewayPlan, groupPlanner, planDevice } from './plan.ts';
-import type { ActiveDevice, GatewayClass } from './plan.ts';
+import { activeDevice, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts';
+import type { ActiveDevice, DeviceContext, GrantedGroups } from './plan.ts';
 
-interface PlannedGateway {
+interface PlannedGateway extends DeviceContext {
   readonly plan: GatewayPlan;
   readonly groups: ReadonlyMap<string, GroupPlan>;
-  readonly class: GatewayClass;
 }
 
 /**
@@ -24,8 +24,8 @@ export class Planner {
   #active: Map<string, ActiveDevice>;
   #gateways: ReadonlyMap<string, PlannedGateway>;
   #nextExpiry: number;
-  /** The devices of classes whose states were asked for since the last change. */
-  readonly #devices = new Map<GatewayClass, ReadonlyMap<string, DevicePlan>>();
+  /** The devices where the same groups reach anything, for the states that were asked for since the last change. */
+  readonly #devices = new Map<GrantedGroups, ReadonlyMap<string, DevicePlan>>();
 
   /** Begins with no gateway: the first {@link update} gives the whole state of each. */
   constructor() {
@@ -57,50 +57,49 @@ export class Planner {
   state(gatewayId: string): DesiredState | undefined {
     const gateway = this.#gateways.get(gatewayId);
     if (gateway === undefined) return undefined;
-    let devices = this.#devices.get(gateway.class);
+    let devices = this.#devices.get(gateway.granted);
     if (devices === undefined) {
-      const built = new Map<string, DevicePlan>();
-      for (const device of this.#model.devices.values()) {
-        const plan = planDevice(this.#model, device, this.#active.get(device.id), gateway.class);
-        if (plan !== undefined) built.set(plan.id, plan);
-      }
-      this.#devices.set(gateway.class, built);
-      devices = built;
+      devices = this.#planDevices({ granted: gateway.granted, egress: [] });
+      this.#devices.set(gateway.granted, devices);
+    }
+    if (gateway.egress.length > 0) {
+      const own = new Set(gateway.egress.flatMap(({ group }) => group ?? []));
+      devices = new Map([...devices, ...this.#planDevices(gateway, own)]);
     }
     return { gateway: gateway.plan, groups: gateway.groups, devices };
   }
 
+  /** The devices at a gateway, or those of the members of certain groups. */
+  #planDevices(at: DeviceContext, groups?: ReadonlySet<string>): ReadonlyMap<string, DevicePlan> {
+    const devices = new Map<string, DevicePlan>();
+    for (const device of this.#model.devices.values()) {
+      if (groups !== undefined) {
+        const user = this.#model.users.get(device.userId);
+        if (user === undefined || !intersects(user.groups, groups)) continue;
+      }
+      const plan = planDevice(this.#model, device, this.#active.get(device.id), at);
+      if (plan !== undefined) devices.set(plan.id, plan);
+    }
+    return devices;
+  }
+
   /** Takes in a changed model and the time. Answers with what changes at each gateway where something does. */
   update(model: AccessModel, now: number): ReadonlyMap<string, StateChange> {
-    const before = { model: this.#model, active: this.#active, gateways: this.#gateways };
+    const before = { model: this.#model, active: this.#active };
+    const gatewaysBefore = this.#gateways;
     const affected = this.#affectedDevices(model, now);
     const active = this.#activeAfter(model, now, affected);
     const rules = sameRules(this.#model, model) ? this.#rules : compileRules(model);
     const gateways = this.#gatewaysAfter(model, rules);
 
-    const deviceChanges = new Map<GatewayClass | undefined, Map<GatewayClass, DeviceChange>>();
+    const deviceChanges = new DeviceChanges(before, { model, active }, affected);
     const changes = new Map<string, StateChange>();
     for (const [id, gateway] of gateways) {
-      const old = before.gateways.get(id);
-      let byClass = deviceChanges.get(old?.class);
-      if (byClass === undefined) deviceChanges.set(old?.class, (byClass = new Map<GatewayClass, DeviceChange>()));
-      let devices = byClass.get(gateway.class);
-      if (devices === undefined) {
-        const candidates = candidateDevices(before.model, model, affected, old?.class, gateway.class);
-        devices = { putDevices: [], removeDevices: [] };
-        for (const device of candidates) {
-          const then = old && planById(before.model, device, before.active, old.class);
-          const planned = planById(model, device, active, gateway.class);
-          if (planned === undefined) {
-            if (then !== undefined) devices.removeDevices.push(device);
-          } else if (then === undefined || !sameDevice(then, planned)) devices.putDevices.push(planned);
-        }
-        byClass.set(gateway.class, devices);
-      }
+      const old = gatewaysBefore.get(id);
       const change: StateChange = {
         ...(old?.plan === gateway.plan ? {} : { gateway: gateway.plan }),
         ...groupChange(old?.groups, gateway.groups),
-        ...devices,
+        ...deviceChanges.between(old, gateway),
       };
       if (!isEmpty(change)) changes.set(id, change);
     }
@@ -154,8 +153,8 @@ export class Planner {
     if (rules === this.#rules && samePools && old.gateways === model.gateways) return this.#gateways;
     const planners = new Map([...rules].map(([group, list]) => [group, groupPlanner(group, list)]));
     const changed = changedGroups(this.#rules, rules);
-    const classes = new Map<string, GatewayClass>();
-    for (const { class: known } of this.#gateways.values()) classes.set(known.key, known);
+    const granted = new Map<string, GrantedGroups>();
+    for (const { granted: known } of this.#gateways.values()) granted.set(known.key, known);
 
     const gateways = new Map<string, PlannedGateway>();
     for (const gateway of model.gateways.values()) {
@@ -166,52 +165,18 @@ export class Planner {
         continue;
       }
       const plan = gatewayPlan(model, gateway);
-      const found = classOf(gateway, groups);
-      const shared = classes.get(found.key) ?? found;
-      classes.set(shared.key, shared);
+      const found = known?.groups === groups ? known.granted : grantedGroups(groups);
+      const shared = granted.get(found.key) ?? found;
+      granted.set(shared.key, shared);
       gateways.set(gateway.id, {
         plan: known !== undefined && sameGateway(known.plan, plan) ? known.plan : plan,
         groups,
-        class: shared,
+        granted: shared,
+        egress: ownEgress(gateway),
       });
     }
     return gateways;
   }
-}
-
-interface DeviceChange {
-  readonly putDevices: DevicePlan[];
-  readonly removeDevices: string[];
-}
-
-function planById(
-  model: AccessModel,
-  id: string,
-  active: ReadonlyMap<string, ActiveDevice>,
-  at: GatewayClass,
-): DevicePlan | undefined {
-  const device = model.devices.get(id);
-  return device && planDevice(model, device, active.get(id), at);
-}
-
-/** The devices whose plan may differ between a class before and a class now. */
-function candidateDevices(
-  before: AccessModel,
-  model: AccessModel,
-  affected: ReadonlySet<string>,
-  from: GatewayClass | undefined,
-  to: GatewayClass,
-): Iterable<string> {
-  if (from === to) return affected;
-  if (from === undefined) return model.devices.keys();
-  const groups = new Set([...from.granted, ...to.granted].filter((id) => !from.granted.has(id) || !to.granted.has(id)));
-  for (const { group } of [...from.egress, ...to.egress]) if (group !== null) groups.add(group);
-  if (groups.has(EVERYONE)) return new Set([...before.devices.keys(), ...model.devices.keys()]);
-  const candidates = new Set(affected);
-  const users = new Set<string>();
-  for (const user of model.users.values()) if (intersects(user.groups, groups)) users.add(user.id);
-  for (const device of model.devices.values()) if (users.has(device.userId)) candidates.add(device.id);
-  return candidates;
 }
 
 function groupsAfter(

@@ -57,31 +57,12 @@ export function userStandingOf(model: AccessModel, user: UserModel, now: number)
 
 /** A user's own limits, else the largest that any of its groups sets, else null for none. */
 export function limitsOf(model: AccessModel, user: UserModel): Limits {
-  const groups = groupModels(model, user);
-  const limit = (of: (holder: UserModel | GroupModel) => number | null): number | null => {
-    const own = of(user);
-    if (own !== null) return own;
-    let largest: number | null = null;
-    for (const group of groups) {
-      const value = of(group);
-      if (value !== null && (largest === null || value > largest)) largest = value;
-    }
-    return largest;
-  };
-  return {
-    devicesPerUser: limit((holder) => holder.devicesPerUser),
-    bitsPerSecond: limit((holder) => holder.bitsPerSecond),
-    trafficBytesPerMonth: limit((holder) => holder.trafficBytesPerMonth),
-  };
+  return factsOf(model, user).limits;
 }
 
 /** The shortest session lifetime of a user's groups, in milliseconds, or null where none sets one. */
 export function sessionLifetimeOf(model: AccessModel, user: UserModel): number | null {
-  let shortest: number | null = null;
-  for (const { sessionLifetimeMs } of groupModels(model, user)) {
-    if (sessionLifetimeMs !== null && (shortest === null || sessionLifetimeMs < shortest)) shortest = sessionLifetimeMs;
-  }
-  return shortest;
+  return factsOf(model, user).sessionLifetimeMs;
 }
 
 /** Whether a device that a user adds now waits for an administrator: when any of its groups asks for that. */
@@ -107,6 +88,46 @@ function sessionEnd(model: AccessModel, user: UserModel): number | null {
   const lifetime = sessionLifetimeOf(model, user);
   if (lifetime === null) return null;
   return user.lastLoginAt === null ? 0 : user.lastLoginAt + lifetime;
+}
+
+/** What follows from a user's groups. */
+interface Facts {
+  /** What it was made from. */
+  readonly groups: AccessModel['groups'];
+  readonly limits: Limits;
+  readonly sessionLifetimeMs: number | null;
+}
+
+const facts = new WeakMap<UserModel, Facts>();
+
+function factsOf(model: AccessModel, user: UserModel): Facts {
+  const known = facts.get(user);
+  if (known?.groups === model.groups) return known;
+  const groups = groupModels(model, user);
+  const limit = (of: (holder: UserModel | GroupModel) => number | null): number | null => {
+    const own = of(user);
+    return own ?? extreme(groups.map(of), Math.max);
+  };
+  const found = {
+    groups: model.groups,
+    limits: {
+      devicesPerUser: limit((holder) => holder.devicesPerUser),
+      bitsPerSecond: limit((holder) => holder.bitsPerSecond),
+      trafficBytesPerMonth: limit((holder) => holder.trafficBytesPerMonth),
+    },
+    sessionLifetimeMs: extreme(
+      groups.map(({ sessionLifetimeMs }) => sessionLifetimeMs),
+      Math.min,
+    ),
+  };
+  facts.set(user, found);
+  return found;
+}
+
+function extreme(values: readonly (number | null)[], choose: (a: number, b: number) => number): number | null {
+  let found: number | null = null;
+  for (const value of values) if (value !== null) found = found === null ? value : choose(found, value);
+  return found;
 }
 
 function groupModels(model: AccessModel, user: UserModel): readonly GroupModel[] {

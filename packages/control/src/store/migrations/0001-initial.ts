@@ -56,7 +56,7 @@ export const initial: Migration = {
       last_used_at ${integer} NOT NULL,
       expires_at ${integer} NOT NULL
     ) ${strict}`,
-    `CREATE INDEX session_user ON session (user_id)`,
+    `CREATE INDEX session_by_user ON session (user_id)`,
     `CREATE INDEX session_expiry ON session (expires_at)`,
     `CREATE TABLE api_token (
       id ${text} PRIMARY KEY,

@@ -1,0 +1,151 @@
+/** The gateway's process: opens what needs root, gives root up, and serves devices. The supervisor starts it. */
+import { mkdirSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { AgentError, GatewayAgent, GatewayFiles, systemClock } from '@sallyport/agent';
+import { dropPrivileges, inheritedStream, PrivilegedClient, readConfiguration } from '@sallyport/privileged';
+import { pino } from 'pino';
+import { GATEWAY_EXIT, gatewayConfiguration, type GatewayConfiguration, type GatewayMessage } from './gateway-configuration.ts'; // prettier-ignore
+import { serveMetrics } from './metrics-server.ts';
+import { nameResolver } from './resolve-name.ts';
+import { loadWireGuardKey } from './wireguard-key.ts';
+import { WireGuardTunnel } from './wireguard-tunnel.ts';
+
+/** Addresses that stay on one link (RFC 4291 section 2.5.6). */
+const LINK_LOCAL = /^fe[89ab]/i;
+/** What is taken down at the end has this long. */
+const TEAR_DOWN_MS = 5000;
+
+function tell(message: GatewayMessage): void {
+  if (process.connected) process.send?.(message);
+}
+
+/** Tells why, and ends. */
+function fail(error: unknown, code: number): never {
+  const message = error instanceof Error ? error.message : String(error);
+  log.fatal(message);
+  tell({ kind: 'failed', message: message.slice(0, 2000) });
+  process.exit(code);
+}
+
+const log = pino({ name: 'gateway', level: 'info' }, pino.destination({ fd: 2, sync: true }));
+process.umask(0o077);
+
+const inherited = await readConfiguration().catch((error: unknown) => fail(error, GATEWAY_EXIT.configuration));
+const parsed = gatewayConfiguration.safeParse(inherited.configuration);
+if (!parsed.success)
+  fail(
+    new Error(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')),
+    GATEWAY_EXIT.configuration,
+  );
+const configuration: GatewayConfiguration = parsed.data;
+log.level = configuration.logLevel;
+
+const privileged = new PrivilegedClient(inheritedStream(configuration.helperFd));
+
+let agent: GatewayAgent | undefined;
+let stopping = false;
+try {
+  const tunnel = await WireGuardTunnel.open({
+    ...configuration,
+    onFault: (message) => {
+      log.error(message);
+    },
+  });
+  const metrics =
+    configuration.metrics === undefined
+      ? undefined
+      : await serveMetrics(configuration.metrics, () => agent?.metrics.registry.metrics() ?? Promise.resolve(''));
+  if (configuration.user !== undefined) dropPrivileges(configuration.user.uid, configuration.user.gid);
+
+  mkdirSync(configuration.directory, { recursive: true, mode: 0o700 });
+  const key = loadWireGuardKey(join(configuration.directory, 'wireguard.key'));
+  tunnel.setPrivateKey(key.privateKey);
+  agent = createAgent(tunnel, key.publicKey);
+  tunnel.closed.then(
+    () => {
+      if (!stopping) fail(new Error('the tunnel\'s interface was removed'), GATEWAY_EXIT.failed); // prettier-ignore
+    },
+    (error: unknown) => fail(error, GATEWAY_EXIT.failed),
+  );
+
+  const stop = (): void => {
+    stopping = true;
+    agent?.stop();
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop).on('disconnect', stop);
+  process.on('SIGHUP', () => undefined);
+  void inherited.parentGone.then(stop);
+
+  await agent.start();
+  tell({
+    kind: 'ready',
+    listenPort: tunnel.listenPort,
+    wireguardPublicKey: key.publicKey,
+    stateVersion: agent.stateVersion,
+    metricsPort: metrics?.port,
+  });
+  let ended: Error | undefined;
+  await agent.run().catch((error: unknown) => {
+    ended = error as Error;
+  });
+  stopping = true;
+  metrics?.close();
+  const late = new Promise((resolve) => setTimeout(resolve, TEAR_DOWN_MS).unref());
+  const answer = await Promise.race([privileged.request({ kind: 'tearDown' }).catch(() => undefined), late]);
+  tunnel.close();
+  await Promise.race([tunnel.closed, late]);
+  privileged.close();
+  if (ended !== undefined) throw ended;
+  // The supervisor sees to it otherwise.
+  process.exit(answer === undefined ? GATEWAY_EXIT.failed : GATEWAY_EXIT.done);
+} catch (error) {
+  const code = error instanceof AgentError ? error.code : undefined;
+  fail(
+    error,
+    code === 'refused'
+      ? GATEWAY_EXIT.refused
+      : code === 'configuration'
+        ? GATEWAY_EXIT.configuration
+        : GATEWAY_EXIT.failed,
+  );
+}
+
+function createAgent(tunnel: WireGuardTunnel, wireguardPublicKey: string): GatewayAgent {
+  const { control, endpoint, name, region, country, city, software, interfaceName, mtu, localTcpPorts } = configuration;
+  return new GatewayAgent({
+    url: control.url,
+    joinToken: control.joinToken,
+    files: new GatewayFiles(configuration.directory),
+    self: {
+      software,
+      tunnel: { wireguardPublicKey, endpointHost: endpoint.host, endpointPort: endpoint.port ?? tunnel.listenPort },
+      ...(name !== undefined && { name }),
+      ...(region !== undefined && { region }),
+      ...(country !== undefined && { country }),
+      ...(city !== undefined && { city }),
+    },
+    tunnels: [tunnel],
+    privileged,
+    interfaceName,
+    mtu,
+    localTcpPorts,
+    ownAddresses,
+    resolve: nameResolver(configuration.nameServers),
+    clock: systemClock,
+    log,
+    onLink: (up) => {
+      tell({ kind: 'link', up });
+    },
+  });
+}
+
+/** This machine's addresses, without the loopback's, the tunnel's and those of one link. */
+function ownAddresses(): string[] {
+  const found = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    name === configuration.interfaceName ? [] : (addresses ?? []),
+  );
+  return [
+    ...new Set(found.filter((a) => !a.internal && !LINK_LOCAL.test(a.address)).map(({ address }) => address)),
+  ].sort();
+}

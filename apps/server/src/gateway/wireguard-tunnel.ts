@@ -1,0 +1,214 @@
+import { availableParallelism } from 'node:os';
+import type { ObservedDevice, Tunnel } from '@sallyport/agent';
+import type { Secret } from '@sallyport/core';
+import { Arena, createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES } from '@sallyport/io';
+import type { DevicePlan } from '@sallyport/policy';
+import { DataPlane } from '@sallyport/runtime';
+import {
+  allocateTables,
+  decodeBase64Key,
+  encodeBase64Key,
+  openTables,
+  parseIpAddress,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+  WireGuardDevice,
+  WireGuardPackets,
+  type PeerChange,
+} from '@sallyport/wireguard';
+
+/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
+const MAX_WORKERS = 4;
+/** Address space, not memory: the kernel gives pages as tables and queues fill. */
+const ARENA_BYTES = 704 * 1024 * 1024;
+/** Devices that were refused, whose counters are still told. */
+const MAX_DEPARTED = 100_000;
+
+export interface WireGuardTunnelOptions {
+  readonly interfaceName: string;
+  /** 0 lets the kernel choose. */
+  readonly listenPort: number;
+  readonly mtu: number;
+  readonly workers?: number | undefined;
+  /** What an operator has to know. No keys. */
+  readonly onFault: (message: string) => void;
+}
+
+interface Admitted {
+  readonly deviceId: string;
+  /** From earlier times at which it was admitted. */
+  readonly before: ObservedDevice | undefined;
+}
+
+/** WireGuard for the gateway: peers are devices, each with the two addresses that it was given. */
+export class WireGuardTunnel implements Tunnel {
+  readonly protocol = 'wireguard';
+  readonly listenPort: number;
+  readonly #plane: DataPlane;
+  readonly #device: WireGuardDevice;
+  readonly #onFault: (message: string) => void;
+  /** By public key, base64. */
+  readonly #admitted = new Map<string, Admitted>();
+  readonly #departed = new Map<string, ObservedDevice>();
+
+  private constructor(
+    plane: DataPlane,
+    device: WireGuardDevice,
+    listenPort: number,
+    onFault: (message: string) => void,
+  ) {
+    this.#plane = plane;
+    this.#device = device;
+    this.listenPort = listenPort;
+    this.#onFault = onFault;
+  }
+
+  /**
+   * Opens the TUN device and the sockets, and starts the workers: all that needs privileges. Sessions begin once there is a
+   * key and the interface is up. Throws a SystemCallError.
+   */
+  static async open(options: WireGuardTunnelOptions): Promise<WireGuardTunnel> {
+    const { interfaceName, listenPort, mtu, onFault } = options;
+    const arena = Arena.create(ARENA_BYTES);
+    const regions = allocateTables((bytes) => arena.allocate(bytes));
+    const plane = new DataPlane({
+      arena,
+      name: interfaceName,
+      workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
+      mtu,
+      overheadBytes: TRANSPORT_HEADER_BYTES + TAG_BYTES,
+      workerModule: new URL('./wireguard-worker.ts', import.meta.url),
+      protocol: regions,
+      protocolScratchBytes: WireGuardPackets.scratchBytes,
+      onEvent: () => undefined,
+      // The sockets stay: to open them again may take the privileges that are gone by then.
+      onLink: (up) => {
+        if (up) device.sessions.start(plane.now);
+        else device.sessions.stop();
+      },
+    });
+    const device = new WireGuardDevice({
+      memory: arena,
+      regions,
+      crypto: new HandshakeCrypto(),
+      wallClock: () => Date.now(),
+      exclusive: (change) => {
+        plane.exclusive(change);
+      },
+      forgetSessions: (gone) => {
+        plane.forgetSessions(gone);
+      },
+      // Endpoints are learnt from packets: nobody names a zone.
+      zoneIndex: () => 0,
+      zoneName: String,
+    });
+    const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
+    const { indices } = openTables(arena, regions);
+    try {
+      const port = plane.listen(listenPort, 0);
+      const scratch = arena.allocate(WireGuardPackets.scratchBytes);
+      await plane.start(device.sessions, new WireGuardPackets(arena, cipher, indices, scratch));
+      return new WireGuardTunnel(plane, device, port, onFault);
+    } catch (error) {
+      plane.close();
+      throw error;
+    }
+  }
+
+  /** Settles when the interface is gone; rejects when a worker failed. */
+  get closed(): Promise<void> {
+    return this.#plane.closed;
+  }
+
+  /** Drop counters that are not zero. */
+  get drops(): Tunnel['drops'] {
+    return this.#plane.drops;
+  }
+
+  setPrivateKey(privateKey: Secret<Uint8Array>): void {
+    this.#change([], privateKey);
+  }
+
+  apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
+    const peers: PeerChange[] = [];
+    const refused = new Set<string>();
+    for (const { id, publicKey } of remove) if (this.#admitted.get(publicKey)?.deviceId === id) refused.add(publicKey);
+    if (refused.size > 0) {
+      for (const [publicKey, device] of this.#observeAdmitted())
+        if (refused.has(publicKey) && device.lastHandshakeAt > 0) this.#departed.set(device.deviceId, device);
+      for (const publicKey of refused) {
+        this.#admitted.delete(publicKey);
+        const key = decodeBase64Key(publicKey);
+        if (key !== undefined) peers.push({ ...NO_CHANGE, publicKey: key, remove: true });
+      }
+    }
+    for (const device of put) {
+      const key = decodeBase64Key(device.publicKey);
+      const addresses = [parseIpAddress(device.ipv4), parseIpAddress(device.ipv6)];
+      const allowedIps = addresses.flatMap((address) =>
+        address === undefined ? [] : [{ ...address, prefixLength: address.family === 4 ? 32 : 128, remove: false }],
+      );
+      if (key === undefined || allowedIps.length !== 2) {
+        this.#onFault(`device ${device.id} has a key or an address that can't be used`);
+        continue;
+      }
+      peers.push({ ...NO_CHANGE, publicKey: key, replaceAllowedIps: true, allowedIps });
+      const known = this.#admitted.get(device.publicKey);
+      if (known?.deviceId !== device.id)
+        this.#admitted.set(device.publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
+      this.#departed.delete(device.id);
+    }
+    this.#change(peers);
+    for (const id of this.#departed.keys()) {
+      if (this.#departed.size <= MAX_DEPARTED) break;
+      this.#departed.delete(id);
+    }
+  }
+
+  *observe(): Generator<ObservedDevice> {
+    for (const [, device] of this.#observeAdmitted()) if (device.lastHandshakeAt > 0) yield device;
+    yield* this.#departed.values();
+  }
+
+  /** Ends the workers and removes the interface. */
+  close(): void {
+    this.#plane.close();
+  }
+
+  *#observeAdmitted(): Generator<[publicKey: string, device: ObservedDevice]> {
+    for (const { publicKey, lastHandshakeUnixMs, receivedBytes, sentBytes } of this.#device.peerActivity()) {
+      const text = encodeBase64Key(publicKey);
+      const admitted = this.#admitted.get(text);
+      if (admitted === undefined) continue;
+      const { deviceId, before } = admitted;
+      yield [
+        text,
+        {
+          deviceId,
+          lastHandshakeAt: Math.max(Math.floor(lastHandshakeUnixMs), before?.lastHandshakeAt ?? 0),
+          sentBytes: receivedBytes + (before?.sentBytes ?? 0),
+          receivedBytes: sentBytes + (before?.receivedBytes ?? 0),
+        },
+      ];
+    }
+  }
+
+  #change(peers: readonly PeerChange[], privateKey?: Secret<Uint8Array>): void {
+    const fault = this.#device.apply(
+      { privateKey, listenPort: undefined, fwmark: undefined, replacePeers: false, peers },
+      this.#plane.now,
+    );
+    this.#plane.reschedule();
+    if (fault !== undefined) this.#onFault(`the tunnel could not take in all devices: ${fault}`);
+  }
+}
+
+const NO_CHANGE = {
+  remove: false,
+  updateOnly: false,
+  presharedKey: undefined,
+  endpoint: undefined,
+  persistentKeepalive: undefined,
+  replaceAllowedIps: false,
+  allowedIps: [],
+} as const;

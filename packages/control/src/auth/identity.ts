@@ -1,0 +1,36 @@
+import type { Services } from '../services.ts';
+import { createAuthenticator } from './authenticator.ts';
+import { LoginFailures } from './login-failures.ts';
+import { DEFAULT_LOGIN_RATES, LoginLimits, type LoginRates } from './login-limits.ts';
+import { DEFAULT_COST, Passwords, type PasswordCost } from './passwords.ts';
+import { DEFAULT_SESSION_LIFETIME, type SessionLifetime } from './sessions.ts';
+
+export interface IdentityOptions {
+  readonly sessions?: SessionLifetime;
+  readonly passwordCost?: PasswordCost;
+  readonly loginRates?: LoginRates;
+}
+
+/** What routes need to know people by their passwords; one for a process. */
+export interface Identity {
+  readonly passwords: Passwords;
+  readonly limits: LoginLimits;
+  readonly failures: LoginFailures;
+  readonly sessions: SessionLifetime;
+  readonly authenticate: ReturnType<typeof createAuthenticator>;
+  /** Writes what is still to be written. */
+  close(): Promise<void>;
+}
+
+export function createIdentity(services: Services, options: IdentityOptions = {}): Identity {
+  const sessions = options.sessions ?? DEFAULT_SESSION_LIFETIME;
+  const failures = new LoginFailures(services);
+  return {
+    passwords: new Passwords(options.passwordCost ?? DEFAULT_COST),
+    limits: new LoginLimits(options.loginRates ?? DEFAULT_LOGIN_RATES),
+    failures,
+    sessions,
+    authenticate: createAuthenticator(services, sessions),
+    close: () => failures.flush(),
+  };
+}

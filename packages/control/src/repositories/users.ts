@@ -1,0 +1,143 @@
+import type { User } from '@sallyport/api';
+import type { AccessModel } from '@sallyport/policy';
+import type { Kysely, Selectable } from 'kysely';
+import { ApiError } from '../http/api-error.ts';
+import type { Database, UserTable } from '../store/schema.ts';
+import { cursorOf, pageOf } from './pages.ts';
+import { afterCursor, holds, type PageRequest } from './search.ts';
+
+export type UserRow = Selectable<UserTable>;
+
+export interface UserFilter extends PageRequest {
+  readonly groupId?: string | undefined;
+  readonly role?: string | undefined;
+  readonly disabled?: boolean | undefined;
+}
+
+/** By name. */
+export async function listUsers(
+  db: Kysely<Database>,
+  { limit, after, search, groupId, role, disabled }: UserFilter,
+): Promise<{ items: UserRow[]; next: string | null }> {
+  let query = db.selectFrom('user').selectAll();
+  if (role !== undefined) query = query.where('role', '=', role);
+  if (disabled !== undefined) query = query.where('disabled', '=', disabled ? 1 : 0);
+  if (groupId !== undefined && groupId !== 'everyone') {
+    query = query.where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('group_member')
+          .select('user_id')
+          .where('group_id', '=', groupId)
+          .whereRef('group_member.user_id', '=', 'user.id'),
+      ),
+    );
+  }
+  if (search !== undefined) {
+    query = query.where(({ or, ref }) =>
+      or([holds(ref('name'), search), holds(ref('display_name'), search), holds(ref('email'), search)]),
+    );
+  }
+  const cursor = cursorOf(after);
+  if (cursor !== undefined) query = query.where(({ ref }) => afterCursor(ref('name'), ref('id'), cursor));
+  const rows = await query
+    .orderBy('name')
+    .orderBy('id')
+    .limit(limit + 1)
+    .execute();
+  return pageOf(rows, limit);
+}
+
+/** By id, else by name. Throws the ApiError `notFound`. */
+export async function getUser(db: Kysely<Database>, reference: string): Promise<UserRow> {
+  const row =
+    (await db.selectFrom('user').selectAll().where('id', '=', reference).executeTakeFirst()) ??
+    (await findUserByName(db, reference));
+  if (row === undefined) throw new ApiError('notFound', 'There is no such user.');
+  return row;
+}
+
+export async function findUserByName(db: Kysely<Database>, name: string): Promise<UserRow | undefined> {
+  return db.selectFrom('user').selectAll().where('name', '=', name).executeTakeFirst();
+}
+
+/** The groups of each user, `everyone` not among them. */
+export async function groupsOfUsers(
+  db: Kysely<Database>,
+  userIds: readonly string[],
+): Promise<ReadonlyMap<string, string[]>> {
+  const groups = new Map<string, string[]>(userIds.map((id) => [id, []]));
+  if (userIds.length === 0) return groups;
+  const rows = await db
+    .selectFrom('group_member')
+    .selectAll()
+    .where('user_id', 'in', userIds)
+    .orderBy('group_id')
+    .execute();
+  for (const row of rows) groups.get(row.user_id)?.push(row.group_id);
+  return groups;
+}
+
+/** Users as the API answers them. */
+export async function describeUsers(
+  db: Kysely<Database>,
+  model: AccessModel,
+  rows: readonly UserRow[],
+): Promise<User[]> {
+  const groups = await groupsOfUsers(
+    db,
+    rows.map(({ id }) => id),
+  );
+  return rows.map((row) => ({
+    ...describeUserRow(row, groups.get(row.id) ?? []),
+    trafficBytesThisMonth: model.users.get(row.id)?.trafficBytesThisMonth ?? 0,
+    createdAt: timeText(row.created_at),
+    lastLoginAt: row.last_login_at === null ? null : timeText(row.last_login_at),
+  }));
+}
+
+export async function describeUser(db: Kysely<Database>, model: AccessModel, row: UserRow): Promise<User> {
+  return (await describeUsers(db, model, [row]))[0]!;
+}
+
+/** What of a user administrators set: for the audit log. */
+export function describeUserRow(row: UserRow, groups: readonly string[]) {
+  return {
+    id: row.id,
+    name: row.name,
+    displayName: row.display_name,
+    email: row.email,
+    role: row.role as User['role'],
+    disabled: row.disabled === 1,
+    expiresAt: row.expires_at === null ? null : timeText(row.expires_at),
+    groups: [...groups],
+    devicesPerUser: row.devices_per_user,
+    bitsPerSecond: row.bits_per_second,
+    trafficBytesPerMonth: row.traffic_bytes_per_month,
+    version: row.version,
+  };
+}
+
+/** Whether somebody is left who can administer the service at any time: enabled, with a password, without an end. */
+export async function hasAdministrator(db: Kysely<Database>): Promise<boolean> {
+  const row = await db
+    .selectFrom('user')
+    .select('id')
+    .where('role', '=', 'administrator')
+    .where('disabled', '=', 0)
+    .where('password_hash', 'is not', null)
+    .where('expires_at', 'is', null)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Puts a user into exactly these groups. */
+export async function setGroups(db: Kysely<Database>, userId: string, groupIds: readonly string[]): Promise<void> {
+  await db.deleteFrom('group_member').where('user_id', '=', userId).execute();
+  const rows = [...new Set(groupIds)].map((groupId) => ({ group_id: groupId, user_id: userId }));
+  if (rows.length > 0) await db.insertInto('group_member').values(rows).execute();
+}
+
+export function timeText(time: number): string {
+  return new Date(time).toISOString();
+}

@@ -1,0 +1,168 @@
+import { routes } from '@sallyport/api';
+import { EVERYONE } from '@sallyport/policy';
+import { randomUUID } from 'node:crypto';
+import type { Transaction } from 'kysely';
+import { ApiError } from '../http/api-error.ts';
+import { implement, type RouteImplementation } from '../http/implement.ts';
+import { checkVersion } from '../http/version.ts';
+import {
+  describeGroup,
+  describeGroupRow,
+  describeGroups,
+  getGroup,
+  listGroups,
+  usersOfGroup,
+  type GroupRow,
+} from '../repositories/groups.ts';
+import { getUser, listUsers } from '../repositories/users.ts';
+import type { Database } from '../store/schema.ts';
+
+export function groupRoutes(): RouteImplementation[] {
+  return [
+    implement(routes.listGroups, async ({ query, services }) => {
+      const { db } = services.store;
+      const { items, next } = await listGroups(db, query);
+      return { items: await describeGroups(db, items), next };
+    }),
+    implement(routes.getGroup, async ({ params, services }) => {
+      const { db } = services.store;
+      return describeGroup(db, await getGroup(db, params.groupId));
+    }),
+    implement(routes.createGroup, async ({ body, services, origin }) =>
+      services.store.write(origin, async ({ db, audit, changed }) => {
+        await requireFreeName(db, body.name);
+        const row: GroupRow = {
+          id: randomUUID(),
+          name: body.name,
+          description: body.description ?? '',
+          require_device_approval: body.requireDeviceApproval === true ? 1 : 0,
+          session_lifetime_seconds: body.sessionLifetimeSeconds ?? null,
+          devices_per_user: body.devicesPerUser ?? null,
+          bits_per_second: body.bitsPerSecond ?? null,
+          traffic_bytes_per_month: body.trafficBytesPerMonth ?? null,
+          version: 1,
+        };
+        await db.insertInto('group').values(row).execute();
+        await audit('group.create', { kind: 'group', id: row.id, name: row.name }, undefined, describeGroupRow(row));
+        changed('group', row.id);
+        return describeGroup(db, row);
+      }),
+    ),
+    implement(routes.updateGroup, async ({ params, body, services, origin, ifMatch }) =>
+      services.store.write(origin, async ({ db, audit, changed }) => {
+        const before = await getGroup(db, params.groupId);
+        checkVersion(before.version, ifMatch);
+        if (body.name !== undefined && body.name !== before.name) {
+          if (before.id === EVERYONE) throw new ApiError('conflict', 'The group everyone keeps its name.');
+          await requireFreeName(db, body.name);
+        }
+        const row: GroupRow = {
+          ...before,
+          name: body.name ?? before.name,
+          description: body.description ?? before.description,
+          require_device_approval:
+            body.requireDeviceApproval === undefined
+              ? before.require_device_approval
+              : body.requireDeviceApproval
+                ? 1
+                : 0,
+          session_lifetime_seconds:
+            body.sessionLifetimeSeconds === undefined ? before.session_lifetime_seconds : body.sessionLifetimeSeconds,
+          devices_per_user: body.devicesPerUser === undefined ? before.devices_per_user : body.devicesPerUser,
+          bits_per_second: body.bitsPerSecond === undefined ? before.bits_per_second : body.bitsPerSecond,
+          traffic_bytes_per_month:
+            body.trafficBytesPerMonth === undefined ? before.traffic_bytes_per_month : body.trafficBytesPerMonth,
+          version: before.version + 1,
+        };
+        const { id, ...columns } = row;
+        await db.updateTable('group').set(columns).where('id', '=', id).execute();
+        await audit('group.update', { kind: 'group', id, name: row.name }, describeGroupRow(before), describeGroupRow(row));
+        changed('group', id);
+        return describeGroup(db, row);
+      }),
+    ),
+    implement(routes.deleteGroup, async ({ params, services, origin, ifMatch }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
+        const row = await getGroup(db, params.groupId);
+        checkVersion(row.version, ifMatch);
+        if (row.id === EVERYONE) throw new ApiError('conflict', 'The group everyone stays: every user is in it.');
+        const used = await usersOfGroup(db, row.id);
+        if (used.length > 0) {
+          throw new ApiError('stillUsed', `The group is used by ${used.slice(0, 10).join(', ')}: take it out there first.`);
+        }
+        const members = await db
+          .selectFrom('group_member')
+          .select('user_id')
+          .where('group_id', '=', row.id)
+          .orderBy('user_id')
+          .execute();
+        await db.deleteFrom('group').where('id', '=', row.id).execute();
+        await audit('group.delete', { kind: 'group', id: row.id, name: row.name }, {
+          ...describeGroupRow(row),
+          members: members.map((member) => member.user_id),
+        });
+        for (const member of members) changed('user', member.user_id);
+        changed('group', row.id);
+      });
+    }),
+    implement(routes.listGroupMembers, async ({ params, query, services }) => {
+      const { db } = services.store;
+      const { id } = await getGroup(db, params.groupId);
+      const { items, next } = await listUsers(db, { ...query, groupId: id });
+      return { items: items.map((row) => ({ id: row.id, name: row.name, displayName: row.display_name })), next };
+    }),
+    implement(routes.addGroupMember, async ({ params, services, origin }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
+        const group = await getGroup(db, params.groupId);
+        const user = await getUser(db, params.userId);
+        refuseEveryone(group);
+        const { numInsertedOrUpdatedRows } = await db
+          .insertInto('group_member')
+          .values({ group_id: group.id, user_id: user.id })
+          .onConflict((conflict) => conflict.columns(['group_id', 'user_id']).doNothing())
+          .executeTakeFirst();
+        if ((numInsertedOrUpdatedRows ?? 0n) === 0n) return;
+        await db
+          .updateTable('user')
+          .set({ version: user.version + 1 })
+          .where('id', '=', user.id)
+          .execute();
+        await audit('group.addMember', { kind: 'group', id: group.id, name: group.name }, undefined, {
+          user: { id: user.id, name: user.name },
+        });
+        changed('user', user.id);
+      });
+    }),
+    implement(routes.removeGroupMember, async ({ params, services, origin }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
+        const group = await getGroup(db, params.groupId);
+        const user = await getUser(db, params.userId);
+        refuseEveryone(group);
+        const { numDeletedRows } = await db
+          .deleteFrom('group_member')
+          .where('group_id', '=', group.id)
+          .where('user_id', '=', user.id)
+          .executeTakeFirst();
+        if (numDeletedRows === 0n) throw new ApiError('notFound', 'The user is not in the group.');
+        await db
+          .updateTable('user')
+          .set({ version: user.version + 1 })
+          .where('id', '=', user.id)
+          .execute();
+        await audit('group.removeMember', { kind: 'group', id: group.id, name: group.name }, {
+          user: { id: user.id, name: user.name },
+        });
+        changed('user', user.id);
+      });
+    }),
+  ];
+}
+
+async function requireFreeName(db: Transaction<Database>, name: string): Promise<void> {
+  const row = await db.selectFrom('group').select('id').where('name', '=', name).executeTakeFirst();
+  if (row !== undefined) throw new ApiError('nameTaken', `There is a group ${name} already; choose another name.`);
+}
+
+function refuseEveryone(group: GroupRow): void {
+  if (group.id === EVERYONE) throw new ApiError('conflict', 'Every user is in the group everyone, and nobody leaves it.');
+}

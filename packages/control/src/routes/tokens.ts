@@ -1,0 +1,73 @@
+import { routes } from '@sallyport/api';
+import { randomUUID } from 'node:crypto';
+import { permissionsOf, requireCovers } from '../auth/roles.ts';
+import { hashToken, newToken } from '../auth/tokens.ts';
+import { ApiError } from '../http/api-error.ts';
+import { implement, type RouteImplementation } from '../http/implement.ts';
+import { describeApiToken, findApiTokenById, listApiTokens } from '../repositories/tokens.ts';
+import { getUser } from '../repositories/users.ts';
+
+/** Tokens that one user can have. */
+const maxTokens = 100;
+
+export function tokenRoutes(): RouteImplementation[] {
+  return [
+    implement(routes.listTokens, async ({ query, services }) => {
+      const { items, next } = await listApiTokens(services.store.db, query);
+      return { items: items.map(describeApiToken), next };
+    }),
+    implement(routes.createToken, async ({ body, caller, services, origin }) => {
+      const scopes = [...new Set(body.permissions)];
+      for (const scope of scopes) {
+        if (!caller.permissions.has(scope)) {
+          throw new ApiError('forbidden', `You or your token don't have the permission ${scope}, so a new token can't either.`);
+        }
+      }
+      const expiresAt = body.expiresAt === null || body.expiresAt === undefined ? null : Date.parse(body.expiresAt);
+      if (expiresAt !== null && expiresAt <= services.now()) {
+        throw new ApiError('invalidRequest', 'The request is faulty: /body/expiresAt: lies in the past.', {
+          faults: [{ at: '/body/expiresAt', message: 'lies in the past' }],
+        });
+      }
+      const token = newToken('api');
+      return services.store.write(origin, async ({ db, now, audit }) => {
+        await db.deleteFrom('api_token').where('user_id', '=', caller.userId).where('expires_at', '<=', now).execute();
+        const { count } = await db
+          .selectFrom('api_token')
+          .select(({ fn }) => fn.countAll().as('count'))
+          .where('user_id', '=', caller.userId)
+          .executeTakeFirstOrThrow();
+        if (Number(count) >= maxTokens) {
+          throw new ApiError('limitReached', `You have ${maxTokens} tokens; revoke some that are no longer needed.`);
+        }
+        const row = {
+          id: randomUUID(),
+          token_hash: hashToken(token),
+          name: body.name,
+          user_id: caller.userId,
+          permissions: JSON.stringify(scopes),
+          created_at: now,
+          expires_at: expiresAt,
+          last_used_at: null,
+        };
+        await db.insertInto('api_token').values(row).execute();
+        const described = describeApiToken({ ...row, user_name: caller.userName });
+        await audit('token.create', { kind: 'token', id: row.id, name: row.name }, undefined, described);
+        return { ...described, token };
+      });
+    }),
+    implement(routes.deleteToken, async ({ params, caller, services, origin }) => {
+      await services.store.write(origin, async ({ db, audit }) => {
+        const row = await findApiTokenById(db, params.tokenId);
+        if (row === undefined) throw new ApiError('notFound', 'There is no such token.');
+        // A narrow token may not take away those of who may do more.
+        const user = await getUser(db, row.user_id);
+        if (caller.userId !== user.id || permissionsOf(user.role).size > caller.permissions.size) {
+          requireCovers(caller, user.role);
+        }
+        await db.deleteFrom('api_token').where('id', '=', row.id).execute();
+        await audit('token.revoke', { kind: 'token', id: row.id, name: row.name }, describeApiToken(row));
+      });
+    }),
+  ];
+}

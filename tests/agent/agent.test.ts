@@ -1,0 +1,410 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { device, GATEWAY, startGateway, temporaryDirectory, until, VirtualControl, type RunningGateway } from './agent-world.ts'; // prettier-ignore
+
+let control: VirtualControl;
+let directory: ReturnType<typeof temporaryDirectory>;
+const running: RunningGateway[] = [];
+
+beforeEach(async () => {
+  control = new VirtualControl();
+  await control.listen();
+  directory = temporaryDirectory();
+});
+afterEach(async () => {
+  for (const gateway of running.splice(0)) await gateway.stop();
+  await control.close();
+  directory.remove();
+});
+
+async function start(options: Parameters<typeof startGateway>[2] = {}): Promise<RunningGateway> {
+  const gateway = await startGateway(control, directory.path, options);
+  running.push(gateway);
+  return gateway;
+}
+
+async function linked(options: Parameters<typeof startGateway>[2] = {}): Promise<RunningGateway> {
+  const gateway = await start(options);
+  await until('linked', () => gateway.links.at(-1) === true, gateway.clock);
+  return gateway;
+}
+
+describe('joining', () => {
+  test('a token joins, and afterwards the key is enough', async () => {
+    const first = await linked();
+    assert.equal(control.of('hello')[0]?.token, control.token.split('.')[0]);
+    assert.equal(control.of('hello')[0]?.stateVersion, 0);
+    const hash = control.link.peerKeyHash;
+    assert.equal(await first.stop(), undefined);
+    await linked({ token: undefined });
+    assert.equal(control.link.peerKeyHash, hash);
+    assert.equal(control.of('hello')[1]?.token, undefined);
+    for (const file of ['link.key', 'membership.json'])
+      assert.equal(statSync(join(directory.path, file)).mode & 0o777, 0o600);
+  });
+
+  test('a control plane with another key hears nothing', async () => {
+    const other = new VirtualControl();
+    await other.listen();
+    try {
+      const gateway = await start({ token: other.token });
+      await gateway.clock.pass(100);
+      await until('several attempts', () => control.connections > 2, gateway.clock);
+      assert.deepEqual(control.heard, []);
+      assert.deepEqual(gateway.links, []);
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('without token and membership it does not start; a token that is refused ends it', async () => {
+    await assert.rejects(startGateway(control, directory.path, { token: undefined }), { code: 'configuration', message: /gateway join/ }); // prettier-ignore
+    await assert.rejects(startGateway(control, directory.path, { token: 'spj_x' }), { code: 'configuration' });
+    control.answer = (link) => {
+      link.send({ kind: 'goodbye', reason: 'tokenRefused', message: 'used already' });
+      link.close();
+    };
+    const gateway = await start();
+    const error = await gateway.ended;
+    assert.match(error?.message ?? '', /refused the join token: used already/);
+  });
+});
+
+describe('the desired state', () => {
+  test('a snapshot and deltas are brought into force, in an order that opens nothing', async () => {
+    const { notes, kernel, agent, tunnel } = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    assert.deepEqual(notes.lines, ['filter d1 d2', 'admit d1', 'admit d2']);
+    assert.deepEqual(
+      kernel.requests.map(({ kind }) => kind),
+      ['setFirewall', 'configureInterface', 'enableForwarding'],
+    );
+    assert.deepEqual(kernel.requests[1], { kind: 'configureInterface', addresses: ['100.64.0.1/32', 'fd00::1/128'], routes: ['100.64.0.0/10', 'fd00::/64'], mtu: 1420 }); // prettier-ignore
+    notes.lines.length = 0;
+    control.delta(2, 1, { putDevices: [device(3)], removeDevices: ['d1'] });
+    await until('acknowledged', () => control.acknowledged(2));
+    assert.deepEqual(notes.lines, ['refuse d1', 'filter d2 d3', 'admit d3']);
+    assert.equal(agent.stateVersion, 2);
+    assert.deepEqual([...tunnel.admitted], ['d2', 'd3']);
+    assert.ok(kernel.plans.every(({ devices }) => devices.every((entry) => !('publicKey' in entry))));
+  });
+
+  test('a device with a new key is refused before it is admitted; one whose groups change stays connected', async () => {
+    const { notes } = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    notes.lines.length = 0;
+    control.delta(2, 1, { putDevices: [device(1, { publicKey: device(9).publicKey }), device(2, { groups: ['g'] })] });
+    await until('acknowledged', () => control.acknowledged(2));
+    assert.deepEqual(notes.lines, [
+      'refuse d1',
+      'filter d2 d1'.split(' ').length > 0 ? 'filter d1 d2' : '',
+      'admit d1',
+    ]);
+  });
+
+  test('a snapshot on top of a state drops nobody who is in both', async () => {
+    const { notes } = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    notes.lines.length = 0;
+    control.snapshot(5, { putDevices: [device(2), device(3)] });
+    await until('acknowledged', () => control.acknowledged(5));
+    assert.deepEqual(notes.lines, ['refuse d1', 'filter d2 d3', 'admit d3']);
+  });
+
+  test('while the filter is busy only the newest waits, and who is removed meanwhile is never admitted', async () => {
+    const { notes, kernel, tunnel } = await linked();
+    control.snapshot(1);
+    await until('acknowledged', () => control.acknowledged(1));
+    let go!: () => void;
+    kernel.hold = new Promise((resolve) => {
+      go = resolve;
+    });
+    const before = kernel.plans.length;
+    for (let version = 2; version < 40; version++)
+      control.delta(version, version - 1, { putDevices: [device(version)] });
+    control.delta(40, 39, { removeDevices: ['d2'] });
+    await until('one is under way', () => kernel.underWay === 1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(kernel.underWay, 1);
+    assert.equal(control.acknowledged(2), false, 'acknowledged before it is in force');
+    kernel.hold = undefined;
+    go();
+    await until('acknowledged', () => control.acknowledged(40));
+    assert.equal(kernel.plans.length - before, 2);
+    assert.ok(!notes.lines.includes('admit d2') && !tunnel.admitted.has('d2'));
+    assert.equal(tunnel.admitted.size, 37);
+  });
+
+  test('what does not fit is refused and a snapshot asked for: base, replay, signature, name', async () => {
+    const { agent, clock } = await linked();
+    control.snapshot(4, { putDevices: [device(1)] });
+    await until('acknowledged', () => control.acknowledged(4));
+    const bad = [
+      control.sign(6, 5, { putDevices: [device(2)] }),
+      control.sign(4, 0, { gateway: GATEWAY }),
+      control.sign(3, 0, { gateway: GATEWAY }),
+      control.sign(5, 4, { putDevices: [device(2)] }, generateKeyPairSync('ed25519').privateKey),
+      { ...control.sign(5, 4, { removeDevices: ['d1'] }), payload: control.sign(5, 4, { putDevices: [device(2)] }).payload }, // prettier-ignore
+    ];
+    control.gatewayId = 'other';
+    bad.push(control.sign(5, 4, { putDevices: [device(2)] }));
+    control.gatewayId = 'gw';
+    for (const [number, message] of bad.entries()) {
+      control.link.send(message);
+      await clock.pass(11_000);
+      await until('a demand for a snapshot', () => control.of('resync').length === number + 1, clock);
+    }
+    assert.equal(agent.stateVersion, 4);
+    control.delta(5, 4, { removeDevices: ['d1'] });
+    await until('acknowledged', () => control.acknowledged(5));
+  });
+
+  test('a filter that fails admits nobody, is told, and is tried again', async () => {
+    const { kernel, tunnel, clock } = await linked();
+    kernel.fault = 'nft said no';
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('an attempt', () => kernel.requests.length > 0);
+    await clock.pass(6000);
+    assert.equal(tunnel.admitted.size, 0);
+    assert.equal(control.acknowledged(1), false);
+    await until('told', () => control.of('report').some(({ problems, health }) => health === 'degraded' && /nft said no/.test(problems.join()))); // prettier-ignore
+    kernel.fault = undefined;
+    await until('acknowledged', () => control.acknowledged(1), clock);
+    assert.ok(tunnel.admitted.has('d1'));
+    await clock.pass(6000);
+    await until('told', () => control.of('report').at(-1)?.health === 'healthy', clock);
+  });
+
+  test('a device is cut off when its time is over, by the gateway alone', async () => {
+    const { clock, notes, tunnel } = await linked();
+    control.snapshot(1, { putDevices: [device(1, { validUntil: clock.now() + 60_000 }), device(2), device(3, { validUntil: clock.now() - 1 })] }); // prettier-ignore
+    await until('acknowledged', () => control.acknowledged(1));
+    assert.deepEqual([...tunnel.admitted], ['d1', 'd2']);
+    await control.close();
+    await clock.pass(59_000);
+    assert.ok(tunnel.admitted.has('d1'));
+    notes.lines.length = 0;
+    await clock.pass(1001);
+    await until('cut off', () => notes.lines.includes('filter d2'));
+    assert.deepEqual(notes.lines, ['refuse d1', 'filter d2']);
+    await control.listen();
+  });
+
+  test('names resolve, are asked for again, and keep their last good answer', async () => {
+    let answer: () => Promise<{ addresses: string[]; ttlSeconds: number }> = () =>
+      Promise.resolve({ addresses: ['192.0.2.9'], ttlSeconds: 1 });
+    let asked = 0;
+    const { kernel, clock } = await linked({
+      resolve: () => {
+        asked++;
+        return answer();
+      },
+    });
+    const names = () => kernel.plans.at(-1)?.names;
+    const grant = {
+      rule: 'r',
+      destination: { kind: 'name', name: 'db.internal' },
+      protocol: 'any',
+      ports: [],
+    } as const;
+    control.snapshot(1, { putGroups: [{ id: 'g', grants: [grant] }] });
+    await until('resolved', () => JSON.stringify(names()) === '{"db.internal":["192.0.2.9"]}', clock);
+    const before = asked;
+    answer = () => Promise.reject(new Error('timed out'));
+    await clock.pass(6000);
+    assert.ok(asked > before);
+    assert.deepEqual(names(), { 'db.internal': ['192.0.2.9'] });
+    answer = () => Promise.resolve({ addresses: ['192.0.2.10', '2001:db8::1'], ttlSeconds: 86_400 });
+    await clock.pass(11_000);
+    await until('renewed', () => names()?.['db.internal']?.[0] === '192.0.2.10', clock);
+    control.delta(2, 1, { removeGroups: ['g'] });
+    await until('gone', () => Object.keys(names() ?? { x: 1 }).length === 0, clock);
+  });
+});
+
+describe('on its own', () => {
+  test('it goes on without the control plane, comes back, and catches up by deltas', async () => {
+    const { clock, tunnel, links } = await linked();
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    await control.close();
+    await until('link down', () => links.at(-1) === false);
+    await clock.pass(120_000);
+    assert.ok(tunnel.admitted.has('d1'));
+    await control.listen();
+    await until('link up', () => links.at(-1) === true, clock);
+    assert.equal(control.of('hello').at(-1)?.stateVersion, 1);
+    control.delta(2, 1, { removeDevices: ['d1'] });
+    await until('acknowledged', () => control.acknowledged(2));
+    assert.equal(tunnel.admitted.size, 0);
+  });
+
+  test('across its own restart it serves the state of the file before there is a link', async () => {
+    const first = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    control.delta(2, 1, { removeDevices: ['d1'], putDevices: [device(3)] });
+    await until('acknowledged', () => control.acknowledged(2));
+    await first.stop();
+    await control.close();
+    const second = await start({ token: undefined });
+    assert.deepEqual([...second.tunnel.admitted], ['d2', 'd3']);
+    assert.equal(second.agent.stateVersion, 2);
+    await control.listen();
+    await until('link up', () => second.links.at(-1) === true, second.clock);
+    assert.equal(control.of('hello').at(-1)?.stateVersion, 2);
+  });
+
+  test('a file that somebody changed serves what comes before the change, or nobody', async () => {
+    const first = await linked();
+    control.snapshot(1, { putDevices: [device(1)] });
+    control.delta(2, 1, { putDevices: [device(2)] });
+    await until('acknowledged', () => control.acknowledged(2));
+    await first.stop();
+    const path = join(directory.path, 'state');
+    const whole = readFileSync(path, 'utf8');
+    writeFileSync(path, whole.slice(0, -40));
+    const second = await start();
+    assert.deepEqual([...second.tunnel.admitted], ['d1']);
+    await second.stop();
+    writeFileSync(path, whole.replace('100.64.0.2', '100.64.0.3'));
+    const third = await start();
+    assert.equal(third.agent.stateVersion, 0);
+    assert.equal(third.tunnel.admitted.size, 0);
+  });
+
+  test('removed, it refuses everybody, puts its files aside and ends', async () => {
+    const gateway = await linked();
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    control.link.send({ kind: 'goodbye', reason: 'removed', message: 'bye' });
+    const error = await gateway.ended;
+    assert.match(error?.message ?? '', /was removed from its control plane/);
+    assert.deepEqual(gateway.notes.lines.slice(-2), ['refuse d1', 'filter']);
+    assert.ok(!existsSync(join(directory.path, 'state')) && existsSync(join(directory.path, 'state.removed')));
+    await assert.rejects(startGateway(control, directory.path, { token: undefined }), { code: 'configuration' });
+  });
+
+  test('without its helper it ends', async () => {
+    const gateway = await linked();
+    gateway.kernel.goAway();
+    assert.equal(((await gateway.ended) as { code?: string } | undefined)?.code, 'helperGone');
+  });
+});
+
+describe('a disk that is full', () => {
+  test('is told, does not stop the service, and is mended by a snapshot once there is room', async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip('root is needed to mount a small file system');
+      return;
+    }
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory.path]);
+    try {
+      const gateway = await linked();
+      const { clock, tunnel } = gateway;
+      control.snapshot(1, { putDevices: [device(1)] });
+      await until('acknowledged', () => control.acknowledged(1));
+      const filler = join(directory.path, 'filler');
+      assert.throws(() => {
+        writeFileSync(filler, Buffer.alloc(256 * 1024));
+      }, /ENOSPC/);
+      control.delta(2, 1, { putDevices: Array.from({ length: 60 }, (_, i) => device(i + 2)) });
+      await until('in force all the same', () => control.acknowledged(2));
+      assert.equal(tunnel.admitted.size, 61);
+      control.delta(3, 2, { removeDevices: ['d1'] });
+      await until('in force all the same', () => control.acknowledged(3));
+      await until('told', () => /can't be stored/.test(control.of('report').at(-1)?.problems.join() ?? ''), clock);
+      // It still holds what was whole.
+      rmSync(filler);
+      await until('a demand for a snapshot', () => control.of('resync').length > 0, clock);
+      control.snapshot(4, { putDevices: [device(5)] });
+      await until('acknowledged', () => control.acknowledged(4));
+      await until('mended', () => control.of('report').at(-1)?.health === 'healthy', clock);
+      await gateway.stop();
+      const again = await start({ token: undefined });
+      assert.equal(again.agent.stateVersion, 4);
+      await again.stop();
+    } finally {
+      for (const gateway of running.splice(0)) await gateway.stop();
+      execFileSync('umount', [directory.path]);
+    }
+  });
+});
+
+describe('reports', () => {
+  const observed = (id: string, at: number, sent: number, received: number) => ({ deviceId: id, lastHandshakeAt: at, sentBytes: sent, receivedBytes: received }); // prettier-ignore
+
+  test('carry differences, at once for a first handshake, and wait, merged, while nobody hears them', async () => {
+    const { tunnel, clock, links } = await linked();
+    const devices = () => control.of('report').flatMap((report) => report.devices);
+    const total = (field: 'sentBytes' | 'receivedBytes') => devices().reduce((sum, entry) => sum + entry[field], 0);
+    tunnel.observed.set('d1', observed('d1', clock.now(), 100, 50));
+    await clock.pass(1100);
+    await until('the first handshake', () => devices().length === 1);
+    tunnel.observed.set('d1', observed('d1', clock.now(), 150, 60));
+    await clock.pass(5500);
+    await until('the difference', () => total('sentBytes') === 150);
+    assert.equal(devices().at(-1)?.sentBytes, 50);
+    await control.close();
+    await until('link down', () => links.at(-1) === false);
+    for (let i = 1; i <= 5; i++) {
+      tunnel.observed.set('d1', observed('d1', clock.now(), 150 + i * 10, 60 + i));
+      await clock.pass(6000);
+    }
+    await control.listen();
+    await until('link up', () => links.at(-1) === true, clock);
+    await until('what came meanwhile', () => total('sentBytes') === 200, clock);
+    assert.equal(devices().at(-1)?.sentBytes, 50);
+    assert.equal(total('receivedBytes'), 65);
+    assert.equal(control.of('report').at(-1)?.load.activeDevices, 1);
+  });
+
+  test('more devices than one report holds go into several', async () => {
+    const { tunnel, clock } = await linked();
+    for (let i = 0; i < 4500; i++) tunnel.observed.set(`d${i}`, observed(`d${i}`, clock.now(), i, 1));
+    await clock.pass(1100);
+    const devices = () => control.of('report').flatMap((report) => report.devices);
+    await until('all', () => devices().length === 4500);
+    assert.equal(new Set(devices().map(({ id }) => id)).size, 4500);
+    assert.ok(control.of('report').every((report) => report.devices.length <= 2000));
+  });
+
+  test('an egress address that the machine lacks is told, until it has it', async () => {
+    let own = ['192.0.2.1'];
+    const { clock } = await linked({ ownAddresses: () => own });
+    control.snapshot(1, { gateway: { ...GATEWAY, egress: { ipv4: '198.51.100.7' } } });
+    await until('acknowledged', () => control.acknowledged(1));
+    await clock.pass(6000);
+    await until('told', () => /198\.51\.100\.7/.test(control.of('report').at(-1)?.problems.join() ?? ''), clock);
+    own = ['192.0.2.1', '198.51.100.7'];
+    await clock.pass(6000);
+    await until('mended', () => control.of('report').at(-1)?.health === 'healthy', clock);
+  });
+
+  test('metrics say what is served', async () => {
+    const { agent, tunnel, clock } = await linked();
+    control.snapshot(7, { putDevices: [device(1)] });
+    await until('acknowledged', () => control.acknowledged(7));
+    tunnel.observed.set('d1', observed('d1', clock.now(), 11, 22));
+    const text = await agent.metrics.registry.metrics();
+    for (const line of [
+      'sallyport_gateway_state_version 7',
+      'sallyport_gateway_link_up 1',
+      'sallyport_gateway_devices 1',
+      'sallyport_gateway_active_devices{protocol="noting"} 1',
+      'sallyport_gateway_bytes_total{protocol="noting",direction="in"} 11',
+      'sallyport_gateway_bytes_total{protocol="noting",direction="out"} 22',
+      'sallyport_gateway_drops_total{protocol="noting",reason="noRoute"} 3',
+      'sallyport_gateway_apply_seconds_count 1',
+    ])
+      // prettier-ignore
+      assert.ok(text.includes(line), `${line} is missing in:\n${text}`);
+    assert.ok(!text.includes('d1') && !text.includes('100.64'));
+  });
+});

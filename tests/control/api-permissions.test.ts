@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { allRoutes, PERMISSIONS, route, TOKEN_SCOPES, type RouteContract } from '@sallyport/api';
+import { implement, type RouteImplementation } from '../../packages/control/src/http/implement.ts';
+import { checkDeclarations } from '../../packages/control/src/http/declarations.ts';
+import { apiWorld } from './api-world.ts';
+
+/** Whoever adds a route that needs no login adds it here, too. */
+const publicRoutes = ['acceptInvitation', 'logIn', 'setUp', 'readEgressLink'];
+
+let world: Awaited<ReturnType<typeof apiWorld>>;
+let alice = '';
+before(async () => {
+  world = await apiWorld();
+  alice = await world.addUser('alice');
+});
+after(() => world[Symbol.asyncDispose]());
+
+/** With parameters that are nobody's and a body of the wrong kind: what is permitted is refused for that, and changes nothing. */
+function send(contract: RouteContract, token: string | undefined) {
+  const path = contract.path.replace(/\{\w+\}/g, 'nothing');
+  return world.call(token, contract.method, path, contract.body === undefined ? undefined : []);
+}
+
+test('no route is public by oversight', () => {
+  const found = allRoutes.filter(({ permission }) => permission === 'public').map(({ id }) => id);
+  assert.deepEqual(
+    found.filter((id) => !publicRoutes.includes(id)),
+    [],
+  );
+});
+
+for (const contract of allRoutes) {
+  const { id, method, path, permission } = contract;
+  describe(`${method} ${path} (${id})`, () => {
+    if (permission === 'public') {
+      test('is served without a login', async () => {
+        const { status, body } = await send(contract, undefined);
+        assert.ok(status !== 403 && body['code'] !== 'loginRequired', `${status}`);
+      });
+      return;
+    }
+    test('is refused without a login, or with one that is none', async () => {
+      for (const token of [undefined, 'nonsense', `sps_${'A'.repeat(43)}`, `spt_${'A'.repeat(43)}`]) {
+        const { status, body, headers } = await send(contract, token);
+        assert.equal(status, 401);
+        assert.equal(body['code'], 'loginRequired');
+        assert.equal(headers['www-authenticate'], 'Bearer realm="sallyport"');
+      }
+    });
+    test('is refused with every permission but the right one', async () => {
+      const others = TOKEN_SCOPES.filter((scope) => scope !== permission);
+      const { status, body } = await send(contract, await world.addToken(world.root, others));
+      assert.equal(status, 403);
+      assert.equal(body['code'], 'forbidden');
+      if (permission !== 'self') assert.equal((await send(contract, alice)).status, 403);
+      await world.services.store.db.deleteFrom('api_token').execute();
+    });
+    test('is served with the right permission alone', async () => {
+      const token = permission === 'self' ? alice : await world.addToken(world.root, [permission]);
+      const { status, text } = await send(contract, token);
+      assert.ok(status < 500 && status !== 401 && status !== 403, `${status} ${text}`);
+      if (contract.body !== undefined) assert.equal(status, 400);
+      await world.services.store.db.deleteFrom('api_token').execute();
+      if (id === 'logOut' || id === 'endMyOtherSessions') alice = await world.logIn('alice');
+    });
+  });
+}
+
+test('an auditor may read everything and change nothing', async () => {
+  const auditor = await world.addUser('auditor', 'auditor');
+  for (const contract of allRoutes.filter(({ permission }) =>
+    (PERMISSIONS as readonly string[]).includes(permission),
+  )) {
+    const { status } = await send(contract, auditor);
+    if (contract.permission.endsWith(':read')) assert.notEqual(status, 403, contract.id);
+    else assert.equal(status, 403, contract.id);
+  }
+});
+
+describe('declarations', () => {
+  const a = route({ id: 'a', method: 'GET', path: '/a', summary: '', permission: 'self', tag: 't' });
+  const serve = (contract: RouteContract): RouteImplementation => implement(contract, async () => undefined);
+  const contract = a as unknown as RouteContract;
+
+  const faulty: [string, readonly RouteContract[], readonly RouteImplementation[], RegExp][] = [
+    ['a contract without a function', [contract], [], /a is not implemented/],
+    ['a function without a contract', [], [serve(contract)], /no contract/],
+    ['two functions for one', [contract], [serve(contract), serve(contract)], /twice/],
+    ['no permission', [{ ...contract, permission: undefined } as unknown as RouteContract], [], /no permission/],
+    [
+      'a permission that there is not',
+      [{ ...contract, permission: 'all' } as unknown as RouteContract],
+      [],
+      /no permission/,
+    ],
+    ['two routes at one place', [contract, { ...contract, id: 'b' }], [], /two contracts are at GET \/a/],
+    ['two routes with one id', [contract, { ...contract, path: '/b' }], [], /two contracts have the id a/],
+    ['a parameter that is not declared', [{ ...contract, path: '/{x}' }], [], /parameters x in its path/],
+  ];
+  for (const [what, contracts, implementations, message] of faulty) {
+    test(`${what} does not start`, () => {
+      assert.throws(() => checkDeclarations(contracts, implementations), message);
+    });
+  }
+});

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sql, type Kysely, type Transaction } from 'kysely';
+import {
+  currentVersion,
+  databaseVersion,
+  migrate,
+  migrations,
+  type Migration,
+} from '../../packages/control/src/store/migrations.ts';
+import { openDatabase } from '../../packages/control/src/store/open-store.ts';
+import type { Database } from '../../packages/control/src/store/schema.ts';
+import { openDirectory } from '@sallyport/control';
+import { onBothDatabases, quiet, userRow } from './databases.ts';
+
+/**
+ * What a database of each released version holds before it goes on to the present one, in SQL as that version had it (a
+ * later version may not know these columns any more). A new migration needs an entry here.
+ */
+const contents: Readonly<Record<number, readonly string[]>> = {
+  0: [],
+  1: [
+    `insert into "user" (id, name, display_name, role, disabled, created_at, version)
+      values ('u1', 'alice', 'Alice', 'administrator', 0, 1, 3)`,
+    `insert into "group" (id, name, description, require_device_approval, version) values ('g1', 'staff', '', 1, 1)`,
+    `insert into group_member (group_id, user_id) values ('g1', 'u1')`,
+    `insert into device (id, user_id, name, public_key, ipv4, ipv6, approved, created_at, version)
+      values ('d1', 'u1', 'phone', 'key', '10.0.0.9', 'fd00::9', 1, 1, 1)`,
+  ],
+};
+
+onBothDatabases('migrations', ({ dialect, create, open }) => {
+  for (let version = 0; version <= currentVersion; version++) {
+    test(`lead from version ${version} to the present one and keep what there is`, async () => {
+      const statements = contents[version];
+      assert.ok(statements, `no contents for version ${version}: add them to this file`);
+      const url = await create();
+      await inTransaction(url, async (db) => {
+        await migrate(db, dialect, 1, version);
+        for (const statement of statements) await sql.raw(statement).execute(db);
+        assert.equal(await databaseVersion(db, dialect), version);
+      });
+      const store = await open(url);
+      assert.equal(await databaseVersion(store.db, dialect), currentVersion);
+      const directory = await openDirectory(store, { pool4: '10.0.0.0/8', pool6: 'fd00::/64', log: quiet });
+      directory.close();
+      if (version === 0) return;
+      assert.deepEqual([...directory.model.users.get('u1')!.groups], ['g1']);
+      assert.equal(directory.model.devices.get('d1')?.ipv6, 'fd00::9');
+    });
+  }
+
+  test('a migration that fails leaves the version before it, whole', async () => {
+    const url = await create();
+    const next: Migration = {
+      number: currentVersion + 1,
+      statements: ({ integer }) => [`ALTER TABLE "user" ADD COLUMN shoe_size ${integer}`, `UPDATE nothing SET x = 1`],
+    };
+    await inTransaction(url, (db) => migrate(db, dialect, 1));
+    await assert.rejects(
+      inTransaction(url, (db) => migrate(db, dialect, 2, undefined, [...migrations, next])),
+      /nothing/,
+    );
+    const store = await open(url);
+    await store.db.insertInto('user').values(userRow('u1')).execute();
+    assert.equal(Object.keys((await store.db.selectFrom('user').selectAll().executeTakeFirstOrThrow()) as object).includes('shoe_size'), false);
+  });
+
+  test('a later migration finds what the earlier ones made, and an earlier program refuses its database', async () => {
+    const url = await create();
+    const next: Migration = {
+      number: currentVersion + 1,
+      statements: ({ integer }) => [
+        `ALTER TABLE "user" ADD COLUMN shoe_size ${integer} NOT NULL DEFAULT 42`,
+        `UPDATE "user" SET shoe_size = 43 WHERE name = 'alice'`,
+      ],
+    };
+    await inTransaction(url, async (db) => {
+      await migrate(db, dialect, 1);
+      for (const statement of contents[1]!) await sql.raw(statement).execute(db);
+    });
+    await inTransaction(url, async (db) => {
+      assert.deepEqual(await migrate(db, dialect, 2, undefined, [...migrations, next]), {
+        from: currentVersion,
+        to: currentVersion + 1,
+      });
+      const { rows } = await sql<{ shoe_size: number }>`select shoe_size from ${sql.table('user')}`.execute(db);
+      assert.deepEqual(rows, [{ shoe_size: 43 }]);
+    });
+    await assert.rejects(open(url), /this program knows versions up to/);
+  });
+
+  test('are numbered one after the other', () => {
+    assert.deepEqual(
+      migrations.map(({ number }) => number),
+      migrations.map((_, index) => index + 1),
+    );
+  });
+
+  test('two nodes that start at the same time migrate once', async () => {
+    const url = await create();
+    if (dialect === 'sqlite') return;
+    const stores = await Promise.all([open(url), open(url), open(url)]);
+    const { rows } = await sql<{ number: number }>`select number from migration`.execute(stores[0].db);
+    assert.equal(rows.length, currentVersion);
+  });
+});
+
+async function inTransaction(url: string, work: (db: Transaction<Database>) => Promise<unknown>): Promise<void> {
+  const { db }: { db: Kysely<Database> } = openDatabase(url, quiet);
+  try {
+    await db.transaction().execute(work);
+  } finally {
+    await db.destroy();
+  }
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { generateKeys, ping, until, wire, WireGuardDevice, wireguardGo, withLaboratory } from '@sallyport/netlab';
+import type { DevicePlan } from '@sallyport/policy';
+import { excessPrivileges, processPrivileges } from '@sallyport/privileged';
+import type { RigCommand } from './gateway-rig.ts';
+
+const UID = 64_123;
+const RIG = fileURLToPath(new URL('./gateway-rig.ts', import.meta.url));
+
+type Told = Readonly<Record<string, unknown>> & { readonly kind: string };
+
+/** The gateway's processes in a namespace, and what they tell. */
+class RunningRig {
+  readonly told: Told[] = [];
+  readonly child: ChildProcess;
+
+  constructor(namespace: string, directory: string, interfaceName: string) {
+    const argv = ['netns', 'exec', namespace, process.execPath, RIG, directory, interfaceName, String(UID)];
+    this.child = spawn('ip', argv, { stdio: ['pipe', 'pipe', 'inherit'] });
+    if (this.child.stdout !== null)
+      createInterface({ input: this.child.stdout }).on('line', (line) => this.told.push(JSON.parse(line) as Told));
+  }
+
+  say(command: RigCommand): void {
+    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
+  }
+
+  /** The newest of this kind that came after the first `after` of all. */
+  async next(kind: string, after = 0): Promise<Told> {
+    const find = () => this.told.slice(after).findLast((message) => message.kind === kind);
+    await until(`the gateway to say "${kind}"`, () => Promise.resolve(find() !== undefined), 20_000);
+    return find() as Told;
+  }
+}
+
+test('the gateway without privileges serves real clients: admitted, observed, cut off, taken down', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sallyport-gateway-'));
+  chownSync(directory, UID, UID);
+  chmodSync(directory, 0o700);
+  try {
+    await withLaboratory(async (laboratory) => {
+      const [client, gateway, server] = [
+        await laboratory.namespace('client'),
+        await laboratory.namespace('gateway'),
+        await laboratory.namespace('server'),
+      ];
+      await wire(
+        { namespace: client, name: 'up0', addresses: ['192.0.2.2/24'] },
+        { namespace: gateway, name: 'wan0', addresses: ['192.0.2.1/24'] },
+      );
+      await wire(
+        { namespace: gateway, name: 'lan0', addresses: ['10.9.0.1/24', 'fd99::1/64'] },
+        { namespace: server, name: 'lan0', addresses: ['10.9.0.2/24', 'fd99::2/64'] },
+      );
+      const interfaceName = laboratory.interfaceName();
+      const rig = new RunningRig(gateway.name, directory, interfaceName);
+      const ready = await rig.next('ready');
+      assert.equal(ready['listenPort'], 443);
+      const { gateway: pid } = (await rig.next('started'))['pids'] as { gateway: number };
+      for (const thread of processPrivileges(pid)) assert.deepEqual(excessPrivileges(thread, UID, UID), []);
+      for (const file of ['wireguard.key', 'link.key'])
+        assert.equal(statSync(join(directory, file)).mode & 0o777, 0o600);
+
+      const keys = generateKeys();
+      const device: DevicePlan = { id: 'd1', publicKey: keys.publicKey, ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['staff'] }; // prettier-ignore
+      const groups = [
+        {
+          id: 'staff',
+          grants: ['10.9.0.0/24', 'fd99::/64'].map((prefix) => ({
+            rule: 'r',
+            destination: { kind: 'network', prefix } as const,
+            protocol: 'any' as const,
+            ports: [],
+          })),
+        },
+      ];
+      rig.say({ kind: 'state', devices: [device], groups });
+      await rig.next('inForce');
+
+      const tunnel = await WireGuardDevice.create(client, wireguardGo, laboratory.interfaceName());
+      await tunnel.configure({
+        privateKey: keys.privateKey,
+        peers: [
+          { publicKey: ready['wireguardPublicKey'] as string, endpoint: '192.0.2.1:443', allowedIps: ['0.0.0.0/0', '::/0'] }, // prettier-ignore
+        ],
+      });
+      await client.address(tunnel.name, '100.64.0.2/32', 'fd00::2/128');
+      await client.ip('link', 'set', 'dev', tunnel.name, 'mtu', '1420', 'up');
+      await client.route('10.9.0.0/24', 'dev', tunnel.name);
+      await client.route('fd99::/64', 'dev', tunnel.name);
+      for (const address of ['10.9.0.2', 'fd99::2'])
+        assert.ok((await ping(client, address, { count: 5, intervalMs: 100 })).received >= 4, address);
+
+      await new Promise((resolve) => setTimeout(resolve, 6500));
+      let mark = rig.told.length;
+      rig.say({ kind: 'look' });
+      const reported = (await rig.next('looked', mark))['devices'] as {
+        id: string;
+        lastHandshakeAt: number;
+        sentBytes: number;
+        receivedBytes: number;
+      }[];
+      assert.ok(reported.every(({ id }) => id === 'd1') && reported.some(({ lastHandshakeAt }) => lastHandshakeAt > 0));
+      // Ten echo requests and answers of 84 and 104 bytes.
+      for (const field of ['sentBytes', 'receivedBytes'] as const)
+        assert.ok(reported.reduce((sum, entry) => sum + entry[field], 0) > 800, field);
+
+      mark = rig.told.length;
+      const start = performance.now();
+      rig.say({ kind: 'state', devices: [], groups });
+      await rig.next('inForce', mark);
+      assert.ok(performance.now() - start < 1000, 'it took longer than a second');
+      assert.equal((await ping(client, '10.9.0.2', { count: 3, intervalMs: 50 })).received, 0);
+
+      // Admitted again, the same client comes back by itself.
+      mark = rig.told.length;
+      rig.say({ kind: 'state', devices: [device], groups });
+      await rig.next('inForce', mark);
+      await until('the client to be back', async () => (await ping(client, '10.9.0.2', { count: 1 })).received === 1, 15_000); // prettier-ignore
+
+      rig.say({ kind: 'stop' });
+      assert.equal((await rig.next('ended'))['end'], 'exit code 0');
+      assert.equal((await gateway.run(['nft', 'list', 'tables'])).stdout, '');
+      assert.ok(!(await gateway.ip('link', 'show')).includes(interfaceName));
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});

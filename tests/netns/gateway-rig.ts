@@ -1,0 +1,60 @@
+// Runs within a gateway's network namespace: a control plane of the tests, and the gateway's real processes beside it.
+// It reads commands from its standard input, a JSON object a line, and tells what happens the same way.
+import { createInterface } from 'node:readline';
+import type { DevicePlan, GroupPlan } from '@sallyport/policy';
+import { startGatewayProcesses } from '../../apps/server/src/processes.ts';
+import { GATEWAY, VirtualControl } from '../agent/agent-world.ts';
+
+export type RigCommand =
+  | { readonly kind: 'state'; readonly devices: readonly DevicePlan[]; readonly groups: readonly GroupPlan[] }
+  | { readonly kind: 'look' }
+  | { readonly kind: 'stop' };
+
+const [directory = '', interfaceName = '', uid = ''] = process.argv.slice(2);
+const tell = (message: object): void => {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+};
+
+const control = new VirtualControl();
+await control.listen();
+const processes = startGatewayProcesses(
+  {
+    interfaceName,
+    listenPort: 443,
+    directory,
+    user: { uid: Number(uid), gid: Number(uid) },
+    control: { url: control.url, joinToken: control.token },
+    endpoint: { host: '' },
+    metrics: { host: '127.0.0.1', port: 0 },
+    logLevel: 'info',
+    software: 'test',
+  },
+  { interfaceName, pools: [GATEWAY.pool4, GATEWAY.pool6], statePath: `/run/sallyport-test/${interfaceName}.json`, logLevel: 'info' }, // prettier-ignore
+  (message) => {
+    tell(message as object);
+  },
+);
+void processes.ended.then((end) => {
+  tell({ kind: 'ended', end });
+  process.exit(0);
+});
+tell({ kind: 'started', pids: processes.pids });
+
+let version = 0;
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const command = JSON.parse(line) as RigCommand;
+  if (command.kind === 'stop') processes.signal('SIGTERM');
+  else if (command.kind === 'look') {
+    const reports = control.of('report');
+    tell({ kind: 'looked', devices: reports.flatMap(({ devices }) => devices), last: reports.at(-1) ?? null });
+  } else {
+    const { devices, groups } = command;
+    control.snapshot(++version, { putDevices: [...devices], putGroups: [...groups] });
+    const awaited = version;
+    const timer = setInterval(() => {
+      if (!control.acknowledged(awaited)) return;
+      clearInterval(timer);
+      tell({ kind: 'inForce', version: awaited });
+    }, 2);
+  }
+});
