@@ -27,7 +27,7 @@ export async function measureRevocation(options: RevocationOptions): Promise<rea
     await node.addPeople(options.devices);
     for (let at = 0; at < options.gateways; at++) {
       options.progress?.(`${String(at)} of ${String(options.gateways)} gateways have joined`);
-      const gateway = await SimulatedGateway.create();
+      const gateway = SimulatedGateway.create();
       all.push(gateway);
       await gateway.connect(node.url, await node.joinToken());
     }
@@ -71,7 +71,12 @@ export const revocation: Figure = {
   about: `a revocation reaches ${String(gateways)} simulated gateways that serve ${String(devices)} devices`,
   timeoutMs: () => 300_000,
   async run(context) {
-    const latencies = await measureRevocation({ devices, gateways, revocations, progress: context.progress });
+    const latencies = await measureRevocation({
+      devices,
+      gateways,
+      revocations,
+      progress: (text) => context.progress(text),
+    });
     const common = { figure: 'revocation', unit: 'ms', reference: '', theirs: [] };
     return [
       { ...common, name: 'p50', ours: [quantile(latencies, 0.5)], goal: { of: 'ours', atMost: 1000 } },

@@ -33,7 +33,7 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
     arrows: ['core', 'api', 'policy', 'link'],
     npm: ['hono', '@hono/node-server', 'zod', 'kysely', 'pg', 'pino', 'prom-client', '@peculiar/x509', 'acme-client'],
   },
-  'packages/privileged': { arrows: ['policy', 'io'], npm: ['zod'] },
+  'packages/privileged': { arrows: ['policy', 'io'] },
   'packages/agent': { arrows: ['core', 'policy', 'link', 'privileged'], npm: ['pino', 'prom-client'] },
   'apps/server': {
     arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'io', 'runtime', 'wireguard'],

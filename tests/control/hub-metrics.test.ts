@@ -12,7 +12,7 @@ test('the control plane counts gateways, devices, traffic and how soon changes a
   const metrics = new ControlMetrics(registry);
   const node = await ControlNode.start(world, { onApplied: metrics.applied });
   metrics.watch(node.services, node.hub);
-  const gateway = await SimulatedGateway.create();
+  const gateway = SimulatedGateway.create();
   try {
     await node.addPeople(3);
     await gateway.connect(node.url, await node.joinToken());

@@ -16,7 +16,7 @@ beforeEach(async () => {
   first = await ControlNode.start(world);
   await first.addPeople(3);
   second = await ControlNode.start(world);
-  gateway = await SimulatedGateway.create();
+  gateway = SimulatedGateway.create();
   await gateway.connect(first.url, await first.joinToken());
   await eventually('the first state', () => gateway.state !== undefined);
   await first.hub.whenApplied();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { sql } from 'kysely';
 import type { Report } from '@sallyport/link';
 import { gatewayStatuses } from '../../packages/control/src/repositories/status.ts';
 import { usageByDay } from '../../packages/control/src/repositories/usage.ts';
@@ -15,7 +16,7 @@ beforeEach(async () => {
   world = openWorld(() => clock);
   node = await ControlNode.start(world);
   await node.addPeople(4);
-  gateway = await SimulatedGateway.create();
+  gateway = SimulatedGateway.create();
   await gateway.connect(node.url, await node.joinToken());
   await eventually('the first state', () => gateway.state !== undefined);
 });
@@ -105,7 +106,6 @@ describe('traffic', () => {
 
   test('is kept while the database does not take it, and stored once then', async () => {
     // A trigger that fails stands for a disk that is full.
-    const { sql } = await import('kysely');
     await sql`create trigger full before insert on usage begin select raise(abort, 'full'); end`.execute(node.store.db);
     gateway.report([device('d0', 100)], { number: 1 });
     gateway.report([device('d0', 20)], { number: 2 });

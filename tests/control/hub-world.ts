@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gatewayRoutes, type RouteContract } from '@sallyport/api';
+import { gatewayRoutes } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { permissionsOf } from '../../packages/control/src/auth/roles.ts';
@@ -45,11 +45,33 @@ export interface World {
   now: () => number;
 }
 
+/** The fields of all answers together; the server checks each answer against its contract. */
+export interface Body {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly items: readonly Body[];
+  readonly next: string | null;
+  readonly code: string;
+  readonly token: string;
+  readonly command: string;
+  readonly url: string;
+  readonly usedAt: string | null;
+  readonly lastUsedAt: string | null;
+  readonly health: string;
+  readonly appliedVersion: number;
+  readonly egress: readonly { groupId: string | null; ipv4: string | null; ipv6: string | null }[];
+  readonly groupName: string | null;
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+  readonly day: string;
+  readonly recommended: boolean;
+}
+
 export interface Answer {
   readonly status: number;
   readonly text: string;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  readonly body: Record<string, any>;
+  readonly body: Body;
 }
 
 /** One control node. Several can share a world. */
@@ -87,7 +109,7 @@ export class ControlNode {
     const server = createServer(
       createApi({
         services,
-        contracts: Object.values(gatewayRoutes) as unknown as readonly RouteContract[],
+        contracts: Object.values(gatewayRoutes),
         implementations: gatewayImplementations,
         // Who asks is who they say they are: logging in is tested elsewhere.
         authenticate: async (request) => {
@@ -133,7 +155,7 @@ export class ControlNode {
     });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
-    return { status: response.status, text, body: isJson ? (JSON.parse(text) as Answer['body']) : {} };
+    return { status: response.status, text, body: (isJson ? JSON.parse(text) : {}) as Body };
   }
 
   async joinToken(expiresInSeconds = 3600, regionId?: string): Promise<string> {
@@ -249,8 +271,8 @@ export class SimulatedGateway {
     this.hello = hello;
   }
 
-  static async create(hello: Partial<Hello> = {}): Promise<SimulatedGateway> {
-    return new SimulatedGateway(await createLinkIdentity('simulated gateway'), {
+  static create(hello: Partial<Hello> = {}): SimulatedGateway {
+    return new SimulatedGateway(createLinkIdentity('simulated gateway'), {
       tunnel: { wireguardPublicKey: publicKey(), endpointHost: 'gateway.example.org', endpointPort: 51820 },
       ...hello,
     });

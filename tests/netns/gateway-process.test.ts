@@ -63,6 +63,7 @@ test('the gateway without privileges serves real clients: admitted, observed, cu
       const rig = new RunningRig(gateway.name, directory, interfaceName);
       const ready = await rig.next('ready');
       assert.equal(ready['listenPort'], 443);
+      await rig.next('link');
       const { gateway: pid } = (await rig.next('started'))['pids'] as { gateway: number };
       for (const thread of processPrivileges(pid)) assert.deepEqual(excessPrivileges(thread, UID, UID), []);
       for (const file of ['wireguard.key', 'link.key'])
@@ -84,15 +85,14 @@ test('the gateway without privileges serves real clients: admitted, observed, cu
       rig.say({ kind: 'state', devices: [device], groups });
       await rig.next('inForce');
 
-      const tunnel = await WireGuardDevice.create(client, wireguardGo, laboratory.interfaceName());
-      await tunnel.configure({
+      const tunnel = await WireGuardDevice.start(client, wireguardGo);
+      await tunnel.apply({
         privateKey: keys.privateKey,
         peers: [
           { publicKey: ready['wireguardPublicKey'] as string, endpoint: '192.0.2.1:443', allowedIps: ['0.0.0.0/0', '::/0'] }, // prettier-ignore
         ],
       });
-      await client.address(tunnel.name, '100.64.0.2/32', 'fd00::2/128');
-      await client.ip('link', 'set', 'dev', tunnel.name, 'mtu', '1420', 'up');
+      await tunnel.up(['100.64.0.2/32', 'fd00::2/128'], 1420);
       await client.route('10.9.0.0/24', 'dev', tunnel.name);
       await client.route('fd99::/64', 'dev', tunnel.name);
       for (const address of ['10.9.0.2', 'fd99::2'])

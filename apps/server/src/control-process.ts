@@ -3,6 +3,7 @@
  * connection and opens the database. Whatever it needs of the program is loaded before: afterwards the files may be out
  * of reach.
  */
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import {
   answerWhileWaiting,
@@ -89,6 +90,8 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
   if (challenges !== undefined) servers.push(challenges);
   const acmeClient = tls.kind === 'acme' ? await loadAcmeClient() : undefined;
 
+  // For the next start, while its folder can be written.
+  flushCompileCache();
   if (user !== undefined) dropPrivileges(user.uid, user.gid);
 
   const now = (): number => Date.now();

@@ -1,4 +1,5 @@
 /** The process that keeps its privileges, for the gateway: addresses, routes, packet filter. It reads requests, nothing else. */
+import { flushCompileCache } from 'node:module';
 import { inheritedStream, readConfiguration, servePrivileged } from '@sallyport/privileged';
 import { z } from 'zod';
 import { createLog } from './log.ts';
@@ -17,6 +18,7 @@ const STREAM_FD = 3;
 // It ends when the gateway's end of the stream is closed, and not before the gateway has taken down what there is.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
+flushCompileCache();
 const { configuration } = await readConfiguration();
 const { interfaceName, pools, statePath, logLevel } = helperConfiguration.parse(configuration);
 const log = createLog('helper', logLevel);

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
 import { PrivilegedClient, startRestricted, type RestrictedProcess } from '@sallyport/privileged';
+import { compileCacheFolder } from './compile-cache.ts';
 import type { ControlConfiguration } from './control-configuration.ts';
 import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { Running } from './keep-running.ts';
@@ -33,6 +34,7 @@ export function startControlProcess(
     module: fileURLToPath(new URL('./control-process.ts', import.meta.url)),
     capabilities: CONTROL_CAPABILITIES,
     configuration,
+    environment: environment(),
     streams: ['ipc'],
   });
   child.on('message', onMessage);
@@ -57,6 +59,7 @@ export function startGatewayProcesses(
     module: fileURLToPath(new URL('./gateway/gateway-process.ts', import.meta.url)),
     capabilities: GATEWAY_CAPABILITIES,
     configuration: { ...configuration, helperFd: HELPER_FD } satisfies GatewayConfigurationInput,
+    environment: environment(),
     streams: ['ipc', streamOf(helper)],
   });
   gateway.child.on('message', onMessage);
@@ -77,11 +80,17 @@ export function startGatewayProcesses(
   };
 }
 
+function environment(): Record<string, string> {
+  const folder = compileCacheFolder();
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
+}
+
 function startHelper(configuration: object): RestrictedProcess {
   return startRestricted({
     module: fileURLToPath(new URL('./helper-process.ts', import.meta.url)),
     capabilities: HELPER_CAPABILITIES,
     configuration,
+    environment: environment(),
     streams: ['pipe'],
   });
 }

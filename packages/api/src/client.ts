@@ -212,7 +212,10 @@ function normalised(fingerprint: string): string {
 }
 
 /** The path and query of a call. */
-export function apiPath(contract: RouteContract, input: { readonly params?: unknown; readonly query?: unknown }): string {
+export function apiPath(
+  contract: RouteContract,
+  input: { readonly params?: unknown; readonly query?: unknown },
+): string {
   const params = (input.params ?? {}) as Record<string, unknown>;
   const path = contract.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params[name])));
   const query = new URLSearchParams();

@@ -12,7 +12,7 @@ export const label = z
   .trim()
   .min(1)
   .max(100)
-   
+
   .regex(/^[^\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]*$/, 'no control characters')
   .meta({ description: 'A name for people' });
 export const note = z.string().max(500);

@@ -1,5 +1,6 @@
 /** The gateway's process: opens what needs root, gives root up, and serves devices. The supervisor starts it. */
 import { mkdirSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { AgentError, GatewayAgent, GatewayFiles, systemClock } from '@sallyport/agent';
@@ -56,6 +57,8 @@ try {
     configuration.metrics === undefined
       ? undefined
       : await serveMetrics(configuration.metrics, () => agent?.metrics.registry.metrics() ?? Promise.resolve(''));
+  // For the next start, while its folder can be written.
+  flushCompileCache();
   if (configuration.user !== undefined) dropPrivileges(configuration.user.uid, configuration.user.gid);
 
   mkdirSync(configuration.directory, { recursive: true, mode: 0o700 });

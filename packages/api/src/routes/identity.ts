@@ -45,7 +45,11 @@ export const me = z
     permissions: z.array(z.enum(PERMISSIONS)),
     standing: z.strictObject({
       devices: z.strictObject({ used: z.number().int(), allowed: z.number().int().nullable() }),
-      trafficBytesThisMonth: z.strictObject({ used: field.bytes, allowed: field.bytes.nullable(), resetsAt: field.time }),
+      trafficBytesThisMonth: z.strictObject({
+        used: field.bytes,
+        allowed: field.bytes.nullable(),
+        resetsAt: field.time,
+      }),
       bitsPerSecond: field.bitsPerSecond.nullable(),
       /** When devices are cut off unless the user logs in again; null: never. */
       loginAgainBefore: field.time.nullable(),
@@ -324,7 +328,10 @@ export const identityRoutes = {
     command: {
       name: 'user update',
       positional: ['userId'],
-      examples: ['sallyport user update alice --disabled true', 'sallyport user update alice --bits-per-second 50000000'],
+      examples: [
+        'sallyport user update alice --disabled true',
+        'sallyport user update alice --bits-per-second 50000000',
+      ],
     },
   }),
   deleteUser: route({

@@ -101,7 +101,10 @@ async function byApiToken(services: Services, secret: string): Promise<Authentic
 }
 
 /** Whether a user may do anything. */
-function isUsable(user: { readonly disabled: number; readonly expires_at_of_user: number | null }, now: number): boolean {
+function isUsable(
+  user: { readonly disabled: number; readonly expires_at_of_user: number | null },
+  now: number,
+): boolean {
   return user.disabled === 0 && (user.expires_at_of_user === null || user.expires_at_of_user > now);
 }
 

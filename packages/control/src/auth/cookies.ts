@@ -28,7 +28,10 @@ export function readCookie(header: string | undefined, cookie: CookieName, clien
 export function setCookie(cookie: CookieName, client: Client, value: string, maxAgeSeconds: number): string {
   const name = nameOf(cookie, client);
   if (name === undefined) {
-    throw new ApiError('forbidden', 'Without TLS, browsers log in on the machine of the service only: open it by https.');
+    throw new ApiError(
+      'forbidden',
+      'Without TLS, browsers log in on the machine of the service only: open it by https.',
+    );
   }
   const secure = client.secure ? '; Secure' : '';
   return `${name}=${value}; Path=/; Max-Age=${Math.floor(maxAgeSeconds)}; HttpOnly; SameSite=Strict${secure}`;

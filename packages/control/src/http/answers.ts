@@ -16,11 +16,7 @@ export function baseHeaders(secure: boolean): Record<string, string> {
 }
 
 /** An error as problem+json. What is no ApiError says nothing but the number by which its cause is found in the log. */
-export function problemAnswer(
-  error: unknown,
-  requestId: string,
-  headers: Readonly<Record<string, string>>,
-): Response {
+export function problemAnswer(error: unknown, requestId: string, headers: Readonly<Record<string, string>>): Response {
   const known =
     error instanceof ApiError
       ? error

@@ -5,13 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
-import {
-  createOpenApi,
-  demandsVersion,
-  statusOf,
-  takesIdempotencyKey,
-  type RouteContract,
-} from '@sallyport/api';
+import { createOpenApi, demandsVersion, statusOf, takesIdempotencyKey, type RouteContract } from '@sallyport/api';
 import { Hono, type Context } from 'hono';
 import { Histogram, type Registry } from 'prom-client';
 import type { Services } from '../services.ts';
@@ -312,7 +306,8 @@ function checkResult(contract: RouteContract, result: unknown): void {
     return;
   }
   const checked = contract.result.safeParse(result);
-  if (!checked.success) throw new Error(`${contract.id} gave what its contract doesn't allow: ${checked.error.message}`);
+  if (!checked.success)
+    throw new Error(`${contract.id} gave what its contract doesn't allow: ${checked.error.message}`);
   if (contract.versioned === true && typeof (result as { version?: unknown }).version !== 'number') {
     throw new Error(`${contract.id} is versioned, but its result has no version`);
   }
@@ -343,4 +338,3 @@ function isStream(value: unknown): value is AsyncIterable<string> {
 function streamOf(chunks: AsyncIterable<string>): ReadableStream<Uint8Array> {
   return ReadableStream.from(chunks).pipeThrough(new TextEncoderStream());
 }
-

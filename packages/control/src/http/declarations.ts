@@ -31,7 +31,9 @@ export function checkDeclarations(
     const inPath = [...contract.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).sort();
     const inParams = Object.keys(contract.params?.shape ?? {}).sort();
     if (inPath.join() !== inParams.join()) {
-      faults.push(`${contract.id} has the parameters ${inPath.join()} in its path but ${inParams.join()} in its params`);
+      faults.push(
+        `${contract.id} has the parameters ${inPath.join()} in its path but ${inParams.join()} in its params`,
+      );
     }
     if (contract.method === 'GET' && contract.body !== undefined) faults.push(`${contract.id} is a GET with a body`);
     const serve = serving.get(contract);

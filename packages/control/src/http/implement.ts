@@ -24,7 +24,9 @@ export interface RequestContext<Params, Query, Body> {
 }
 
 /** Long texts may come piece by piece. */
-type Output<R> = R extends z.ZodType ? z.input<R> | (z.input<R> extends string ? AsyncIterable<string> : never) : unknown;
+type Output<R> = R extends z.ZodType
+  ? z.input<R> | (z.input<R> extends string ? AsyncIterable<string> : never)
+  : unknown;
 
 type Input<T> = T extends z.ZodType ? z.output<T> : undefined;
 

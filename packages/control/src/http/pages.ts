@@ -20,7 +20,8 @@ const policy = [
 
 /** The page that sets up the first administrator and takes invitations, read from the disk once. */
 export function loadPages(): ReadonlyMap<string, Page> {
-  const read = (name: string): string => readFileSync(fileURLToPath(new URL(`../pages/${name}`, import.meta.url)), 'utf8');
+  const read = (name: string): string =>
+    readFileSync(fileURLToPath(new URL(`../pages/${name}`, import.meta.url)), 'utf8');
   const html: Page = { body: read('account.html'), type: 'text/html; charset=utf-8', policy };
   return new Map([
     ['/setup', html],

@@ -9,7 +9,9 @@ export function checkBodyHeaders(request: IncomingMessage): void {
 }
 
 /** Reads a body of JSON. Throws an {@link ApiError}. `bytes` is what was sent. */
-export async function readJsonBody(request: IncomingMessage): Promise<{ readonly bytes: Buffer; readonly value: unknown }> {
+export async function readJsonBody(
+  request: IncomingMessage,
+): Promise<{ readonly bytes: Buffer; readonly value: unknown }> {
   const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
   if (type !== 'application/json') {
     throw new ApiError('unsupportedMediaType', 'Send the body as JSON, with "content-type: application/json".');

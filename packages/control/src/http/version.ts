@@ -9,7 +9,7 @@ export function versionOf(header: string | undefined): number {
   if (header === undefined) {
     throw new ApiError(
       'versionRequired',
-      'Send If-Match with the ETag of the version that you saw, so that nobody else\'s change is lost.',
+      "Send If-Match with the ETag of the version that you saw, so that nobody else's change is lost.",
     );
   }
   const match = /^(?:W\/)?"(\d{1,15})"$/.exec(header.trim());

@@ -194,7 +194,6 @@ async function freeName(db: Transaction<Database>, wanted: string): Promise<stri
 }
 
 function cleanText(text: string): string | null {
-  // eslint-disable-next-line no-control-regex
   const clean = text.replace(/[\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]/g, '').trim();
   return clean === '' ? null : clean;
 }

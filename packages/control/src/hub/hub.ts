@@ -86,7 +86,7 @@ export class Hub {
       connected: this.#connected,
       onLost: (session) => this.#lost(session),
     });
-    this.#stopListening = services.directory.onChange((changes) => this.#hear(changes));
+    this.#stopListening = services.directory.onChange((changes, complete) => this.#hear(changes, complete));
     this.#plan();
   }
 
@@ -215,10 +215,7 @@ export class Hub {
       session.push();
       log.info({ gateway: gatewayId, name, stateVersion: hello.stateVersion }, 'a gateway is connected');
       // It may have been removed after it was found, before anybody could tell this session.
-      if (!services.directory.model.gateways.has(gatewayId)) {
-        const row = await store.db.selectFrom('gateway').select('id').where('id', '=', gatewayId).executeTakeFirst();
-        if (row === undefined) this.#remove(gatewayId);
-      }
+      if (!services.directory.model.gateways.has(gatewayId)) await this.#check(gatewayId);
       return session;
     } catch (error) {
       log.error({ err: error }, 'a gateway could not be welcomed');
@@ -264,13 +261,20 @@ export class Hub {
     this.#syncs.delete(session.gatewayId);
   }
 
+  /** Removes a gateway that the database doesn't have. */
+  async #check(gatewayId: string): Promise<void> {
+    const { db } = this.#services.store;
+    const row = await db.selectFrom('gateway').select('id').where('id', '=', gatewayId).executeTakeFirst();
+    if (row === undefined) this.#remove(gatewayId);
+  }
+
   #remove(gatewayId: string): void {
     this.#sessions.get(gatewayId)?.goodbye('removed', 'The gateway was removed from the service.');
     this.#syncs.delete(gatewayId);
     this.#observations.forget(gatewayId);
   }
 
-  #hear(changes: readonly Change[]): void {
+  #hear(changes: readonly Change[], complete: boolean): void {
     const { model } = this.#services.directory;
     const devices: string[] = [];
     for (const { version, kind, id } of changes) {
@@ -278,6 +282,13 @@ export class Hub {
       if (kind === 'device') devices.push(id);
       if (kind === 'gateway' && !model.gateways.has(id)) this.#remove(id);
     }
+    // What is gone isn't named then.
+    if (complete)
+      for (const id of this.#sessions.keys())
+        if (!model.gateways.has(id))
+          this.#check(id).catch((error: unknown) =>
+            this.#services.log.error({ err: error }, 'gateways could not be checked'),
+          );
     this.#owners.take(model, devices);
     this.#heardAt ??= this.#services.now();
     this.#gathering ??= setTimeout(() => this.#plan(), GATHER_MS);

@@ -19,7 +19,7 @@ export function linkIdentity(store: Store): Promise<LinkIdentity> {
 }
 
 async function openIdentity(store: Store): Promise<LinkIdentity> {
-  const fresh = await createLinkIdentity('sallyport control plane');
+  const fresh = createLinkIdentity('sallyport control plane');
   const parts = { certificatePem: fresh.certificatePem, privateKeyPem: fresh.privateKeyPem.reveal() };
   const sealed = await sealedSecret(store, 'link-identity', () => Buffer.from(JSON.stringify(parts)));
   const kept = JSON.parse(sealed.reveal().toString()) as typeof parts;

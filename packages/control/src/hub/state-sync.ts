@@ -68,7 +68,7 @@ export class StateSync {
     const known = version > 0 && (version === this.applied || at >= 0);
     const missed = this.#underWay.slice(at + 1);
     if (known) {
-      if (at >= 0) this.#arrived(version, this.#underWay[at]!.upTo);
+      if (at >= 0) this.#arrived(version, this.#underWay[at].upTo);
       const pending = new PendingChange();
       for (const { change } of missed) {
         if (change === undefined) pending.makeWhole();

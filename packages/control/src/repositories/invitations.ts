@@ -24,7 +24,8 @@ export async function listInvitations(
   let query = invitationQuery(db).where('invitation.used_at', 'is', null).where('invitation.expires_at', '>', now);
   if (search !== undefined) query = query.where(({ ref }) => holds(ref('user.name'), search));
   const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where(({ ref }) => afterCursor(ref('user.name'), ref('invitation.id'), cursor));
+  if (cursor !== undefined)
+    query = query.where(({ ref }) => afterCursor(ref('user.name'), ref('invitation.id'), cursor));
   const rows = await query
     .orderBy('user.name')
     .orderBy('invitation.id')

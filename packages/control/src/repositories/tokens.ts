@@ -52,7 +52,8 @@ export async function listApiTokens(
     query = query.where(({ or, ref }) => or([holds(ref('api_token.name'), search), holds(ref('user.name'), search)]));
   }
   const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where(({ ref }) => afterCursor(ref('api_token.name'), ref('api_token.id'), cursor));
+  if (cursor !== undefined)
+    query = query.where(({ ref }) => afterCursor(ref('api_token.name'), ref('api_token.id'), cursor));
   const rows = await query
     .orderBy('api_token.name')
     .orderBy('api_token.id')

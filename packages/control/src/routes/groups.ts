@@ -76,7 +76,12 @@ export function groupRoutes(): RouteImplementation[] {
         };
         const { id, ...columns } = row;
         await db.updateTable('group').set(columns).where('id', '=', id).execute();
-        await audit('group.update', { kind: 'group', id, name: row.name }, describeGroupRow(before), describeGroupRow(row));
+        await audit(
+          'group.update',
+          { kind: 'group', id, name: row.name },
+          describeGroupRow(before),
+          describeGroupRow(row),
+        );
         changed('group', id);
         return describeGroup(db, row);
       }),
@@ -88,7 +93,10 @@ export function groupRoutes(): RouteImplementation[] {
         if (row.id === EVERYONE) throw new ApiError('conflict', 'The group everyone stays: every user is in it.');
         const used = await usersOfGroup(db, row.id);
         if (used.length > 0) {
-          throw new ApiError('stillUsed', `The group is used by ${used.slice(0, 10).join(', ')}: take it out there first.`);
+          throw new ApiError(
+            'stillUsed',
+            `The group is used by ${used.slice(0, 10).join(', ')}: take it out there first.`,
+          );
         }
         const members = await db
           .selectFrom('group_member')
@@ -97,10 +105,14 @@ export function groupRoutes(): RouteImplementation[] {
           .orderBy('user_id')
           .execute();
         await db.deleteFrom('group').where('id', '=', row.id).execute();
-        await audit('group.delete', { kind: 'group', id: row.id, name: row.name }, {
-          ...describeGroupRow(row),
-          members: members.map((member) => member.user_id),
-        });
+        await audit(
+          'group.delete',
+          { kind: 'group', id: row.id, name: row.name },
+          {
+            ...describeGroupRow(row),
+            members: members.map((member) => member.user_id),
+          },
+        );
         for (const member of members) changed('user', member.user_id);
         changed('group', row.id);
       });
@@ -149,9 +161,13 @@ export function groupRoutes(): RouteImplementation[] {
           .set({ version: user.version + 1 })
           .where('id', '=', user.id)
           .execute();
-        await audit('group.removeMember', { kind: 'group', id: group.id, name: group.name }, {
-          user: { id: user.id, name: user.name },
-        });
+        await audit(
+          'group.removeMember',
+          { kind: 'group', id: group.id, name: group.name },
+          {
+            user: { id: user.id, name: user.name },
+          },
+        );
         changed('user', user.id);
       });
     }),
@@ -164,5 +180,6 @@ async function requireFreeName(db: Transaction<Database>, name: string): Promise
 }
 
 function refuseEveryone(group: GroupRow): void {
-  if (group.id === EVERYONE) throw new ApiError('conflict', 'Every user is in the group everyone, and nobody leaves it.');
+  if (group.id === EVERYONE)
+    throw new ApiError('conflict', 'Every user is in the group everyone, and nobody leaves it.');
 }

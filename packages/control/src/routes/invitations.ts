@@ -69,7 +69,9 @@ export function invitationRoutes({ passwords }: Identity): RouteImplementation[]
         // Whoever knew the old password is out, and their client is not known any more.
         await endSessions(db, user.id);
         await db.deleteFrom('known_client').where('user_id', '=', user.id).execute();
-        await audit('invitation.accept', { kind: 'user', id: user.id, name: user.name }, undefined, { id: invitation.id });
+        await audit('invitation.accept', { kind: 'user', id: user.id, name: user.name }, undefined, {
+          id: invitation.id,
+        });
         changed('user', user.id);
         return { name: user.name };
       });

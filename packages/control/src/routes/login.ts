@@ -42,7 +42,11 @@ export function loginRoutes({ passwords, limits, failures, sessions }: Identity)
       }
       giveBack();
       const hash = passwords.isOutdated(user.password_hash!) ? await passwords.hash(body.password) : user.password_hash;
-      const by = { ...origin, via: asCookie ? 'console' : origin.via, actor: { kind: 'user', id: user.id, name } } as const;
+      const by = {
+        ...origin,
+        via: asCookie ? 'console' : origin.via,
+        actor: { kind: 'user', id: user.id, name },
+      } as const;
       const expiresAt = now + sessions.absoluteMs;
       const result = await services.store.write(by, async ({ db: writing, audit, changed }) => {
         // Meanwhile they may have been disabled, or chosen another password.
@@ -88,9 +92,14 @@ export function loginRoutes({ passwords, limits, failures, sessions }: Identity)
           .where('id', '=', caller.credentialId)
           .executeTakeFirst();
         if (numDeletedRows === 0n) return;
-        await audit('logout', { kind: 'user', id: caller.userId, name: caller.userName }, { session: caller.credentialId });
+        await audit(
+          'logout',
+          { kind: 'user', id: caller.userId, name: caller.userName },
+          { session: caller.credentialId },
+        );
       });
-      if (origin.via === 'console' && mayHaveCookies(client)) setHeader('set-cookie', setCookie('session', client, '', 0));
+      if (origin.via === 'console' && mayHaveCookies(client))
+        setHeader('set-cookie', setCookie('session', client, '', 0));
     }),
   ];
 }

@@ -105,7 +105,9 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
         if (numUpdatedRows === 0n) throw new ApiError('conflict', 'The password was changed meanwhile.');
         const ended = await endSessions(db, user.id, caller.kind === 'session' ? caller.credentialId : undefined);
         await db.deleteFrom('invitation').where('user_id', '=', user.id).where('used_at', 'is', null).execute();
-        await audit('password.change', { kind: 'user', id: user.id, name: user.name }, undefined, { sessionsEnded: ended });
+        await audit('password.change', { kind: 'user', id: user.id, name: user.name }, undefined, {
+          sessionsEnded: ended,
+        });
       });
     }),
     implement(routes.listMySessions, async ({ caller, services }) => {
@@ -134,7 +136,11 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
           .where('user_id', '=', caller.userId)
           .executeTakeFirst();
         if (numDeletedRows === 0n) throw new ApiError('notFound', 'You have no such session.');
-        await audit('session.end', { kind: 'user', id: caller.userId, name: caller.userName }, { session: params.sessionId });
+        await audit(
+          'session.end',
+          { kind: 'user', id: caller.userId, name: caller.userName },
+          { session: params.sessionId },
+        );
       });
     }),
     implement(routes.endMyOtherSessions, async ({ caller, services, origin }) => {

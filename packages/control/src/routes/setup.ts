@@ -10,7 +10,10 @@ export function setupRoutes({ passwords }: Identity): RouteImplementation[] {
   return [
     implement(routes.setUp, async ({ body, services, origin }) => {
       const done = (): ApiError =>
-        new ApiError('gone', 'This link is used up or was replaced. While no administrator exists, each start of the server prints a new one.');
+        new ApiError(
+          'gone',
+          'This link is used up or was replaced. While no administrator exists, each start of the server prints a new one.',
+        );
       // No work for who has no chance.
       if (!(await isSetupNeeded(services.store.db))) throw done();
       const hash = await passwords.hash(body.password);

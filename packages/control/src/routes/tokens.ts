@@ -20,7 +20,10 @@ export function tokenRoutes(): RouteImplementation[] {
       const scopes = [...new Set(body.permissions)];
       for (const scope of scopes) {
         if (!caller.permissions.has(scope)) {
-          throw new ApiError('forbidden', `You or your token don't have the permission ${scope}, so a new token can't either.`);
+          throw new ApiError(
+            'forbidden',
+            `You or your token don't have the permission ${scope}, so a new token can't either.`,
+          );
         }
       }
       const expiresAt = body.expiresAt === null || body.expiresAt === undefined ? null : Date.parse(body.expiresAt);

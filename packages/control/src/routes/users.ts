@@ -61,7 +61,12 @@ export function userRoutes(): RouteImplementation[] {
         };
         await db.insertInto('user').values(row).execute();
         await setGroups(db, row.id, groups);
-        await audit('user.create', { kind: 'user', id: row.id, name: row.name }, undefined, describeUserRow(row, groups));
+        await audit(
+          'user.create',
+          { kind: 'user', id: row.id, name: row.name },
+          undefined,
+          describeUserRow(row, groups),
+        );
         changed('user', row.id);
         return describeUser(db, services.directory.model, row);
       });
@@ -126,11 +131,15 @@ export function userRoutes(): RouteImplementation[] {
         for (const { id } of devices) await releaseNumber(db, id, now);
         await db.deleteFrom('user').where('id', '=', row.id).execute();
         if (row.role === 'administrator') await requireAdministrator(db);
-        await audit('user.delete', { kind: 'user', id: row.id, name: row.name }, {
-          ...describeUserRow(row, groups),
-          devices: devices.map(({ name }) => name),
-          policyTests: tests.map(({ name }) => name),
-        });
+        await audit(
+          'user.delete',
+          { kind: 'user', id: row.id, name: row.name },
+          {
+            ...describeUserRow(row, groups),
+            devices: devices.map(({ name }) => name),
+            policyTests: tests.map(({ name }) => name),
+          },
+        );
         for (const { id } of devices) changed('device', id);
         for (const { id } of tests) changed('policyTest', id);
         changed('user', row.id);

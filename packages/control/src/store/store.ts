@@ -44,13 +44,14 @@ export interface Writing {
   readonly now: number;
   /** Appends to the audit log. `before` and `after` must hold no secret; undefined is kept as null. */
   audit(
+    this: void,
     action: string,
     target: { readonly kind: string; readonly id: string | null; readonly name: string },
     before?: unknown,
     after?: unknown,
   ): Promise<void>;
   /** Says that an entity was created, changed or removed. `group` stands for its members as well. */
-  changed(kind: EntityKind, id: string): void;
+  changed(this: void, kind: EntityKind, id: string): void;
   /** What `changed` was told so far. */
   readonly pending: readonly Omit<Change, 'version'>[];
 }
