@@ -56,6 +56,8 @@ export class VirtualControl {
   answer: (link: ControlLink) => void = (link) => {
     link.send(this.welcome());
   };
+  /** Whether it says of each report that it has it. */
+  stores = true;
   #server: Server | undefined;
   readonly #sockets = new Set<Socket>();
   port = 0;
@@ -76,6 +78,8 @@ export class VirtualControl {
           link.onMessage((message) => {
             this.heard.push(message);
             if (message.kind === 'hello') this.answer(link);
+            if (message.kind === 'report' && message.number !== undefined && this.stores)
+              link.send({ kind: 'stored', number: message.number });
           });
         },
         () => undefined,
@@ -256,7 +260,7 @@ export function temporaryDirectory(): { path: string; remove(): void } {
 }
 
 export async function startGateway(
-  control: VirtualControl,
+  control: Pick<VirtualControl, 'url' | 'token'>,
   directory: string,
   options: {
     token?: string | undefined;

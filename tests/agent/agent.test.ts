@@ -375,6 +375,89 @@ describe('reports', () => {
     assert.ok(control.of('report').every((report) => report.devices.length <= 2000));
   });
 
+  const numbered = () => control.of('report').filter(({ number }) => number !== undefined);
+
+  test('what was not said to be stored is sent again as it was, before what is newer', async () => {
+    control.stores = false;
+    const { tunnel, clock, links } = await linked();
+    tunnel.observed.set('d1', observed('d1', clock.now(), 100, 50));
+    await clock.pass(1100);
+    await until('the first report', () => numbered().length === 1);
+    tunnel.observed.set('d1', observed('d1', clock.now(), 130, 50));
+    await clock.pass(5500);
+    await until('the second report', () => numbered().length === 2);
+    const [first, second] = numbered();
+    assert.ok((first?.number ?? 0) >= 1_700_000_000_000);
+    control.link.send({ kind: 'stored', number: first?.number ?? 0 });
+    // An answer to it proves that what was sent before it was taken in.
+    control.snapshot(1);
+    await until('acknowledged', () => control.acknowledged(1));
+
+    await control.close();
+    await until('link down', () => links.at(-1) === false);
+    tunnel.observed.set('d1', observed('d1', clock.now(), 137, 50));
+    await control.listen();
+    await until('link up', () => links.at(-1) === true, clock);
+    await until('the others', () => numbered().length === 4, clock);
+    const [again, third] = numbered().slice(2);
+    assert.deepEqual([again?.number, again?.devices], [second?.number, second?.devices]);
+    assert.equal(third?.devices[0]?.sentBytes, 7);
+    assert.ok((third?.number ?? 0) > (second?.number ?? 0));
+  });
+
+  test('while nothing is stored what is kept stays small, and nothing of it is lost', async () => {
+    control.stores = false;
+    const { tunnel, clock } = await linked();
+    let sent = 0;
+    for (let round = 0; round < 80; round++) {
+      sent += 10;
+      tunnel.observed.set('d1', observed('d1', clock.now(), sent, 0));
+      await clock.pass(5100);
+    }
+    const before = control.of('report').length;
+    assert.equal(numbered().length, 64);
+    await clock.pass(5100);
+    await until('a sign of life', () => control.of('report').length > before);
+    control.stores = true;
+    control.link.send({ kind: 'stored', number: numbered().at(-1)?.number ?? 0 });
+    await until('the rest', () => numbered().length > 64, clock);
+    assert.equal(numbered().reduce((sum, { devices }) => sum + (devices[0]?.sentBytes ?? 0), 0), sent); // prettier-ignore
+  });
+
+  test('what is counted while the control plane is away outlasts a restart, and numbers never go back', async () => {
+    const first = await linked();
+    first.tunnel.observed.set('d1', observed('d1', first.clock.now(), 100, 50));
+    await first.clock.pass(1100);
+    await until('the first report', () => numbered().length === 1);
+    await control.close();
+    await until('link down', () => first.links.at(-1) === false);
+    first.tunnel.observed.set('d1', observed('d1', first.clock.now(), 140, 50));
+    assert.equal(await first.stop(), undefined);
+
+    // Its clock starts where that of the first run had started.
+    await control.listen();
+    const second = await linked();
+    second.tunnel.observed.set('d1', observed('d1', second.clock.now(), 3, 0));
+    await until('both', () => numbered().length === 3, second.clock);
+    assert.deepEqual(numbered().map(({ devices }) => devices[0]?.sentBytes), [100, 40, 3]); // prettier-ignore
+    const numbers = numbered().map(({ number }) => number ?? 0);
+    assert.deepEqual([...numbers].sort(), numbers);
+    assert.equal(new Set(numbers).size, 3);
+  });
+
+  test('reports that were taken for those of an earlier run, by a clock gone back, get new numbers', async () => {
+    control.stores = false;
+    const { tunnel, clock } = await linked();
+    tunnel.observed.set('d1', observed('d1', clock.now(), 100, 50));
+    await clock.pass(1100);
+    await until('the first report', () => numbered().length === 1);
+    const ahead = (numbered()[0]?.number ?? 0) + 1_000_000;
+    control.link.send({ kind: 'stored', number: ahead });
+    await until('the same once more', () => numbered().length === 2);
+    assert.equal(numbered()[1]?.number, ahead + 1);
+    assert.deepEqual(numbered()[1]?.devices, numbered()[0]?.devices);
+  });
+
   test('an egress address that the machine lacks is told, until it has it', async () => {
     let own = ['192.0.2.1'];
     const { clock } = await linked({ ownAddresses: () => own });

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { allRoutes, route, type RouteContract } from '@sallyport/api';
+import { allRoutes, route } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { z } from 'zod';
@@ -181,6 +181,21 @@ describe('bodies', () => {
     }
     assert.equal((await world.call(world.root, 'GET', '/users/%00')).status, 400);
     assert.equal((await world.call(world.root, 'GET', '/users?search=%00')).status, 400);
+  });
+
+  test('a token that is pasted into the wrong field is refused, not kept', async () => {
+    const pasted = await world.addToken(world.root, ['users:read']);
+    for (const body of [
+      { name: 'pasted', displayName: `my token is ${pasted}` },
+      { name: 'pasted', groups: [pasted] },
+    ]) {
+      const answer = await post(JSON.stringify(body));
+      assert.equal(answer.status, 400);
+      assert.ok(!answer.text.includes(pasted));
+    }
+    assert.equal((await world.call(world.root, 'POST', '/login', { name: 'root', password: pasted })).status, 401);
+    assert.equal((await world.call(world.root, 'POST', '/login', { name: pasted, password: 'x' })).status, 400);
+    await world.services.store.db.deleteFrom('api_token').execute();
   });
 
   test('strict JSON takes what JSON is', () => {
@@ -452,13 +467,13 @@ describe('what goes wrong within', () => {
     const server = createServer(
       createApi({
         services: { ...world.services, log },
-        contracts: contracts as unknown as RouteContract[],
+        contracts: contracts,
         implementations: [
           implement(fails, () => Promise.reject(new Error('the password of the database is hunter2'))),
-          implement(lies, async () => ({ value: 7 }) as unknown as { value: string }),
-          implement(leaks, async () => ({ value: 'x', passwordHash: 'y' })),
+          implement(lies, () => Promise.resolve({ value: 7 } as unknown as { value: string })),
+          implement(leaks, () => Promise.resolve({ value: 'x', passwordHash: 'y' })),
         ],
-        authenticate: async () => ({ caller: ANONYMOUS, secret: '', byCookie: false }),
+        authenticate: () => Promise.resolve({ caller: ANONYMOUS, secret: '', byCookie: false }),
         metrics: new Registry(),
         readiness: [],
         version: '0',
@@ -504,7 +519,7 @@ describe('health, metrics and the document', () => {
       setUp: false,
       api: {
         readiness: [
-          { name: 'store', check: async () => undefined },
+          { name: 'store', check: () => Promise.resolve() },
           { name: 'link', check: () => (broken ? Promise.reject(new Error('secret reason')) : Promise.resolve()) },
         ],
       },

@@ -1,4 +1,4 @@
-/** The whole API over HTTP, on a SQLite database of its own. */
+/** The whole API over HTTP, on a database of its own. */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
@@ -62,7 +62,14 @@ const cheap: IdentityOptions = { passwordCost: { memoryKiB: 64, passes: 1, paral
 
 /** Its first user is the administrator `root`, whose session is {@link root}, made by the one-time link. */
 export async function apiWorld(
-  options: { readonly identity?: IdentityOptions; readonly api?: Partial<ApiOptions>; readonly setUp?: boolean } = {},
+  options: {
+    readonly identity?: IdentityOptions;
+    readonly api?: Partial<ApiOptions>;
+    /** Whether there is an administrator. Default: true. */
+    readonly setUp?: boolean;
+    /** Of the database. Default: a new SQLite file. */
+    readonly url?: string;
+  } = {},
 ): Promise<ApiWorld & { readonly root: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
   const logged: string[] = [];
@@ -70,7 +77,7 @@ export async function apiWorld(
   const clock = { now: Date.UTC(2027, 0, 15, 12) };
   const now = (): number => clock.now;
   const store = await openStore({
-    url: `sqlite:${join(folder, 'db.sqlite')}`,
+    url: options.url ?? `sqlite:${join(folder, 'db.sqlite')}`,
     masterKeyFile: join(folder, 'master.key'),
     now,
     log,

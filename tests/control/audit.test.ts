@@ -60,15 +60,55 @@ onBothDatabases('the audit log', ({ create, open }) => {
 
   test('every way of changing it is noticed, at the entry where it begins', async () => {
     const changes: [string, number, (store: Store) => Promise<unknown>][] = [
-      ['an action', 4, ({ db }) => db.updateTable('audit').set({ action: 'user.update' }).where('number', '=', 4).execute()],
-      ['an actor', 2, ({ db }) => db.updateTable('audit').set({ actor: '{"id":null,"kind":"system","name":"x"}' }).where('number', '=', 2).execute()],
+      [
+        'an action',
+        4,
+        ({ db }) => db.updateTable('audit').set({ action: 'user.update' }).where('number', '=', 4).execute(),
+      ],
+      [
+        'an actor',
+        2,
+        ({ db }) =>
+          db
+            .updateTable('audit')
+            .set({ actor: '{"id":null,"kind":"system","name":"x"}' })
+            .where('number', '=', 2)
+            .execute(),
+      ],
       ['a time', 3, ({ db }) => db.updateTable('audit').set({ at: 5 }).where('number', '=', 3).execute()],
       ['content', 1, ({ db }) => db.updateTable('audit').set({ after: 'null' }).where('number', '=', 1).execute()],
       ['the first removed', 1, ({ db }) => db.deleteFrom('audit').where('number', '=', 1).execute()],
       ['one removed', 4, ({ db }) => db.deleteFrom('audit').where('number', '=', 4).execute()],
-      ['a hash', 5, ({ db }) => db.updateTable('audit').set({ hash: '0'.repeat(64) }).where('number', '=', 5).execute()],
-      ['content passed off as expired', 2, ({ db }) => db.updateTable('audit').set({ digest: 'f'.repeat(64) }).where('number', '=', 2).execute()],
-      ['and as expiring', 2, ({ db }) => db.updateTable('audit').set({ digest: 'f'.repeat(64), expires: 1 }).where('number', '=', 2).execute()],
+      [
+        'a hash',
+        5,
+        ({ db }) =>
+          db
+            .updateTable('audit')
+            .set({ hash: '0'.repeat(64) })
+            .where('number', '=', 5)
+            .execute(),
+      ],
+      [
+        'content passed off as expired',
+        2,
+        ({ db }) =>
+          db
+            .updateTable('audit')
+            .set({ digest: 'f'.repeat(64) })
+            .where('number', '=', 2)
+            .execute(),
+      ],
+      [
+        'and as expiring',
+        2,
+        ({ db }) =>
+          db
+            .updateTable('audit')
+            .set({ digest: 'f'.repeat(64), expires: 1 })
+            .where('number', '=', 2)
+            .execute(),
+      ],
     ];
     for (const [what, number, change] of changes) {
       const store = await filled(6);
@@ -109,7 +149,11 @@ onBothDatabases('the audit log', ({ create, open }) => {
       entities.auditEntry.parse(entry);
     }
     // What has expired still can't be changed or removed.
-    await store.db.updateTable('audit').set({ digest: 'f'.repeat(64) }).where('number', '=', 3).execute();
+    await store.db
+      .updateTable('audit')
+      .set({ digest: 'f'.repeat(64) })
+      .where('number', '=', 3)
+      .execute();
     assert.equal((await verifyAudit(store.db)).firstFault?.number, 3);
   });
 

@@ -430,7 +430,7 @@ describe('the audit log', () => {
     assert.deepEqual(await actions({ actor: 'al%' }), []);
     assert.deepEqual(await actions({ from: new Date(world.now + 1).toISOString() }), []);
     assert.equal((await actions({ until: new Date(world.now + 1).toISOString() })).length, all.length);
-    const text = (await root.call(routes.exportAudit, {})) as string;
+    const text = await root.call(routes.exportAudit, {});
     const lines = text
       .trimEnd()
       .split('\n')

@@ -36,7 +36,7 @@ describe('setup', () => {
     const stored = JSON.stringify(await world.services.store.db.selectFrom('secret').selectAll().execute());
     assert.ok(!stored.includes(second.token));
     const [entry] = (await world.audit()).filter(({ action }) => action === 'user.create');
-    assert.equal(entry!.actor.kind, 'setup');
+    assert.equal(entry.actor.kind, 'setup');
   });
 });
 
@@ -70,9 +70,9 @@ describe('logins', () => {
     assert.equal(answer.body['token'], null);
     assert.equal(answer.body['knownClient'], null);
     const [session, known] = answer.headers['set-cookie']!;
-    assert.match(session!, /^sallyport=sps_[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict$/);
-    assert.match(known!, /^sallyport-client=spk_[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict$/);
-    assert.ok(!session!.includes(planted));
+    assert.match(session, /^sallyport=sps_[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict$/);
+    assert.match(known, /^sallyport-client=spk_[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict$/);
+    assert.ok(!session.includes(planted));
 
     await using secure = await apiWorld({ api: { trustedProxies: ['127.0.0.1'] } });
     const proxied = {
@@ -87,7 +87,7 @@ describe('logins', () => {
         /^__Host-sallyport(-client)?=sp[sk]_[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict; Secure$/,
       );
     }
-    const value = byTls.headers['set-cookie']![0]!.split(';')[0]!;
+    const value = byTls.headers['set-cookie']![0].split(';')[0];
     const me = (cookie: string) => secure.send('GET', '/api/v1/me', { headers: { ...proxied, cookie } });
     assert.equal((await me(value)).status, 200);
     assert.equal((await me(value.replace('__Host-', ''))).status, 401, 'a cookie that a neighbour could set');
@@ -101,7 +101,7 @@ describe('logins', () => {
     const host = `127.0.0.1:${world.port}`;
     const origin = `http://${host}`;
     const { headers } = await login(world, { name: 'alice', password: PASSWORD, cookie: true }, { origin, host });
-    const cookie = headers['set-cookie']![0]!.split(';')[0]!;
+    const cookie = headers['set-cookie']![0].split(';')[0];
     const change = (more: Record<string, string>) =>
       world.send('PATCH', '/api/v1/me', {
         headers: { ...json, host, cookie, ...more },
@@ -166,8 +166,8 @@ describe('logins', () => {
       JSON.stringify(headers, (key, value: unknown) => (['date', 'x-request-id'].includes(key) ? undefined : value));
     for (const answer of answers) {
       assert.equal(answer.status, 401);
-      assert.equal(answer.text, answers[0]!.text);
-      assert.equal(vague(answer.headers), vague(answers[0]!.headers));
+      assert.equal(answer.text, answers[0].text);
+      assert.equal(vague(answer.headers), vague(answers[0].headers));
     }
   });
 
@@ -237,7 +237,7 @@ test('the time that a failed login takes does not tell whether there is such a u
     if (i % 2 === 0) pair.reverse();
     for (const one of pair) await one();
   }
-  const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
+  const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1];
   const ratio = median(times.known) / median(times.unknown);
   // Without the work for nobody it would be far beyond 3.
   assert.ok(ratio > 0.6 && ratio < 1.6, `${ratio}`);
@@ -353,7 +353,7 @@ describe('sessions', () => {
     };
     assert.equal(items.filter(({ current }) => current).length, 1);
     const foreign = (await world.call(root, 'GET', '/me/sessions')).body as { items: { id: string }[] };
-    assert.equal((await world.call(other, 'DELETE', `/me/sessions/${foreign.items[0]!.id}`)).status, 404);
+    assert.equal((await world.call(other, 'DELETE', `/me/sessions/${foreign.items[0].id}`)).status, 404);
     assert.ok(await works(root));
     for (const { id, current } of items) {
       if (!current) assert.equal((await world.call(other, 'DELETE', `/me/sessions/${id}`)).status, 204);

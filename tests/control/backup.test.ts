@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Secret } from '@sallyport/core';
+import { sql } from 'kysely';
 import { backup, openDirectory, restore, sealedSecret, verifyAudit, type Store } from '@sallyport/control';
 import { addUser, administrator, deviceRow, onBothDatabases, quiet, userRow, type Databases } from './databases.ts';
 
@@ -42,7 +43,6 @@ async function fill(store: Store): Promise<void> {
 
 onBothDatabases('a backup', (databases) => {
   const { dialect, create, open, folder } = databases;
-  // Each is restored into either kind; the other one is made here.
   async function original(): Promise<{ store: Store; keyFile: string }> {
     const keyFile = join(folder(), 'master.key');
     const store = await open(await create(), { masterKeyFile: keyFile });
@@ -67,7 +67,13 @@ onBothDatabases('a backup', (databases) => {
     for (const url of await targets(databases)) {
       const masterKeyFile = join(folder(), 'restored.key');
       const done: number[] = [];
-      const options = { url, masterKeyFile, now: Date.now, log: quiet, onProgress: (count: number) => void done.push(count) };
+      const options = {
+        url,
+        masterKeyFile,
+        now: Date.now,
+        log: quiet,
+        onProgress: (count: number) => void done.push(count),
+      };
       assert.equal((await restore(path, options)).rows, rows);
       assert.equal(done.at(-1), rows);
       assert.equal(statSync(masterKeyFile).mode & 0o777, 0o600);
@@ -82,6 +88,22 @@ onBothDatabases('a backup', (databases) => {
       assert.deepEqual(await restored.db.selectFrom('session').selectAll().execute(), []);
       assert.ok(restored.version > store.version);
     }
+  });
+
+  test('leads from SQLite to PostgreSQL and back', async () => {
+    if (dialect === 'sqlite') return;
+    const masterKeyFile = join(folder(), 'k');
+    let store = await open(`sqlite:${join(folder(), 'first.db')}`, { masterKeyFile });
+    await fill(store);
+    const before = await contentOf(store);
+    for (const url of [await create(), `sqlite:${join(folder(), 'last.db')}`]) {
+      const path = join(folder(), 'x.backup');
+      await backup(store, path);
+      await restore(path, { url, masterKeyFile, now: Date.now, log: quiet });
+      store = await open(url, { masterKeyFile });
+    }
+    assert.deepEqual(await contentOf(store), before);
+    assert.equal((await verifyAudit(store.db)).ok, true);
   });
 
   test('holds one moment, while others go on writing', async () => {
@@ -201,13 +223,11 @@ onBothDatabases('a backup', (databases) => {
 });
 
 async function fileOf({ db }: Store): Promise<string> {
-  const { sql } = await import('kysely');
   const { rows } = await sql<{ file: string }>`select file from pragma_database_list`.execute(db);
   return rows[0]!.file;
 }
 
 async function urlOf({ db }: Store, { server }: Databases): Promise<string> {
-  const { sql } = await import('kysely');
   const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(db);
   return server().url(rows[0]!.name);
 }

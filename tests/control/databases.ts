@@ -27,7 +27,8 @@ export interface Databases {
 
 /** The same tests on SQLite and on PostgreSQL. */
 export function onBothDatabases(name: string, tests: (databases: Databases) => void): void {
-  for (const dialect of ['sqlite', 'postgresql'] as const) describe(`${name} on ${dialect}`, () => onOne(dialect, tests));
+  for (const dialect of ['sqlite', 'postgresql'] as const)
+    describe(`${name} on ${dialect}`, () => onOne(dialect, tests));
 }
 
 export function onOne(dialect: Store['dialect'], tests: (databases: Databases) => void): void {

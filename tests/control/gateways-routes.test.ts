@@ -64,7 +64,7 @@ describe('gateways', () => {
     const other = await call('POST', '/gateways/join-tokens', { expiresInSeconds: 60, regionId: 'default' });
     const list = await call('GET', '/gateways/join-tokens?limit=1');
     assert.equal(list.body.items[0].id, other.body.id);
-    const next = await call('GET', `/gateways/join-tokens?limit=1&after=${encodeURIComponent(list.body.next)}`);
+    const next = await call('GET', `/gateways/join-tokens?limit=1&after=${encodeURIComponent(list.body.next ?? '')}`);
     assert.notEqual(next.body.items[0].id, other.body.id);
     assert.equal((await call('DELETE', `/gateways/join-tokens/${other.body.id}`)).status, 204);
     assert.equal((await call('DELETE', `/gateways/join-tokens/${other.body.id}`)).status, 404);

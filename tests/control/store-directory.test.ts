@@ -29,8 +29,14 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
           .execute();
       }
       await db.insertInto('group_member').values({ group_id: 'staff', user_id: 'alice' }).execute();
-      await db.insertInto('device').values([deviceRow(1, 'alice'), deviceRow(2, 'bob')]).execute();
-      await db.insertInto('usage').values([usage('1', '2026-05-01', 30), usage('1', '2026-04-30', 500)]).execute();
+      await db
+        .insertInto('device')
+        .values([deviceRow(1, 'alice'), deviceRow(2, 'bob')])
+        .execute();
+      await db
+        .insertInto('usage')
+        .values([usage('1', '2026-05-01', 30), usage('1', '2026-04-30', 500)])
+        .execute();
       await db
         .insertInto('gateway')
         .values({
@@ -229,7 +235,10 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
     t.mock.timers.enable({ apis: ['setInterval'] });
     let now = Date.UTC(2026, 4, 31, 23, 59);
     const { store, directory } = await world(() => now);
-    await store.db.insertInto('usage').values(usage('1', '2026-05-31', 20)).execute();
+    await store.db
+      .insertInto('usage')
+      .values(usage('1', '2026-05-31', 20))
+      .execute();
     assert.equal(directory.model.users.get('alice')?.trafficBytesThisMonth, 60);
     await store.write(administrator, ({ changed }) => Promise.resolve(changed('usage', 'alice')));
     assert.equal(directory.model.users.get('alice')?.trafficBytesThisMonth, 100);
@@ -259,7 +268,9 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
     await store.db.deleteFrom('device').where('id', '=', 'd2').execute();
     now += 20 * 3_600_000;
     const heard: (readonly [string[], boolean])[] = [];
-    directory.onChange((changes, complete) => void heard.push([changes.map(({ kind, id }) => `${kind} ${id}`), complete]));
+    directory.onChange(
+      (changes, complete) => void heard.push([changes.map(({ kind, id }) => `${kind} ${id}`), complete]),
+    );
     await store.write(administrator, (writing) => addUser(writing, 'carol'));
     assert.equal(directory.model.devices.has('d2'), false);
     assert.equal(directory.model.devices.get('d1'), before.devices.get('d1'));
@@ -274,8 +285,14 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
     await store.write(administrator, async ({ db }) => {
       for (let from = 0; from < 10_000; from += 500) {
         const numbers = Array.from({ length: 500 }, (_, index) => from + index);
-        await db.insertInto('user').values(numbers.map((number) => userRow(`u${number}`))).execute();
-        await db.insertInto('device').values(numbers.map((number) => deviceRow(number, `u${number}`))).execute();
+        await db
+          .insertInto('user')
+          .values(numbers.map((number) => userRow(`u${number}`)))
+          .execute();
+        await db
+          .insertInto('device')
+          .values(numbers.map((number) => deviceRow(number, `u${number}`)))
+          .execute();
         await db
           .insertInto('usage')
           .values(numbers.map((number) => ({ ...usage(`d${number}`, '2026-05-01', 1), user_id: `u${number}` })))

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { sql, type Kysely, type Transaction } from 'kysely';
+import ts from 'typescript';
 import {
   currentVersion,
   databaseVersion,
@@ -63,7 +66,12 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
     );
     const store = await open(url);
     await store.db.insertInto('user').values(userRow('u1')).execute();
-    assert.equal(Object.keys((await store.db.selectFrom('user').selectAll().executeTakeFirstOrThrow()) as object).includes('shoe_size'), false);
+    assert.equal(
+      Object.keys((await store.db.selectFrom('user').selectAll().executeTakeFirstOrThrow()) as object).includes(
+        'shoe_size',
+      ),
+      false,
+    );
   });
 
   test('a later migration finds what the earlier ones made, and an earlier program refuses its database', async () => {
@@ -90,6 +98,16 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
     await assert.rejects(open(url), /this program knows versions up to/);
   });
 
+  test('make the tables that the types describe', async () => {
+    const { db } = await open(await create());
+    const tables = await db.introspection.getTables();
+    const made = tables.filter(({ name }) => name !== 'migration');
+    assert.deepEqual(
+      Object.fromEntries(made.map(({ name, columns }) => [name, columns.map(columnText).sort()])),
+      describedTables(),
+    );
+  });
+
   test('are numbered one after the other', () => {
     assert.deepEqual(
       migrations.map(({ number }) => number),
@@ -105,6 +123,32 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
     assert.equal(rows.length, currentVersion);
   });
 });
+
+function columnText({ name, isNullable }: { readonly name: string; readonly isNullable: boolean }): string {
+  return `${name}${isNullable ? ' | null' : ''}`;
+}
+
+/** The tables of schema.ts with their columns. */
+function describedTables(): Record<string, string[]> {
+  const path = join(import.meta.dirname, '../../packages/control/src/store/schema.ts');
+  const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.ESNext, true);
+  const interfaces = new Map(
+    source.statements.filter(ts.isInterfaceDeclaration).map((declaration) => [declaration.name.text, declaration]),
+  );
+  const fields = (name: string) =>
+    interfaces
+      .get(name)!
+      .members.filter(ts.isPropertySignature)
+      .map((member) => ({ name: member.name.getText(), type: member.type!.getText() }));
+  return Object.fromEntries(
+    fields('Database').map(({ name, type }) => [
+      name,
+      fields(type)
+        .map((field) => columnText({ name: field.name, isNullable: field.type.endsWith('| null') }))
+        .sort(),
+    ]),
+  );
+}
 
 async function inTransaction(url: string, work: (db: Transaction<Database>) => Promise<unknown>): Promise<void> {
   const { db }: { db: Kysely<Database> } = openDatabase(url, quiet);

@@ -15,9 +15,10 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
     assert.deepEqual(await db.selectFrom('resource').select(['id', 'kind']).execute(), [
       { id: 'internet', kind: 'internet' },
     ]);
-    assert.deepEqual(await db.selectFrom('rule').select(['id', 'groups', 'resources', 'gateways', 'enabled']).execute(), [
-      { id: 'everyone-internet', groups: '["everyone"]', resources: '["internet"]', gateways: '[]', enabled: 1 },
-    ]);
+    assert.deepEqual(
+      await db.selectFrom('rule').select(['id', 'groups', 'resources', 'gateways', 'enabled']).execute(),
+      [{ id: 'everyone-internet', groups: '["everyone"]', resources: '["internet"]', gateways: '[]', enabled: 1 }],
+    );
     assert.deepEqual(await db.selectFrom('region').selectAll().execute(), [
       { id: 'default', name: 'Default', version: 1 },
     ]);
@@ -217,7 +218,8 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
   test('changes that are a day old are removed', async () => {
     let now = Date.UTC(2026, 0, 1);
     const store = await open(await create(), { now: () => now });
-    for (let index = 0; index < 20; index++) await store.write(administrator, (writing) => addUser(writing, `a${index}`));
+    for (let index = 0; index < 20; index++)
+      await store.write(administrator, (writing) => addUser(writing, `a${index}`));
     now += 25 * 3_600_000;
     for (let index = 0; index < 300; index++) {
       await store.write(administrator, ({ changed }) => Promise.resolve(changed('user', `a${index % 20}`)));
@@ -297,7 +299,10 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
 
     const again = await open(url, { masterKeyFile });
     assert.equal((await sealedSecret(again, 'link', () => assert.fail('made again'))).reveal().toString(), 'secret 1');
-    await assert.rejects(open(url, { masterKeyFile: join(folder(), 'none') }), /is missing, and the database holds keys/);
+    await assert.rejects(
+      open(url, { masterKeyFile: join(folder(), 'none') }),
+      /is missing, and the database holds keys/,
+    );
     const wrong = join(folder(), 'wrong');
     writeFileSync(wrong, Buffer.alloc(32), { mode: 0o600 });
     await assert.rejects(open(url, { masterKeyFile: wrong }), /is not the one that the keys in the database/);
@@ -320,7 +325,10 @@ describe('opening a store', () => {
       ['sqlite::memory:', /names no file/],
       ['sqlite:/nowhere/at/all.db', /mkdir -p \/nowhere\/at/],
       ['postgresql://root:hunter2hunter2@[::1/x', /cannot be read|cannot be used/],
-      ['postgresql://root:hunter2hunter2@127.0.0.1:1/x', /The database postgresql:\/\/127\.0\.0\.1:1\/x cannot be used/],
+      [
+        'postgresql://root:hunter2hunter2@127.0.0.1:1/x',
+        /The database postgresql:\/\/127\.0\.0\.1:1\/x cannot be used/,
+      ],
       ['postgresql://root:hunter2@hunter2@127.0.0.1:1/x?password=hunter2', /cannot be used/],
     ];
     for (const [url, message] of faults) {

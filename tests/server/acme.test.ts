@@ -27,7 +27,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Answers a question for an IPv4 address with 127.0.0.1, and others with nothing. */
-function resolve(query: Buffer): Buffer {
+function answerTo(query: Buffer): Buffer {
   const end = query.indexOf(0, 12) + 5;
   const isA = query.readUInt16BE(end - 4) === 1;
   const header = Buffer.from(query.subarray(0, 12));
@@ -41,13 +41,13 @@ function resolve(query: Buffer): Buffer {
 
 /** A name server, by UDP and, as some systems ask, by TCP. */
 async function startNameServer(t: TestContext): Promise<number> {
-  const udp = createSocket('udp4', (query, { port, address }) => udp.send(resolve(query), port, address));
+  const udp = createSocket('udp4', (query, { port, address }) => udp.send(answerTo(query), port, address));
   udp.bind(0, '127.0.0.1');
   await once(udp, 'listening');
   const tcp = createServer((socket) => {
     // Questions are so short that each comes in one piece.
-    socket.on('data', (query) => {
-      const answer = resolve(query.subarray(2));
+    socket.on('data', (query: Buffer) => {
+      const answer = answerTo(query.subarray(2));
       socket.end(Buffer.concat([Buffer.of(answer.length >> 8, answer.length & 255), answer]));
     });
     socket.on('error', () => undefined);

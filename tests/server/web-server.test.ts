@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { request as requestHttp } from 'node:http';
+import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { Agent, get, request } from 'node:https';
 import { connect } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
@@ -64,7 +64,7 @@ describe('the web server', () => {
     t.after(() => agent.destroy());
     const ask = async (): Promise<{ localPort: number | undefined; text: string }> => {
       const sent = get({ host: '127.0.0.1', port, agent });
-      const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+      const [response] = (await once(sent, 'response')) as [IncomingMessage];
       // Once it is read, the response lets go of its socket.
       const { localPort } = response.socket;
       let text = '';
@@ -112,7 +112,7 @@ describe('the web server', () => {
     const { port } = await open(t, false);
     const sent = requestHttp({ host: '127.0.0.1', port, headers: { x: 'x'.repeat(20_000) } });
     sent.end();
-    const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
     assert.equal(response.statusCode, 431);
     response.resume();
   });
@@ -126,7 +126,7 @@ describe('the web server', () => {
       headers: { connection: 'Upgrade', upgrade: 'x' },
     });
     sent.end();
-    const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
     assert.equal(response.statusCode, 503);
     response.resume();
   });

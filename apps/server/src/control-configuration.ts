@@ -23,8 +23,7 @@ export const controlConfiguration = z.strictObject({
     }),
   ]),
   trustedProxies: z.array(z.string()),
-  /** Absent: SQLite, in the folder. */
-  databaseUrl: z.string().optional(),
+  databaseUrl: z.string(),
   pool4: z.string(),
   pool6: z.string().optional(),
   /** Whom to become once the addresses are taken. Absent: stays who it is, for tests. */

@@ -147,7 +147,7 @@ async function openControl(): Promise<Control> {
   for (;;) {
     try {
       return await startControl({
-        databaseUrl: settings.databaseUrl ?? `sqlite:${join(settings.folder, 'sallyport.db')}`,
+        databaseUrl: settings.databaseUrl,
         masterKeyFile: join(settings.folder, 'master.key'),
         pool4: settings.pool4,
         pool6: settings.pool6,

@@ -69,7 +69,7 @@ function giveFolder(folder: string, user: number): void {
   give(folder, user);
 }
 
-/** No process of that user runs yet, so nothing is put in the place of what was looked at. */
+/** At a start no process of that user runs, so nothing is put in the place of what was looked at. */
 function give(path: string, user: number): void {
   const stat = lstatSync(path);
   if (stat.isDirectory()) for (const name of readdirSync(path)) give(join(path, name), user);

@@ -16,6 +16,9 @@ const GATEWAY_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'net_admin
 /** The helper keeps its own: addresses, routes, nft and conntrack take net_admin. */
 const HELPER_CAPABILITIES = ['net_admin', 'dac_read_search'];
 
+/** V8's nursery, in megabytes: at its default of 16 each process keeps that much more, for garbage that is soon gone. */
+const NODE_OPTIONS = ['--max-semi-space-size=2'];
+
 /** The descriptors of the streams, in the order in which they are handed over. */
 const HELPER_FD = 4;
 
@@ -35,6 +38,7 @@ export function startControlProcess(
     capabilities: CONTROL_CAPABILITIES,
     configuration,
     environment: environment(),
+    nodeOptions: NODE_OPTIONS,
     streams: ['ipc'],
   });
   child.on('message', onMessage);
@@ -60,6 +64,7 @@ export function startGatewayProcesses(
     capabilities: GATEWAY_CAPABILITIES,
     configuration: { ...configuration, helperFd: HELPER_FD } satisfies GatewayConfigurationInput,
     environment: environment(),
+    nodeOptions: NODE_OPTIONS,
     streams: ['ipc', streamOf(helper)],
   });
   gateway.child.on('message', onMessage);
@@ -91,6 +96,7 @@ function startHelper(configuration: object): RestrictedProcess {
     capabilities: HELPER_CAPABILITIES,
     configuration,
     environment: environment(),
+    nodeOptions: NODE_OPTIONS,
     streams: ['pipe'],
   });
 }

@@ -1,6 +1,7 @@
 /** What each process is told, made from the configuration. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Reach } from './addresses.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
@@ -20,15 +21,14 @@ export function controlSettings(
   reach: Reach,
   joinToken: boolean,
 ): ControlConfiguration {
-  const { web, network, storage, process: users, log } = configuration;
-  const urlFile = storage.postgresqlUrlFile;
+  const { web, network, process: users, log } = configuration;
   return {
     folder: folders.control,
     listen: [...web.listen],
     publicUrl: reach.publicUrl,
     tls: tlsSettings(web, reach),
     trustedProxies: [...web.trustedProxies],
-    ...(urlFile === '' ? {} : { databaseUrl: readRootsFile(urlFile, 'storage.postgresql_url_file').trim() }),
+    databaseUrl: databaseUrl(configuration, folders.control),
     pool4: network.pool4,
     ...(network.pool6 === '' ? {} : { pool6: network.pool6 }),
     user: { uid: users.controlUid, gid: users.controlUid },
@@ -36,6 +36,17 @@ export function controlSettings(
     logLevel: log.level,
     software: version(),
   };
+}
+
+/** `sqlite:PATH` or, with its password, `postgresql://…`. */
+export function databaseUrl({ storage }: Configuration, controlFolder: string): string {
+  const file = storage.postgresqlUrlFile;
+  if (file === '') return `sqlite:${join(controlFolder, 'sallyport.db')}`;
+  const url = readRootsFile(file, 'storage.postgresql_url_file').trim();
+  if (/^postgres(?:ql)?:\/\//.test(url)) return url;
+  throw new ConfigurationError('faulty', [
+    `storage.postgresql_url_file: ${file} holds no URL of PostgreSQL; write postgresql://user:password@host/database`,
+  ]);
 }
 
 function tlsSettings(web: Configuration['web'], reach: Reach): ControlConfiguration['tls'] {

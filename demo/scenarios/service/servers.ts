@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { until, type Process } from '@sallyport/netlab';
 import { sallyport, type Person } from './person.ts';
@@ -27,6 +28,8 @@ export async function startService(
   settings: { readonly folder?: string; readonly configuration?: string } = {},
 ): Promise<RunningService> {
   const folder = settings.folder ?? join(world.laboratory.folder, 'gateway1');
+  // The processes that keep their data there are not root: they must be able to pass.
+  chmodSync(world.laboratory.folder, 0o711);
   const started = performance.now();
   const args = ['--data', folder, '--listen', `${ADDRESSES.gateway1.endpoint}:${String(controlPort)}`, '--json'];
   if (settings.configuration !== undefined)

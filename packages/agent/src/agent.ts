@@ -1,4 +1,5 @@
 import { randomInt, type KeyObject } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import {
   decodeStateKey,
   LINK_PROTOCOL_VERSION,
@@ -19,11 +20,12 @@ import type { Clock } from './clock.ts';
 import type { GatewayFiles, Membership } from './membership.ts';
 import { GatewayMetrics } from './metrics.ts';
 import { Names, type Resolve } from './names.ts';
-import { Reporter } from './reporter.ts';
+import { Reporter, type Condition } from './reporter.ts';
 import { StateFile, type VersionedState } from './state-file.ts';
 import type { Tunnel } from './tunnel.ts';
+import { leaveReports, takeReports } from './unstored-file.ts';
 
-const FIRST_PAUSE_MS = 1000;
+const FIRST_PAUSE_MS = 200;
 const LAST_PAUSE_MS = 30_000;
 const REPORT_MS = 5000;
 /** How often it is looked for devices that have just connected. */
@@ -99,7 +101,7 @@ export class GatewayAgent {
     this.#options = options;
     const { clock, tunnels } = options;
     this.#names = new Names(options.resolve, clock, () => void this.#applier.refresh());
-    this.#reporter = new Reporter(tunnels);
+    this.#reporter = new Reporter(tunnels, clock.now());
     this.#stateFile = new StateFile(options.files.statePath);
     this.#applier = new Applier({
       ...options,
@@ -154,6 +156,7 @@ export class GatewayAgent {
       throw new AgentError('configuration', 'this gateway belongs to no control plane: run "sallyport gateway join URL TOKEN"'); // prettier-ignore
     this.#membership = membership;
     if (membership === undefined) return;
+    await this.#takeReports(membership.gatewayId);
     try {
       const loaded = await this.#stateFile.load(membership.gatewayId);
       if (loaded === undefined) return;
@@ -198,6 +201,7 @@ export class GatewayAgent {
     this.#names.stop();
     this.#applier.stop();
     await this.#stateFile.close();
+    await this.#leaveReports();
     void helperGone;
     if (this.#ended !== undefined) throw this.#ended;
   }
@@ -245,7 +249,9 @@ export class GatewayAgent {
         log.info({ gatewayId: message.gatewayId }, 'linked to the control plane');
         onLink?.(true);
       } else if (message.kind === 'state') this.#take(link, message);
-      else if (message.kind === 'goodbye') {
+      else if (message.kind === 'stored') {
+        if (this.#reporter.stored(message.number)) this.#resend();
+      } else if (message.kind === 'goodbye') {
         goodbye = message;
         link.close();
       }
@@ -279,6 +285,7 @@ export class GatewayAgent {
     this.#welcomed = true;
     this.#pauseMs = FIRST_PAUSE_MS;
     if (renewed) this.#resync('the control plane has a new key or name for this gateway');
+    this.#resend();
     this.#report();
   }
 
@@ -357,6 +364,7 @@ export class GatewayAgent {
   }
 
   async #setAside(): Promise<void> {
+    await rm(this.#options.files.reportsPath, { force: true });
     await this.#stateFile.setAside('removed');
     await this.#options.files.setMembershipAside('removed');
   }
@@ -399,12 +407,43 @@ export class GatewayAgent {
   #report(): void {
     const link = this.#link;
     if (link === undefined || !this.#welcomed) return;
-    const problems = this.problems.slice(0, MAX_PROBLEMS).map((problem) => problem.slice(0, MAX_PROBLEM_LENGTH));
-    const health = problems.length === 0 ? 'healthy' : 'degraded';
-    const handshakes = this.#reporter.report(this.#options.clock.now(), { health, problems }, (report) =>
-      link.send(report),
-    );
+    const handshakes = this.#reporter.report(this.#options.clock.now(), this.#condition, (report) => link.send(report));
     this.metrics.handshakes(handshakes);
+  }
+
+  /** Sends once more what the control plane has not stored. */
+  #resend(): void {
+    const link = this.#link;
+    if (link !== undefined) this.#reporter.resend(this.#condition, (report) => link.send(report));
+  }
+
+  get #condition(): Condition {
+    const problems = this.problems.slice(0, MAX_PROBLEMS).map((problem) => problem.slice(0, MAX_PROBLEM_LENGTH));
+    return { health: problems.length === 0 ? 'healthy' : 'degraded', problems };
+  }
+
+  async #takeReports(gatewayId: string): Promise<void> {
+    const { files, log } = this.#options;
+    try {
+      const left = await takeReports(files.reportsPath, gatewayId);
+      if (left !== undefined) this.#reporter.restore(left.reports, left.number);
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, 'what the last run counted and could not report is lost');
+    }
+  }
+
+  /** For the next run, where the control plane is away or has not answered. */
+  async #leaveReports(): Promise<void> {
+    const { files, clock, log } = this.#options;
+    if (this.#membership === undefined || this.#ended?.code === 'refused') return;
+    this.#reporter.report(clock.now(), this.#condition, () => false);
+    const { gatewayId } = this.#membership;
+    const { number, unstored: reports } = this.#reporter;
+    try {
+      await leaveReports(files.reportsPath, { gatewayId, number, reports });
+    } catch (error) {
+      log.error({ reason: (error as Error).message }, 'what was counted and not reported yet is lost');
+    }
   }
 
   #checkEgress(state: DesiredState): void {

@@ -11,7 +11,7 @@ export interface Membership {
   readonly gatewayId: string;
 }
 
-/** A gateway's own files: `link.crt` and `link.key`, `membership.json`, `state`. All are for its owner alone. */
+/** A gateway's own files: `link.crt` and `link.key`, `membership.json`, `state`, `reports`. All are for its owner alone. */
 export class GatewayFiles {
   readonly directory: string;
 
@@ -21,6 +21,10 @@ export class GatewayFiles {
 
   get statePath(): string {
     return join(this.directory, 'state');
+  }
+
+  get reportsPath(): string {
+    return join(this.directory, 'reports');
   }
 
   /** The gateway's identity; a new one where there is none yet. Throws where a file can't be read or written. */

@@ -6,8 +6,19 @@ import type { ObservedDevice, Tunnel } from './tunnel.ts';
 export const ACTIVE_MS = 180_000;
 /** Devices that are gone from the tunnels, whose last counters wait for a report. */
 const MAX_GONE = 100_000;
+/** Reports that the control plane has not stored yet. Beyond them what comes waits in the tunnels' counters. */
+const MAX_UNSTORED = 64;
 
 type DeviceReport = Report['devices'][number];
+
+/** What a report counts, under the number by which the control plane knows whether it has it. */
+export interface NumberedReport {
+  readonly number: number;
+  readonly devices: readonly DeviceReport[];
+}
+
+export type Condition = Pick<Report, 'health' | 'problems'>;
+export type SendReport = (report: Report) => boolean;
 
 interface Seen {
   lastHandshakeAt: number;
@@ -15,9 +26,15 @@ interface Seen {
   receivedBytes: number;
 }
 
-/** What has come since the last report that was sent. It waits, merged, as long as none can be sent. */
+/**
+ * What has come since the last report. It waits, merged, as long as none can be sent. A report that was made is kept as it
+ * is until the control plane has stored it: whether it has arrived before a link broke is not known here, but there.
+ */
 export class Reporter {
   readonly #tunnels: readonly Tunnel[];
+  /** In the order of their numbers. */
+  #unstored: NumberedReport[] = [];
+  #number: number;
   /** By tunnel and device, as the last report left it. */
   readonly #reported = new Map<Tunnel, Map<string, Seen>>();
   #sentTotal = 0;
@@ -26,8 +43,10 @@ export class Reporter {
   #lastCpu = cpuTimes();
   #load: Report['load'];
 
-  constructor(tunnels: readonly Tunnel[]) {
+  /** @param number below that of the first report; above all that this gateway has given out before */
+  constructor(tunnels: readonly Tunnel[], number: number) {
     this.#tunnels = tunnels;
+    this.#number = number;
     for (const tunnel of tunnels) this.#reported.set(tunnel, new Map());
     this.#load = { cpu: 0, memoryBytes: 0, receivedBitsPerSecond: 0, sentBitsPerSecond: 0, activeDevices: 0 };
   }
@@ -42,18 +61,51 @@ export class Reporter {
     return false;
   }
 
+  /** The number that was given out last. */
+  get number(): number {
+    return this.#number;
+  }
+
+  get unstored(): readonly NumberedReport[] {
+    return this.#unstored;
+  }
+
+  /** Takes in what an earlier run left: reports up to `number`. */
+  restore(unstored: readonly NumberedReport[], number: number): void {
+    this.#unstored = [...unstored.slice(-MAX_UNSTORED), ...this.#unstored];
+    this.#number = Math.max(this.#number, number);
+  }
+
+  /** The control plane has stored the reports up to `number`. True where others must be sent again, by new numbers. */
+  stored(number: number): boolean {
+    if (number <= this.#number) {
+      this.#unstored = this.#unstored.filter((report) => report.number > number);
+      return false;
+    }
+    // This machine's clock has gone back since an earlier run, and what was sent was taken for reports of that one.
+    this.#number = number;
+    this.#unstored = this.#unstored.map(({ devices }) => ({ number: ++this.#number, devices }));
+    return this.#unstored.length > 0;
+  }
+
+  /** Over a new link: first what may have been lost with the one before, in its order. */
+  resend(condition: Condition, send: SendReport): void {
+    for (const { number, devices } of this.#unstored)
+      if (!send({ kind: 'report', number, devices: [...devices], ...condition, load: this.#load })) return;
+  }
+
   /**
-   * Gives `send` the reports that there are to send, one at least; those for which it answers false are kept for later.
+   * Gives `send` the reports that there are to send, one at least. Those for which it answers false are kept to be sent
+   * again.
    * @param now Unix milliseconds
    * @returns devices that have made a handshake since they were reported
    */
-  report(now: number, health: Pick<Report, 'health' | 'problems'>, send: (report: Report) => boolean): number {
+  report(now: number, condition: Condition, send: SendReport): number {
     const changes = new Map<string, DeviceReport>();
     const marks: { reported: Map<string, Seen>; device: ObservedDevice }[] = [];
     let sent = 0;
     let received = 0;
     let activeDevices = 0;
-    let handshakes = 0;
     for (const tunnel of this.#tunnels) {
       const reported = this.#reported.get(tunnel) as Map<string, Seen>;
       for (const device of tunnel.observe()) {
@@ -61,10 +113,9 @@ export class Reporter {
         received += device.receivedBytes;
         if (device.lastHandshakeAt > now - ACTIVE_MS) activeDevices++;
         const before = reported.get(device.deviceId) ?? { lastHandshakeAt: 0, sentBytes: 0, receivedBytes: 0 };
-        const sentBytes = Math.max(0, device.sentBytes - before.sentBytes);
-        const receivedBytes = Math.max(0, device.receivedBytes - before.receivedBytes);
+        const sentBytes = increase(before.sentBytes, device.sentBytes);
+        const receivedBytes = increase(before.receivedBytes, device.receivedBytes);
         if (sentBytes === 0 && receivedBytes === 0 && device.lastHandshakeAt === before.lastHandshakeAt) continue;
-        if (device.lastHandshakeAt !== before.lastHandshakeAt) handshakes++;
         const other = changes.get(device.deviceId);
         changes.set(device.deviceId, {
           id: device.deviceId,
@@ -77,17 +128,23 @@ export class Reporter {
     }
     const load = this.#measure(sent, received, activeDevices);
     const all = [...changes.values()];
-    const gone = new Set<string>();
-    for (let at = 0; at === 0 || at < all.length; at += MAX_REPORT_DEVICES) {
+    const counted = new Set<string>();
+    for (let at = 0; at < all.length && this.#unstored.length < MAX_UNSTORED; at += MAX_REPORT_DEVICES) {
       const devices = all.slice(at, at + MAX_REPORT_DEVICES);
-      if (!send({ kind: 'report', devices, ...health, load })) break;
-      for (const { id } of devices) gone.add(id);
+      const number = ++this.#number;
+      this.#unstored.push({ number, devices });
+      for (const { id } of devices) counted.add(id);
+      send({ kind: 'report', number, devices, ...condition, load });
     }
-    for (const { reported, device } of marks)
-      if (gone.has(device.deviceId)) {
-        const { lastHandshakeAt, sentBytes, receivedBytes } = device;
-        reported.set(device.deviceId, { lastHandshakeAt, sentBytes, receivedBytes });
-      }
+    // Without a number where it counts nothing: there is nothing to lose or to count twice.
+    if (counted.size === 0) send({ kind: 'report', devices: [], ...condition, load });
+    let handshakes = 0;
+    for (const { reported, device } of marks) {
+      if (!counted.has(device.deviceId)) continue;
+      const { lastHandshakeAt, sentBytes, receivedBytes } = device;
+      if (lastHandshakeAt !== (reported.get(device.deviceId)?.lastHandshakeAt ?? 0)) handshakes++;
+      reported.set(device.deviceId, { lastHandshakeAt, sentBytes, receivedBytes });
+    }
     // A tunnel forgets who has been gone for long; so does this.
     for (const [tunnel, reported] of this.#reported) {
       if (reported.size <= MAX_GONE) continue;
@@ -123,6 +180,11 @@ export class Reporter {
     }
     return { ...this.#load, memoryBytes: process.memoryUsage.rss(), activeDevices };
   }
+}
+
+/** Of a counter that begins anew where its device was forgotten. */
+function increase(before: number, now: number): number {
+  return now >= before ? now - before : now;
 }
 
 function cpuTimes(): { busy: number; total: number } {

@@ -44,8 +44,10 @@ export class ApiUnreachable extends Error {
 
 type InputOf<T> = T extends z.ZodType ? z.input<T> : undefined;
 type OutputOf<T> = T extends z.ZodType ? z.output<T> : undefined;
+/** What can be given where nothing must. */
+type Nothing = Readonly<Record<string, never>>;
 type Given<Name extends string, T> = T extends z.ZodType
-  ? Record<never, never> extends z.input<T>
+  ? Nothing extends z.input<T>
     ? { readonly [K in Name]?: z.input<T> }
     : { readonly [K in Name]: z.input<T> }
   : { readonly [K in Name]?: undefined };
@@ -84,9 +86,9 @@ export class ApiClient {
   /** Throws an {@link ApiProblem} for an answer that is one, {@link ApiUnreachable} where none comes. */
   async call<P extends z.ZodObject, Q extends z.ZodObject, B extends z.ZodType, R extends z.ZodType>(
     contract: RouteContract<P, Q, B, R>,
-    ...[input]: Record<never, never> extends CallInput<P, Q, B> ? [CallInput<P, Q, B>?] : [CallInput<P, Q, B>]
+    ...[input]: Nothing extends CallInput<P, Q, B> ? [CallInput<P, Q, B>?] : [CallInput<P, Q, B>]
   ): Promise<OutputOf<R>> {
-    return (await this.callUntyped(contract as unknown as RouteContract, input ?? {})) as OutputOf<R>;
+    return (await this.callUntyped(contract, input ?? {})) as OutputOf<R>;
   }
 
   /** {@link call} for who takes contracts as they come: what goes in is checked by the server alone. */
@@ -125,7 +127,7 @@ export class ApiClient {
     let after: string | null = null;
     do {
       const query: Record<string, unknown> = { ...input.query, ...(after === null ? {} : { after }) };
-      const answer = (await this.callUntyped(contract as unknown as RouteContract, {
+      const answer = (await this.callUntyped(contract, {
         params: input.params,
         query,
       })) as { items: T[]; next: string | null };
@@ -169,8 +171,12 @@ export class ApiClient {
         let size = 0;
         response.on('data', (chunk: Buffer) => {
           size += chunk.length;
-          if (size > maxAnswerBytes) request.destroy(new Error('the answer is too large'));
-          else chunks.push(chunk);
+          if (size <= maxAnswerBytes) chunks.push(chunk);
+          else {
+            // Before destroy: what has arrived already would end the answer as if it were whole.
+            fail(new Error('the answer is too large'));
+            request.destroy();
+          }
         });
         response.on('error', fail);
         response.on('end', () =>
@@ -185,7 +191,7 @@ export class ApiClient {
       // Nothing is sent before the certificate was seen to be the pinned one.
       request.on('socket', (socket) => {
         const check = (): void => {
-          const certificate = (socket as TLSSocket).getPeerCertificate();
+          const certificate = (socket as unknown as Pick<TLSSocket, 'getPeerCertificate'>).getPeerCertificate();
           if (fingerprintOf(certificate) === normalised(pinned)) request.end(payload);
           else request.destroy(new Error("the server's certificate isn't the one that was pinned"));
         };
@@ -220,7 +226,8 @@ export function apiPath(
   const path = contract.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params[name])));
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries((input.query ?? {}) as Record<string, unknown>)) {
-    if (value !== undefined) for (const one of [value].flat()) query.append(name, String(one));
+    if (value !== undefined)
+      for (const one of [value].flat()) query.append(name, `${one as string | number | boolean}`);
   }
   return `/api/v1${path}${query.size > 0 ? `?${query.toString()}` : ''}`;
 }

@@ -6,4 +6,4 @@ import { identityRoutes } from './routes/identity.ts';
 /** Every route of the API, by name. */
 export const routes = { ...identityRoutes, ...accessRoutes, ...gatewayRoutes } as const;
 
-export const allRoutes: readonly RouteContract[] = Object.values(routes) as unknown as readonly RouteContract[];
+export const allRoutes: readonly RouteContract[] = Object.values(routes);

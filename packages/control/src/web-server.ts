@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
@@ -11,7 +11,7 @@ export interface ListenAddress {
 }
 
 export interface WebHandlers {
-  readonly request: RequestListener;
+  readonly request: (request: IncomingMessage, response: ServerResponse) => void;
   /** Without it, requests to upgrade are refused. */
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
@@ -69,10 +69,10 @@ export class WebServer {
   private constructor(servers: readonly (Server | SecureServer)[]) {
     this.#servers = servers;
     for (const server of servers) {
-      server.on('request', (request, response) => {
+      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
         this.#handlers?.request(request, response);
       });
-      server.on('upgrade', (request, socket, head) => {
+      server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
         this.#upgraded.add(socket);
         socket.once('close', () => this.#upgraded.delete(socket));
         if (this.#handlers?.upgrade === undefined) {
@@ -81,7 +81,7 @@ export class WebServer {
       });
       // A peer's broken handshakes and requests are its own affair.
       server.on('tlsClientError', (_error: Error, socket: Duplex) => socket.destroy());
-      server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
         if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
         else socket.end(`HTTP/1.1 ${statusOf(error)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       });

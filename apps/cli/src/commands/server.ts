@@ -12,7 +12,12 @@ import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_BAD_INPUT, EXIT_NO_INPUT, EXIT_USAGE } from '../command.ts';
 
 /** A command whose options and help are its own. */
-function outside(name: string, usage: string, summary: string, runWords: (argv: readonly string[]) => Promise<number>): Command {
+function outside(
+  name: string,
+  usage: string,
+  summary: string,
+  runWords: (argv: readonly string[]) => Promise<number>,
+): Command {
   return {
     name,
     usage,
@@ -25,8 +30,11 @@ function outside(name: string, usage: string, summary: string, runWords: (argv: 
   };
 }
 
-export const server = outside('server', '[OPTION...]', 'run the service on this machine: control plane and gateway', (argv) =>
-  serverCommand(argv),
+export const server = outside(
+  'server',
+  '[OPTION...]',
+  'run the service on this machine: control plane and gateway',
+  (argv) => serverCommand(argv),
 );
 
 export const gatewayJoin = outside(
@@ -36,7 +44,12 @@ export const gatewayJoin = outside(
   joinGateway,
 );
 
-export const gatewayRun = outside('gateway run', '[OPTION...]', 'run the gateway that this machine joined as', runGateway);
+export const gatewayRun = outside(
+  'gateway run',
+  '[OPTION...]',
+  'run the gateway that this machine joined as',
+  runGateway,
+);
 
 export const configCheck: Command = {
   name: 'config check',
@@ -72,7 +85,9 @@ Examples:
       process.stdout.write(options.has('default') ? defaultConfiguration() : `${effectiveConfiguration(file)}\n`);
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
-      throw new CommandFailure(error.code === 'unreadable' ? EXIT_NO_INPUT : EXIT_BAD_INPUT, error.message, { cause: error });
+      throw new CommandFailure(error.code === 'unreadable' ? EXIT_NO_INPUT : EXIT_BAD_INPUT, error.message, {
+        cause: error,
+      });
     }
     return Promise.resolve(0);
   },

@@ -69,7 +69,9 @@ function failureOf(error: unknown): unknown {
   if (!(error instanceof ApiProblem)) return error;
   const { code, title, detail, faults, tests } = error.problem;
   const lines = [
-    `${title}${detail === '' ? '' : `: ${detail}`}`,
+    ...(faults === undefined || faults.length === 0
+      ? [`${title}${detail === '' ? '' : `: ${detail}`}`]
+      : [`${title}:`]),
     ...(faults ?? []).map(({ at, message }) => `  ${at}: ${message}`),
     ...(tests ?? []).map(({ name, expected, explanation }) => `  test "${name}" expects ${expected}: ${explanation}`),
     ...(code === 'loginRequired' ? ['Log in again: sallyport login URL'] : []),

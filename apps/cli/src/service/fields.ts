@@ -30,6 +30,8 @@ interface JsonSchema {
   readonly const?: unknown;
   readonly description?: string;
   readonly default?: unknown;
+  readonly $ref?: string;
+  readonly $defs?: Readonly<Record<string, JsonSchema>>;
 }
 
 const SECRET = /^(password|currentPassword|newPassword|token)$/;
@@ -40,9 +42,25 @@ export function fieldsOf(contract: RouteContract): Field[] {
     const schema = contract[place];
     if (schema === undefined) continue;
     const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as JsonSchema;
-    collect(place, [], json, true, fields);
+    collect(place, [], resolved(json, json.$defs ?? {}), true, fields);
   }
   return fields;
+}
+
+/** The schema with its references followed. */
+function resolved(schema: JsonSchema, definitions: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  const name = schema.$ref?.split('/').at(-1);
+  if (name !== undefined)
+    return resolved({ ...definitions[name], ...schema, $ref: undefined } as JsonSchema, definitions);
+  const each = (one: JsonSchema): JsonSchema => resolved(one, definitions);
+  return {
+    ...schema,
+    ...(schema.items === undefined ? {} : { items: each(schema.items) }),
+    ...(schema.anyOf === undefined ? {} : { anyOf: schema.anyOf.map(each) }),
+    ...(schema.properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(Object.entries(schema.properties).map(([key, one]) => [key, each(one)])) }),
+  };
 }
 
 function collect(place: Field['place'], path: string[], schema: JsonSchema, required: boolean, into: Field[]): void {

@@ -13,7 +13,8 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
   if (match === null) return undefined;
   const [, ipv6, ipv4, port] = match;
-  if (Number(port) < 1 || Number(port) > 65_535 || isIP(ipv6 ?? ipv4 ?? '') !== (ipv6 === undefined ? 4 : 6)) return undefined;
+  if (Number(port) < 1 || Number(port) > 65_535 || isIP(ipv6 ?? ipv4 ?? '') !== (ipv6 === undefined ? 4 : 6))
+    return undefined;
   return { host: ipv6 ?? ipv4 ?? '', port: Number(port) };
 }
 

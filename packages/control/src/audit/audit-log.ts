@@ -139,7 +139,7 @@ export async function expireAudit(store: Store, before: number): Promise<number>
 }
 
 async function* auditRows(db: Kysely<Database>, after = 0): AsyncGenerator<AuditTable> {
-  for (let from = after; ; ) {
+  for (let from = after; ;) {
     const rows = await db
       .selectFrom('audit')
       .selectAll()

@@ -8,7 +8,7 @@ const secretNames =
   /(password|passphrase|token|secret|privatekey|private|presharedkey|masterkey|psk|sealed|credential|cookie|(password|token)hash)s?$/;
 
 /** What passwords' hashes and tokens look like, wherever they stand. */
-const secretShapes = /\$argon2|\bsp[a-z]_[A-Za-z0-9_-]{16,}/;
+export const secretShapes = /\$argon2|\bsp[a-z]_[A-Za-z0-9_-]{16,}/;
 
 /**
  * JSON with sorted properties and no spaces: equal values give equal text. `undefined` becomes null, properties that are

@@ -121,7 +121,7 @@ function parse(phc: string): { readonly cost: PasswordCost; readonly salt: Buffe
   const [memoryKiB, passes, parallelism] = match.slice(1, 4).map(Number) as [number, number, number];
   return {
     cost: { memoryKiB, passes, parallelism },
-    salt: Buffer.from(match[4]!, 'base64'),
-    hash: Buffer.from(match[5]!, 'base64'),
+    salt: Buffer.from(match[4], 'base64'),
+    hash: Buffer.from(match[5], 'base64'),
   };
 }

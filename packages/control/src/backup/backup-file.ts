@@ -78,7 +78,10 @@ export class BackupWriter {
   /** @throws Error when the file can't be made */
   static async create(path: string, header: BackupHeader): Promise<BackupWriter> {
     const writer = new BackupWriter(path);
-    await Promise.race([once(writer.#stream, 'open'), once(writer.#stream, 'error').then(([error]) => Promise.reject(error as Error))]);
+    await Promise.race([
+      once(writer.#stream, 'open'),
+      once(writer.#stream, 'error').then(([error]) => Promise.reject(error as Error)),
+    ]);
     await writer.#line({ format, formatVersion, sensitive, ...header });
     return writer;
   }

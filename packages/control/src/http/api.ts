@@ -29,7 +29,7 @@ export interface IncomingRequest {
   readonly method: string;
   readonly client: Client;
   /** Name in lower case. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
 }
 
 export interface ApiOptions {
@@ -172,7 +172,7 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
     }
   };
 
-  const listener = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], {
+  const listener = getRequestListener(app.fetch, {
     errorHandler: (error) => {
       // A request that is none: a Host header or a target that can't be read.
       const id = randomBytes(8).toString('hex');

@@ -62,7 +62,7 @@ export function canonicalAddress(text: string): string | undefined {
   if (version === 4) return address;
   const words = wordsOf(address);
   if (words.slice(0, 5).every((word) => word === 0) && words[5] === 0xffff) {
-    return [words[6]! >> 8, words[6]! & 255, words[7]! >> 8, words[7]! & 255].join('.');
+    return [words[6] >> 8, words[6] & 255, words[7] >> 8, words[7] & 255].join('.');
   }
   return address;
 }

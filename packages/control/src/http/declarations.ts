@@ -28,7 +28,7 @@ export function checkDeclarations(
     if (places.has(place)) faults.push(`two contracts are at ${place}`);
     places.add(place);
     if (!known.has(contract.permission)) faults.push(`${contract.id} declares no permission that there is`);
-    const inPath = [...contract.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).sort();
+    const inPath = [...contract.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
     const inParams = Object.keys(contract.params?.shape ?? {}).sort();
     if (inPath.join() !== inParams.join()) {
       faults.push(

@@ -18,9 +18,9 @@ export interface RequestContext<Params, Query, Body> {
   /** The version of If-Match; present where the contract is `versioned` and changes something. */
   readonly ifMatch: number;
   /** The request's headers, lower case. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
   /** Sets a header of the answer. */
-  setHeader(name: string, value: string): void;
+  readonly setHeader: (name: string, value: string) => void;
 }
 
 /** Long texts may come piece by piece. */
@@ -43,5 +43,5 @@ export function implement<P extends z.ZodObject, Q extends z.ZodObject, B extend
   contract: RouteContract<P, Q, B, R>,
   serve: (context: RequestContext<Input<P>, Input<Q>, Input<B>>) => Promise<Output<R>>,
 ): RouteImplementation {
-  return { contract: contract as unknown as RouteContract, serve: serve as RouteImplementation['serve'] };
+  return { contract: contract, serve: serve as RouteImplementation['serve'] };
 }

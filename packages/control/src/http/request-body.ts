@@ -12,7 +12,7 @@ export function checkBodyHeaders(request: IncomingMessage): void {
 export async function readJsonBody(
   request: IncomingMessage,
 ): Promise<{ readonly bytes: Buffer; readonly value: unknown }> {
-  const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+  const type = (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
   if (type !== 'application/json') {
     throw new ApiError('unsupportedMediaType', 'Send the body as JSON, with "content-type: application/json".');
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { RouteContract } from '@sallyport/api';
+import { secretShapes } from '../audit/canonical-json.ts';
 import { ApiError } from './api-error.ts';
 import { MAX_FAULTS } from './limits.ts';
 
@@ -40,8 +41,9 @@ export function requestValidator(
       body: parse('body', schemas.body, body),
     };
     for (const [part, value] of Object.entries(validated)) checkTexts(value, `/${part}`, faults);
+    checkSecrets(validated.body, '/body', faults);
     if (faults.length === 0) return validated;
-    throw new ApiError('invalidRequest', `The request is faulty: ${faults[0]!.at}: ${faults[0]!.message}.`, {
+    throw new ApiError('invalidRequest', `The request is faulty: ${faults[0].at}: ${faults[0].message}.`, {
       faults: faults.slice(0, MAX_FAULTS),
     });
   };
@@ -62,6 +64,26 @@ function checkTexts(value: unknown, at: string, faults: Fault[]): void {
     for (const [name, inner] of Object.entries(value)) {
       checkTexts(name, `${at}/${escapePointer(name)}`, faults);
       checkTexts(inner, `${at}/${escapePointer(name)}`, faults);
+    }
+  }
+}
+
+/** Fields that hold secrets; no other may, for what they hold is shown and goes to the audit log. */
+const secretFields: ReadonlySet<string> = new Set([
+  'token',
+  'knownClient',
+  'password',
+  'currentPassword',
+  'newPassword',
+]);
+
+/** A token that was pasted into the wrong field. */
+function checkSecrets(value: unknown, at: string, faults: Fault[]): void {
+  if (typeof value === 'string') {
+    if (secretShapes.test(value)) faults.push({ at, message: 'looks like a token or a hash of a password' });
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) {
+      if (!secretFields.has(name)) checkSecrets(inner, `${at}/${escapePointer(name)}`, faults);
     }
   }
 }

@@ -15,10 +15,10 @@ export async function listGroups(
 ): Promise<{ items: GroupRow[]; next: string | null }> {
   let query = db.selectFrom('group').selectAll();
   if (search !== undefined) {
-    query = query.where(({ or, ref }) => or([holds(ref('name'), search), holds(ref('description'), search)]));
+    query = query.where((eb) => eb.or([holds(eb.ref('name'), search), holds(eb.ref('description'), search)]));
   }
   const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where(({ ref }) => afterCursor(ref('name'), ref('id'), cursor));
+  if (cursor !== undefined) query = query.where((eb) => afterCursor(eb.ref('name'), eb.ref('id'), cursor));
   const rows = await query
     .orderBy('name')
     .orderBy('id')
@@ -56,7 +56,7 @@ export async function resolveGroups(
     }
   }
   if (faults.length === 0) return ids;
-  throw new ApiError('invalidRequest', `The request is faulty: ${faults[0]!.at}: ${faults[0]!.message}.`, {
+  throw new ApiError('invalidRequest', `The request is faulty: ${faults[0].at}: ${faults[0].message}.`, {
     faults: faults.slice(0, 50),
   });
 }
@@ -80,7 +80,7 @@ export async function describeGroups(db: Kysely<Database>, rows: readonly GroupR
 }
 
 export async function describeGroup(db: Kysely<Database>, row: GroupRow): Promise<Group> {
-  return (await describeGroups(db, [row]))[0]!;
+  return (await describeGroups(db, [row]))[0];
 }
 
 /** What of a group administrators set: for the audit log. */

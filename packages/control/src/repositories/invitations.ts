@@ -22,10 +22,10 @@ export async function listInvitations(
   now: number,
 ): Promise<{ items: InvitationRow[]; next: string | null }> {
   let query = invitationQuery(db).where('invitation.used_at', 'is', null).where('invitation.expires_at', '>', now);
-  if (search !== undefined) query = query.where(({ ref }) => holds(ref('user.name'), search));
+  if (search !== undefined) query = query.where((eb) => holds(eb.ref('user.name'), search));
   const cursor = cursorOf(after);
   if (cursor !== undefined)
-    query = query.where(({ ref }) => afterCursor(ref('user.name'), ref('invitation.id'), cursor));
+    query = query.where((eb) => afterCursor(eb.ref('user.name'), eb.ref('invitation.id'), cursor));
   const rows = await query
     .orderBy('user.name')
     .orderBy('invitation.id')

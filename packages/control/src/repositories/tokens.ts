@@ -49,11 +49,11 @@ export async function listApiTokens(
 ): Promise<{ items: ApiTokenRow[]; next: string | null }> {
   let query = tokenQuery(db);
   if (search !== undefined) {
-    query = query.where(({ or, ref }) => or([holds(ref('api_token.name'), search), holds(ref('user.name'), search)]));
+    query = query.where((eb) => eb.or([holds(eb.ref('api_token.name'), search), holds(eb.ref('user.name'), search)]));
   }
   const cursor = cursorOf(after);
   if (cursor !== undefined)
-    query = query.where(({ ref }) => afterCursor(ref('api_token.name'), ref('api_token.id'), cursor));
+    query = query.where((eb) => afterCursor(eb.ref('api_token.name'), eb.ref('api_token.id'), cursor));
   const rows = await query
     .orderBy('api_token.name')
     .orderBy('api_token.id')

@@ -23,9 +23,10 @@ export async function listUsers(
   if (role !== undefined) query = query.where('role', '=', role);
   if (disabled !== undefined) query = query.where('disabled', '=', disabled ? 1 : 0);
   if (groupId !== undefined && groupId !== 'everyone') {
-    query = query.where(({ exists, selectFrom }) =>
-      exists(
-        selectFrom('group_member')
+    query = query.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('group_member')
           .select('user_id')
           .where('group_id', '=', groupId)
           .whereRef('group_member.user_id', '=', 'user.id'),
@@ -33,12 +34,12 @@ export async function listUsers(
     );
   }
   if (search !== undefined) {
-    query = query.where(({ or, ref }) =>
-      or([holds(ref('name'), search), holds(ref('display_name'), search), holds(ref('email'), search)]),
+    query = query.where((eb) =>
+      eb.or([holds(eb.ref('name'), search), holds(eb.ref('display_name'), search), holds(eb.ref('email'), search)]),
     );
   }
   const cursor = cursorOf(after);
-  if (cursor !== undefined) query = query.where(({ ref }) => afterCursor(ref('name'), ref('id'), cursor));
+  if (cursor !== undefined) query = query.where((eb) => afterCursor(eb.ref('name'), eb.ref('id'), cursor));
   const rows = await query
     .orderBy('name')
     .orderBy('id')
@@ -96,7 +97,7 @@ export async function describeUsers(
 }
 
 export async function describeUser(db: Kysely<Database>, model: AccessModel, row: UserRow): Promise<User> {
-  return (await describeUsers(db, model, [row]))[0]!;
+  return (await describeUsers(db, model, [row]))[0];
 }
 
 /** What of a user administrators set: for the audit log. */

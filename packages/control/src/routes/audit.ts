@@ -17,17 +17,17 @@ export function auditRoutes(): RouteImplementation[] {
       if (from !== undefined) entries = entries.where('at', '>=', Date.parse(from));
       if (until !== undefined) entries = entries.where('at', '<', Date.parse(until));
       if (action !== undefined) {
-        entries = entries.where(({ or, eb, ref }) =>
-          or([eb('action', '=', action), like(ref('action'), `${escape(action)}.%`)]),
+        entries = entries.where((eb) =>
+          eb.or([eb('action', '=', action), like(eb.ref('action'), `${escape(action)}.%`)]),
         );
       }
-      if (actor !== undefined) entries = entries.where(({ ref }) => names(ref('actor'), actor));
-      if (target !== undefined) entries = entries.where(({ ref }) => names(ref('target'), target));
+      if (actor !== undefined) entries = entries.where((eb) => names(eb.ref('actor'), actor));
+      if (target !== undefined) entries = entries.where((eb) => names(eb.ref('target'), target));
       if (search !== undefined) {
-        entries = entries.where(({ or, ref }) =>
-          or(
+        entries = entries.where((eb) =>
+          eb.or(
             (['action', 'actor', 'target', 'after'] as const).map((column) =>
-              like(ref(column), `%${escape(inJson(search))}%`),
+              like(eb.ref(column), `%${escape(inJson(search))}%`),
             ),
           ),
         );

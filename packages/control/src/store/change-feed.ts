@@ -14,17 +14,19 @@ export const changeRetentionMs = 24 * 3_600_000;
 export const EVERYTHING = 'everything';
 
 /** Where the entities of each kind are found, for listeners that missed changes. */
-const entities: readonly (readonly [EntityKind, 'user' | 'group' | 'device' | 'region' | 'gateway' | 'resource' | 'rule' | 'policy_test'])[] =
-  [
-    ['user', 'user'],
-    ['group', 'group'],
-    ['device', 'device'],
-    ['region', 'region'],
-    ['gateway', 'gateway'],
-    ['resource', 'resource'],
-    ['rule', 'rule'],
-    ['policyTest', 'policy_test'],
-  ];
+const entities: readonly (readonly [
+  EntityKind,
+  'user' | 'group' | 'device' | 'region' | 'gateway' | 'resource' | 'rule' | 'policy_test',
+])[] = [
+  ['user', 'user'],
+  ['group', 'group'],
+  ['device', 'device'],
+  ['region', 'region'],
+  ['gateway', 'gateway'],
+  ['resource', 'resource'],
+  ['rule', 'rule'],
+  ['policyTest', 'policy_test'],
+];
 
 export class ChangeFeed {
   readonly #db: Kysely<Database>;

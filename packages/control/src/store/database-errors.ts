@@ -17,7 +17,15 @@ const lostStates = new Set(['57P01', '57P02', '57P03', '53300']);
 /** PostgreSQL: memory or disk used up, a lock or an answer not in time, a server that only reads. */
 const unavailableStates = /^(53|25006|55P03|57014)/;
 
-const lostCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH']);
+const lostCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOENT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
 
 /** The client library has no codes for these. */
 const lostMessages = /connection terminated|timeout exceeded when trying to connect|not queryable|client was closed/i;

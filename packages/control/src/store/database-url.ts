@@ -1,7 +1,6 @@
 /** Where the database is. */
 export type DatabaseLocation =
-  | { readonly dialect: 'sqlite'; readonly path: string }
-  | { readonly dialect: 'postgresql'; readonly url: string };
+  { readonly dialect: 'sqlite'; readonly path: string } | { readonly dialect: 'postgresql'; readonly url: string };
 
 /** @throws Error that names the fault and never holds a password. */
 export function parseDatabaseUrl(url: string): DatabaseLocation {

@@ -59,7 +59,8 @@ export async function openStore({ url, masterKeyFile, now, log }: StoreOptions):
     return store;
   } catch (error) {
     await db.destroy();
-    const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : String(error);
+    const reason =
+      error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : String(error);
     throw new Error(`The database ${describeDatabaseUrl(url)} cannot be used: ${reason}`, { cause: error });
   }
 }
@@ -171,7 +172,11 @@ class SqlStore implements Store {
 
   async write<T>(origin: Origin, work: (writing: Writing) => Promise<T>): Promise<T> {
     refuseInside(this.#scope);
-    const { result, changes } = await this.#mutex.run(() => this.#attempt(origin, work));
+    const { result, changes } = await this.#mutex.run(async () => {
+      // SQLite answers at once, and a long row of changes would let nothing else happen.
+      if (this.dialect === 'sqlite') await new Promise((resolve) => setImmediate(resolve));
+      return this.#attempt(origin, work);
+    });
     if (changes > 0) await this.#feed.catchUp();
     return result;
   }
@@ -222,8 +227,7 @@ class SqlStore implements Store {
         db: transaction,
         now,
         pending,
-        audit: (action, target, before, after) =>
-          appendAudit(transaction, now, origin, action, target, before, after),
+        audit: (action, target, before, after) => appendAudit(transaction, now, origin, action, target, before, after),
         changed: (kind, id) => {
           if (!pending.some((change) => change.kind === kind && change.id === id)) pending.push({ kind, id });
         },
@@ -233,7 +237,10 @@ class SqlStore implements Store {
       written = { result, changes: pending.length };
     } catch (error) {
       // The first fault is the one that counts; a connection that is lost undoes the transaction by itself.
-      await transaction.rollback().execute().catch(() => undefined);
+      await transaction
+        .rollback()
+        .execute()
+        .catch(() => undefined);
       throw error;
     } finally {
       scope.ended = true;

@@ -46,7 +46,8 @@ export class PostgresListener {
       lost = true;
       client.end().catch(() => undefined);
       if (this.#closed) return;
-      if (this.#retryMs === firstRetryMs) this.#log.warn({ err: error }, 'the connection that hears of changes is lost');
+      if (this.#retryMs === firstRetryMs)
+        this.#log.warn({ err: error }, 'the connection that hears of changes is lost');
       this.#retry = setTimeout(() => void this.connect(), this.#retryMs).unref();
       this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs);
     };

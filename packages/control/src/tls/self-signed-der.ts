@@ -91,7 +91,7 @@ function ipv6Bytes(address: string): Buffer {
 
 /** RFC 5280 section 4.1.2.5: until 2049 with two digits for the year, then with four. */
 function time(date: Date): Buffer {
-  const digits = `${date.toISOString().replace(/\.\d+|[-:T]/g, '')}`;
+  const digits = date.toISOString().replace(/\.\d+|[-:T]/g, '');
   return date.getUTCFullYear() < 2050
     ? der(UTC_TIME, Buffer.from(digits.slice(2)))
     : der(GENERALIZED_TIME, Buffer.from(digits));

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ApiError, openStore, verifyAudit } from '@sallyport/control';
+import { PostgresServer } from '@sallyport/netlab';
+import { addUser, administrator, quiet } from '../control/databases.ts';
+
+type Fault = 'none' | 'commit lost' | 'answer lost';
+
+/** Stands between the service and PostgreSQL, and breaks the connection at a commit when it is told to. */
+async function proxy(socketPath: string) {
+  const control = { fault: 'none' as Fault, broken: 0, refuse: false };
+  const open = new Set<Socket>();
+  const server = createServer((client) => {
+    if (control.refuse) {
+      client.destroy();
+      return;
+    }
+    const upstream = connect(socketPath);
+    let dropAnswer = false;
+    for (const socket of [client, upstream]) {
+      open.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        open.delete(socket);
+        client.destroy();
+        // What was sent to the server gets there.
+        upstream.end();
+      });
+    }
+    client.on('data', (bytes) => {
+      if (control.fault !== 'none' && bytes.includes('commit')) {
+        control.broken += 1;
+        if (control.fault === 'commit lost') {
+          client.destroy();
+          return;
+        }
+        dropAnswer = true;
+      }
+      upstream.write(bytes);
+    });
+    upstream.on('data', (bytes) => {
+      if (dropAnswer) client.destroy();
+      else client.write(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    control,
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      for (const socket of open) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+test('a commit without an answer is made exactly once, whichever way it was lost', async () => {
+  const server = await PostgresServer.start();
+  const between = await proxy(join(server.folder, '.s.PGSQL.5432'));
+  try {
+    const url = new URL(await server.createDatabase());
+    url.search = '';
+    url.host = `127.0.0.1:${between.port}`;
+    const store = await openStore({ url: url.href, now: Date.now, log: quiet });
+    for (const [index, fault] of (['commit lost', 'answer lost', 'commit lost', 'answer lost'] as const).entries()) {
+      between.control.fault = fault;
+      let runs = 0;
+      const heard: string[] = [];
+      const stop = store.onChange((changes) => void heard.push(...changes.map(({ id }) => id)));
+      await store.write(administrator, async (writing) => {
+        runs += 1;
+        if (runs === 2) between.control.fault = 'none';
+        // The answer about the commit's fate comes over a connection that serves.
+        if (fault === 'answer lost') setTimeout(() => (between.control.fault = 'none'), 30);
+        await addUser(writing, `u${index}`);
+      });
+      stop();
+      assert.equal(runs, fault === 'commit lost' ? 2 : 1);
+      assert.equal(between.control.broken, index + 1);
+      assert.deepEqual(heard, [`u${index}`]);
+      const users = await store.db.selectFrom('user').select('id').execute();
+      assert.equal(users.length, index + 1);
+      const verdict = await verifyAudit(store.db);
+      assert.deepEqual([verdict.ok, verdict.entries], [true, index + 1]);
+    }
+
+    // Nobody can be asked: the caller hears that it may have been made, and it isn't tried again.
+    between.control.fault = 'answer lost';
+    let runs = 0;
+    await assert.rejects(
+      store.write(administrator, async (writing) => {
+        runs += 1;
+        await addUser(writing, 'unsure');
+        between.control.refuse = true;
+      }),
+      (error: unknown) =>
+        error instanceof ApiError && error.code === 'unavailable' && /may have been/.test(error.detail),
+    );
+    assert.equal(runs, 1);
+    between.control.refuse = false;
+    between.control.fault = 'none';
+    assert.equal((await store.db.selectFrom('user').select('id').where('id', '=', 'unsure').execute()).length, 1);
+    await store.close();
+  } finally {
+    between.close();
+    await server.remove();
+  }
+});
