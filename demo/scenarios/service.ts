@@ -79,15 +79,7 @@ async function organise(world: ServiceWorld, { link, url, fingerprint }: Running
     ['bob', 'deny'],
   ] as const)
     await admin.run([
-      ...[
-        'policy-test',
-        'create',
-        `${name} and the ledger`,
-        '--user-id',
-        name,
-        '--destination',
-        ADDRESSES.privateHost.ipv4,
-      ],
+      ...['policy-test', 'create', `${name} and the ledger`, name, ADDRESSES.privateHost.ipv4],
       ...['--protocol', 'tcp', '--port', '80', '--expect', expect],
     ]);
   return people;

@@ -23,23 +23,28 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
   'packages/io': { arrows: ['core'], typeArrows: ['wireguard'], npm: ['koffi'] },
   // A protocol reaches the runtime as a value, from an app.
   'packages/runtime': { arrows: ['core', 'wire', 'gateway', 'io'], typeArrows: ['wireguard'] },
+  // A protocol and the runtime, put together once for all apps.
+  'packages/wireguard-plane': { arrows: ['io', 'runtime', 'wireguard'] },
   'packages/testkit': { arrows: ['core', 'wire'] },
   'packages/netlab': { arrows: [] },
   // Access and firewall as data and decisions, for control plane and gateway alike.
   'packages/policy': { arrows: [], pure: true },
-  'packages/link': { arrows: ['core', 'policy'], npm: ['zod', '@peculiar/x509'] },
+  'packages/link': { arrows: ['core', 'policy'], npm: ['zod'] },
   'packages/api': { arrows: ['policy'], npm: ['zod'] },
   'packages/control': {
     arrows: ['core', 'api', 'policy', 'link'],
-    npm: ['hono', '@hono/node-server', 'zod', 'kysely', 'pg', 'pino', 'prom-client', '@peculiar/x509', 'acme-client'],
+    npm: ['hono', '@hono/node-server', 'zod', 'kysely', 'pg', 'pino', 'prom-client', 'acme-client'],
   },
   'packages/privileged': { arrows: ['policy', 'io'] },
   'packages/agent': { arrows: ['core', 'policy', 'link', 'privileged'], npm: ['pino', 'prom-client'] },
   'apps/server': {
-    arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'io', 'runtime', 'wireguard'],
+    arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'wireguard', 'wireguard-plane'],
     npm: ['smol-toml', 'zod', 'pino'],
   },
-  'apps/cli': { arrows: ['core', 'wire', 'wireguard', 'gateway', 'io', 'runtime', 'api', 'server'], npm: ['zod'] },
+  'apps/cli': {
+    arrows: ['core', 'wire', 'wireguard', 'wireguard-plane', 'gateway', 'io', 'runtime', 'api', 'server'],
+    npm: ['zod'],
+  },
 };
 
 /** The parts of the repository from which a workspace made for testing may be imported. */

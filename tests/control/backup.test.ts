@@ -61,7 +61,7 @@ onBothDatabases('a backup', (databases) => {
     const progress: [number, number][] = [];
     const { rows } = await backup(store, path, { onProgress: (done, of) => void progress.push([done, of]) });
     assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.match(readFileSync(path, 'utf8').split('\n')[0]!, /SENSITIVE/);
+    assert.match(readFileSync(path, 'utf8').split('\n')[0], /SENSITIVE/);
     assert.deepEqual(progress.at(-1), [rows, rows]);
     assert.ok(progress.length > 1);
     for (const url of await targets(databases)) {
@@ -126,8 +126,8 @@ onBothDatabases('a backup', (databases) => {
     stop = true;
     await writing;
     const [url] = await targets(databases);
-    await restore(path, { url: url!, masterKeyFile: join(folder(), 'k'), now: Date.now, log: quiet });
-    const restored = await open(url!);
+    await restore(path, { url: url, masterKeyFile: join(folder(), 'k'), now: Date.now, log: quiet });
+    const restored = await open(url);
     const names = (await restored.db.selectFrom('user').select('name').execute()).map(({ name }) => name);
     const count = (side: string) => names.filter((name) => name.startsWith(side)).length;
     assert.ok(count('left') >= 3 && count('left') <= written);
@@ -180,7 +180,7 @@ onBothDatabases('a backup', (databases) => {
       ['hello\n', /no backup of Sallyport/],
       ['{"format":"other"}\n', /no backup of Sallyport/],
       [whole.replace('"formatVersion":1', '"formatVersion":2'), /format 2/],
-      [`${'x'.repeat(17 << 20)}`, /too long/],
+      ['x'.repeat(17 << 20), /too long/],
     ];
     for (const [text, message] of damages) {
       const damaged = join(folder(), 'damaged');
@@ -197,7 +197,7 @@ onBothDatabases('a backup', (databases) => {
     await backup(store, path, { passphrase: new Secret('correct horse') });
     assert.ok(!readFileSync(path, 'utf8').includes(readFileSync(keyFile).toString('base64')));
     const [url] = await targets(databases);
-    const options = { url: url!, masterKeyFile: join(folder(), 'k'), now: Date.now, log: quiet };
+    const options = { url: url, masterKeyFile: join(folder(), 'k'), now: Date.now, log: quiet };
     await assert.rejects(restore(path, options), /passphrase is needed/);
     await assert.rejects(restore(path, { ...options, passphrase: new Secret('wrong') }), /not the one/);
     await restore(path, { ...options, passphrase: new Secret('correct horse') });
@@ -224,10 +224,10 @@ onBothDatabases('a backup', (databases) => {
 
 async function fileOf({ db }: Store): Promise<string> {
   const { rows } = await sql<{ file: string }>`select file from pragma_database_list`.execute(db);
-  return rows[0]!.file;
+  return rows[0].file;
 }
 
 async function urlOf({ db }: Store, { server }: Databases): Promise<string> {
   const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(db);
-  return server().url(rows[0]!.name);
+  return server().url(rows[0].name);
 }

@@ -82,7 +82,7 @@ describe('PostgreSQL', () => {
         for (let count = 0; !stop; count++) {
           const id = `w${index}-${count}`;
           try {
-            await stores[index % 2]!.write(administrator, (writing) => addUser(writing, id));
+            await stores[index % 2].write(administrator, (writing) => addUser(writing, id));
             acknowledged.push(id);
           } catch (error) {
             refused.push(id);
@@ -90,7 +90,8 @@ describe('PostgreSQL', () => {
             await new Promise((resolve) => setTimeout(resolve, 20));
           }
           // What only reads says that it is unavailable as well.
-          await stores[index % 2]!.db.selectFrom('user')
+          await stores[index % 2].db
+            .selectFrom('user')
             .select('id')
             .limit(1)
             .execute()
@@ -119,7 +120,7 @@ describe('PostgreSQL', () => {
       stop = true;
       await Promise.all(load);
       assert.deepEqual(faults, []);
-      const { db } = stores[0]!;
+      const { db } = stores[0];
       const stored = new Set((await db.selectFrom('user').select('id').execute()).map(({ id }) => id));
       assert.deepEqual(
         acknowledged.filter((id) => !stored.has(id)),

@@ -18,7 +18,7 @@ const tell = (message: object): void => {
 const control = new VirtualControl();
 await control.listen();
 const processes = startGatewayProcesses(
-  {
+  Promise.resolve({
     interfaceName,
     listenPort: 443,
     directory,
@@ -28,7 +28,7 @@ const processes = startGatewayProcesses(
     metrics: { host: '127.0.0.1', port: 0 },
     logLevel: 'info',
     software: 'test',
-  },
+  }),
   { interfaceName, pools: [GATEWAY.pool4, GATEWAY.pool6], statePath: `/run/sallyport-test/${interfaceName}.json`, logLevel: 'info' }, // prettier-ignore
   (message) => {
     tell(message as object);

@@ -1,29 +1,8 @@
-import { availableParallelism, networkInterfaces } from 'node:os';
-import {
-  Arena,
-  createPacketCipher,
-  HandshakeCrypto,
-  PACKET_CIPHER_SCRATCH_BYTES,
-  SystemCallError,
-} from '@sallyport/io';
-import { DataPlane, DEFAULT_MTU, serveUapi, type UapiServer } from '@sallyport/runtime';
-import {
-  allocateTables,
-  encodeDeviceState,
-  openTables,
-  TAG_BYTES,
-  TRANSPORT_HEADER_BYTES,
-  UapiDecoder,
-  WireGuardDevice,
-  WireGuardPackets,
-  type DeviceChange,
-} from '@sallyport/wireguard';
-
-/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
-const MAX_WORKERS = 4;
-
-/** Address space, not memory: the kernel gives pages as tables and queues fill. */
-const ARENA_BYTES = 704 * 1024 * 1024;
+import { networkInterfaces } from 'node:os';
+import { SystemCallError } from '@sallyport/io';
+import { serveUapi, type DataPlane, type UapiServer } from '@sallyport/runtime';
+import { encodeDeviceState, UapiDecoder, type DeviceChange } from '@sallyport/wireguard';
+import { openWireGuardPlane } from '@sallyport/wireguard-plane';
 
 const EINVAL = 22;
 const ENOSPC = 28;
@@ -44,28 +23,22 @@ export async function startDevice(
     /** `error` is what an operator has to know, `verbose` what happens from moment to moment. Neither holds keys. */
     readonly log: (level: 'error' | 'verbose', message: string) => void;
     readonly workers?: number;
-    /** Another module in the place of wireguard-worker.ts, for benchmarks. */
+    /** Another module in the place of WireGuard's own, for benchmarks. */
     readonly workerModule?: URL;
   },
 ): Promise<RunningDevice> {
   const { log } = options;
-  const arena = Arena.create(ARENA_BYTES);
-  const regions = allocateTables((bytes) => arena.allocate(bytes));
   let listenPort = 0;
   let fwmark = 0;
 
-  const plane = new DataPlane({
-    arena,
+  const { plane, device, start } = openWireGuardPlane({
     name,
-    workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
-    mtu: DEFAULT_MTU,
-    overheadBytes: TRANSPORT_HEADER_BYTES + TAG_BYTES,
-    workerModule: options.workerModule ?? new URL('./wireguard-worker.ts', import.meta.url),
-    protocol: regions,
-    protocolScratchBytes: WireGuardPackets.scratchBytes,
-    onEvent: ({ kind }) => {
+    workers: options.workers,
+    workerModule: options.workerModule,
+    onEvent: (kind) => {
       log('verbose', kind);
     },
+    zones: { index: zoneIndex, name: zoneName },
     onLink: (up) => {
       try {
         if (up) begin();
@@ -78,20 +51,6 @@ export async function startDevice(
         log('error', `${error.message}: choose another port with "wg set ${name} listen-port"`);
       }
     },
-  });
-  const device = new WireGuardDevice({
-    memory: arena,
-    regions,
-    crypto: new HandshakeCrypto(),
-    wallClock: () => Date.now(),
-    exclusive: (change) => {
-      plane.exclusive(change);
-    },
-    forgetSessions: (gone) => {
-      plane.forgetSessions(gone);
-    },
-    zoneIndex,
-    zoneName,
   });
 
   /** The interface is up: listen, and let sessions begin. */
@@ -127,14 +86,9 @@ export async function startDevice(
     return fault === 'invalidPublicKey' ? EINVAL : ENOSPC;
   }
 
-  const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
-  const { indices } = openTables(arena, regions);
   let server: UapiServer;
   try {
-    await plane.start(
-      device.sessions,
-      new WireGuardPackets(arena, cipher, indices, arena.allocate(WireGuardPackets.scratchBytes)),
-    );
+    await start();
     // Last: whoever finds the socket finds a device that is at work.
     server = await serveUapi<DeviceChange>(name, {
       newDecoder: () => new UapiDecoder(),

@@ -33,9 +33,16 @@ export class GatewayPart {
   readonly #log: Log;
   #processes: Started | undefined;
   #lastEnd = '';
+  #stopping = false;
+  /** Whether it was ever told what to do; what there is of its kind on this machine is somebody else's otherwise. */
+  #wasLetLoose = false;
 
   /** `settings` is asked at each start. */
-  constructor(settings: () => Omit<GatewayConfigurationInput, 'helperFd'>, helper: HelperConfiguration, log: Log) {
+  constructor(
+    settings: () => Promise<Omit<GatewayConfigurationInput, 'helperFd'>>,
+    helper: HelperConfiguration,
+    log: Log,
+  ) {
     this.#helper = helper;
     this.#log = log;
     const { promise, resolve, reject } = Promise.withResolvers<GatewayFacts>();
@@ -55,16 +62,14 @@ export class GatewayPart {
       if (message.kind === 'failed') reason = message.message;
       else if (message.kind === 'link') {
         if (message.up) setReady(true);
-        else if (wasReady) log('warn', 'the gateway lost its control plane; it serves what it has, and tries again');
+        else if (wasReady && !this.#stopping)
+          log('warn', 'the gateway lost its control plane; it serves what it has, and tries again');
       } else {
         listenPort = message.listenPort;
         const servesAlready = message.stateVersion > 0;
         setTimeout(() => {
           if (wasReady) return;
-          log(
-            'warn',
-            `the gateway does not reach its control plane at ${settings().control.url} yet; it goes on trying`,
-          );
+          log('warn', 'the gateway does not reach its control plane yet; it goes on trying');
           if (servesAlready) setReady(false);
         }, LINK_WAIT_MS).unref();
       }
@@ -72,7 +77,11 @@ export class GatewayPart {
     this.#keeper = new KeepRunning(
       'gateway',
       () => {
-        this.#processes = startGatewayProcesses(settings(), helper, onMessage);
+        const configuration = settings().then((given) => {
+          this.#wasLetLoose = true;
+          return given;
+        });
+        this.#processes = startGatewayProcesses(configuration, helper, onMessage);
         void this.#processes.ended.then((end) => {
           this.#lastEnd = end;
         });
@@ -101,8 +110,9 @@ export class GatewayPart {
 
   /** Ends it, and takes away what it left where it could not do so itself. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     await this.#keeper.stop();
-    if (this.#lastEnd === `exit code ${String(GATEWAY_EXIT.done)}`) return;
+    if (!this.#wasLetLoose || this.#lastEnd === `exit code ${String(GATEWAY_EXIT.done)}`) return;
     try {
       await tearDown(this.#helper);
     } catch (error) {

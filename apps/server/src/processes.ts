@@ -52,9 +52,12 @@ export function startControlProcess(
   };
 }
 
-/** Starts the gateway's process and its helper, which live and end together. */
+/**
+ * Starts the gateway's process and its helper, which live and end together. They load their program before the
+ * configuration is there.
+ */
 export function startGatewayProcesses(
-  configuration: Omit<GatewayConfigurationInput, 'helperFd'>,
+  configuration: Promise<Omit<GatewayConfigurationInput, 'helperFd'>>,
   helperConfiguration: object,
   onMessage: (message: unknown) => void,
 ): Started {
@@ -62,7 +65,7 @@ export function startGatewayProcesses(
   const gateway = startRestricted({
     module: fileURLToPath(new URL('./gateway/gateway-process.ts', import.meta.url)),
     capabilities: GATEWAY_CAPABILITIES,
-    configuration: { ...configuration, helperFd: HELPER_FD } satisfies GatewayConfigurationInput,
+    configuration: configuration.then((given): GatewayConfigurationInput => ({ ...given, helperFd: HELPER_FD })),
     environment: environment(),
     nodeOptions: NODE_OPTIONS,
     streams: ['ipc', streamOf(helper)],

@@ -99,19 +99,29 @@ class Service {
       this.#control = new ControlPart(settings, this.#log);
       if (web.tls === 'files') this.#control.watchCertificate(web);
     }
+    let isUp = false;
+    let membership: Promise<Membership> | undefined;
     if (gateway.enabled) {
-      await checked;
-      const membership = await this.#membership(folders, gatewayHasJoined);
-      const settings = () => gatewaySettings(this.#configuration, folders, reach, membership);
+      membership = checked.then(() => this.#membership(folders, gatewayHasJoined));
+      membership.catch(() => undefined);
+      const known = membership;
+      const settings = async () => gatewaySettings(this.#configuration, folders, reach, await known);
       this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log);
       void this.#gateway.finished.then((error) => {
-        if (error === undefined) return;
+        if (error === undefined || !isUp) return;
         // The control plane goes on without a gateway here; a gateway alone has nothing to go on with.
         if (this.#control === undefined) this.#fail(error);
         else this.#log('error', `the gateway of this machine is off: ${error.message}`);
       });
     }
-    const [controlFacts, gatewayFacts] = await Promise.all([this.#control?.ready, this.#gateway?.ready]);
+    // In this order: what the gateway lacks is told before that it ended.
+    const [, , controlFacts, gatewayFacts] = await Promise.all([
+      checked,
+      membership,
+      this.#control?.ready,
+      this.#gateway?.ready,
+    ]);
+    isUp = true;
     return {
       version: version(),
       startMilliseconds: Math.round(performance.now()),

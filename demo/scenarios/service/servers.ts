@@ -51,19 +51,17 @@ export async function startService(
 export async function joinGateway(world: ServiceWorld, { url }: RunningService, admin: Person): Promise<Process> {
   await admin.run(['region', 'create', 'norway', 'Norway']);
   const { token } = await admin.json<{ token: string }>(['join-token', 'create', '--region-id', 'norway']);
-  const folder = join(world.laboratory.folder, 'gateway2');
-  const place = [
-    '--name',
-    'oslo',
-    '--country',
-    'NO',
-    '--city',
-    'Oslo',
-    '--public-address',
-    ADDRESSES.gateway2.endpoint,
-  ];
-  await world.gateway2.run([sallyport, 'gateway', 'join', url, '--data', folder, ...place], { input: `${token}\n` });
-  const process = await world.gateway2.start([sallyport, 'gateway', 'run', '--data', folder, '--json']);
+  const configuration = [
+    `data = ${JSON.stringify(join(world.laboratory.folder, 'gateway2'))}`,
+    '[gateway]',
+    'name = "oslo"',
+    'country = "NO"',
+    'city = "Oslo"',
+    `public_address = "${ADDRESSES.gateway2.endpoint}"`,
+    '',
+  ].join('\n');
+  const options = ['--config', world.laboratory.file('gateway2.toml', configuration), '--json'];
+  const process = await world.gateway2.start([sallyport, 'gateway', 'join', url, '-', ...options], { input: token });
   await announced('gateway 2', process);
   await until('the second gateway', async () => {
     const { items } = await admin.json<{ items: { name: string; health: string }[] }>(['gateway', 'list']);

@@ -19,7 +19,10 @@ export interface RestrictedProcessOptions {
   readonly capabilities: readonly string[];
   /** The module's arguments; everybody on the machine can read them. */
   readonly arguments?: readonly string[] | undefined;
-  /** Anything that JSON can hold. It goes over a pipe, so that nobody sees it in the list of processes. */
+  /**
+   * Anything that JSON can hold, or the promise of it: the process loads its program meanwhile, and is killed where the
+   * promise is broken. It goes over a pipe, so that nobody sees it in the list of processes.
+   */
   readonly configuration: unknown;
   /**
    * From file descriptor 3 on: `pipe` is a new stream to this process, a stream is handed on to the child, `ipc` is
@@ -81,7 +84,10 @@ export function startRestricted(options: RestrictedProcessOptions): RestrictedPr
   const stdin = child.stdio[0];
   // A child that ends early is told of by `ended`. The pipe stays open: its end means that this process is gone.
   stdin?.on('error', () => undefined);
-  stdin?.write(`${JSON.stringify(options.configuration)}\n`);
+  Promise.resolve(options.configuration).then(
+    (configuration) => stdin?.write(`${JSON.stringify(configuration)}\n`),
+    () => child.kill('SIGKILL'),
+  );
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error: NodeJS.ErrnoException) => {
       const missing = error.code === 'ENOENT';

@@ -50,8 +50,10 @@ export function fieldsOf(contract: RouteContract): Field[] {
 /** The schema with its references followed. */
 function resolved(schema: JsonSchema, definitions: Readonly<Record<string, JsonSchema>>): JsonSchema {
   const name = schema.$ref?.split('/').at(-1);
-  if (name !== undefined)
-    return resolved({ ...definitions[name], ...schema, $ref: undefined } as JsonSchema, definitions);
+  if (name !== undefined) {
+    const { $ref: _, ...own } = schema;
+    return resolved({ ...definitions[name], ...own }, definitions);
+  }
   const each = (one: JsonSchema): JsonSchema => resolved(one, definitions);
   return {
     ...schema,

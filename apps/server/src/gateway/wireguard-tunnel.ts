@@ -1,26 +1,9 @@
-import { availableParallelism } from 'node:os';
 import type { ObservedDevice, Tunnel } from '@sallyport/agent';
 import type { Secret } from '@sallyport/core';
-import { Arena, createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES } from '@sallyport/io';
 import type { DevicePlan } from '@sallyport/policy';
-import { DataPlane } from '@sallyport/runtime';
-import {
-  allocateTables,
-  decodeBase64Key,
-  encodeBase64Key,
-  openTables,
-  parseIpAddress,
-  TAG_BYTES,
-  TRANSPORT_HEADER_BYTES,
-  WireGuardDevice,
-  WireGuardPackets,
-  type PeerChange,
-} from '@sallyport/wireguard';
+import { decodeBase64Key, encodeBase64Key, parseIpAddress, type PeerChange } from '@sallyport/wireguard';
+import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 
-/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
-const MAX_WORKERS = 4;
-/** Address space, not memory: the kernel gives pages as tables and queues fill. */
-const ARENA_BYTES = 704 * 1024 * 1024;
 /** Devices that were refused, whose counters are still told. */
 const MAX_DEPARTED = 100_000;
 
@@ -44,16 +27,15 @@ interface Admitted {
 export class WireGuardTunnel implements Tunnel {
   readonly protocol = 'wireguard';
   readonly listenPort: number;
-  readonly #plane: DataPlane;
-  readonly #device: WireGuardDevice;
+  readonly #plane: WireGuardPlane['plane'];
+  readonly #device: WireGuardPlane['device'];
   readonly #onFault: (message: string) => void;
   /** By public key, base64. */
   readonly #admitted = new Map<string, Admitted>();
   readonly #departed = new Map<string, ObservedDevice>();
 
   private constructor(
-    plane: DataPlane,
-    device: WireGuardDevice,
+    { plane, device }: Pick<WireGuardPlane, 'plane' | 'device'>,
     listenPort: number,
     onFault: (message: string) => void,
   ) {
@@ -69,46 +51,20 @@ export class WireGuardTunnel implements Tunnel {
    */
   static async open(options: WireGuardTunnelOptions): Promise<WireGuardTunnel> {
     const { interfaceName, listenPort, mtu, onFault } = options;
-    const arena = Arena.create(ARENA_BYTES);
-    const regions = allocateTables((bytes) => arena.allocate(bytes));
-    const plane = new DataPlane({
-      arena,
+    const { plane, device, start } = openWireGuardPlane({
       name: interfaceName,
-      workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
       mtu,
-      overheadBytes: TRANSPORT_HEADER_BYTES + TAG_BYTES,
-      workerModule: new URL('./wireguard-worker.ts', import.meta.url),
-      protocol: regions,
-      protocolScratchBytes: WireGuardPackets.scratchBytes,
-      onEvent: () => undefined,
+      workers: options.workers,
       // The sockets stay: to open them again may take the privileges that are gone by then.
       onLink: (up) => {
         if (up) device.sessions.start(plane.now);
         else device.sessions.stop();
       },
     });
-    const device = new WireGuardDevice({
-      memory: arena,
-      regions,
-      crypto: new HandshakeCrypto(),
-      wallClock: () => Date.now(),
-      exclusive: (change) => {
-        plane.exclusive(change);
-      },
-      forgetSessions: (gone) => {
-        plane.forgetSessions(gone);
-      },
-      // Endpoints are learnt from packets: nobody names a zone.
-      zoneIndex: () => 0,
-      zoneName: String,
-    });
-    const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
-    const { indices } = openTables(arena, regions);
     try {
       const port = plane.listen(listenPort, 0);
-      const scratch = arena.allocate(WireGuardPackets.scratchBytes);
-      await plane.start(device.sessions, new WireGuardPackets(arena, cipher, indices, scratch));
-      return new WireGuardTunnel(plane, device, port, onFault);
+      await start();
+      return new WireGuardTunnel({ plane, device }, port, onFault);
     } catch (error) {
       plane.close();
       throw error;

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 
 export interface Page {
   readonly body: string;
@@ -20,13 +19,18 @@ const policy = [
 
 /** The page that sets up the first administrator and takes invitations, read from the disk once. */
 export function loadPages(): ReadonlyMap<string, Page> {
-  const read = (name: string): string =>
-    readFileSync(fileURLToPath(new URL(`../pages/${name}`, import.meta.url)), 'utf8');
-  const html: Page = { body: read('account.html'), type: 'text/html; charset=utf-8', policy };
+  const read = (url: URL): string => readFileSync(url, 'utf8');
+  const html: Page = {
+    body: read(new URL('../pages/account.html', import.meta.url)),
+    type: 'text/html; charset=utf-8',
+    policy,
+  };
+  const script = read(new URL('../pages/account.js', import.meta.url));
+  const style = read(new URL('../pages/account.css', import.meta.url));
   return new Map([
     ['/setup', html],
     ['/invitation', html],
-    ['/account.js', { body: read('account.js'), type: 'text/javascript; charset=utf-8', policy }],
-    ['/account.css', { body: read('account.css'), type: 'text/css; charset=utf-8', policy }],
+    ['/account.js', { body: script, type: 'text/javascript; charset=utf-8', policy }],
+    ['/account.css', { body: style, type: 'text/css; charset=utf-8', policy }],
   ]);
 }

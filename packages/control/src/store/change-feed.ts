@@ -76,12 +76,12 @@ export class ChangeFeed {
 
   async #round(): Promise<void> {
     try {
-      for (;;) {
+      let begun: number;
+      do {
         if (this.#closed) return;
-        const more = await this.#page();
-        if (!more) break;
-      }
-      this.#caughtUpAt = this.#now();
+        begun = this.#now();
+      } while (await this.#page());
+      this.#caughtUpAt = begun;
     } catch (error) {
       // The poll tries again; a lost connection does so as soon as it is back.
       if (!this.#closed) this.#log.error({ err: error }, 'changes could not be read from the database');

@@ -43,24 +43,23 @@ export interface Writing {
   /** Unix milliseconds. */
   readonly now: number;
   /** Appends to the audit log. `before` and `after` must hold no secret; undefined is kept as null. */
-  audit(
-    this: void,
+  readonly audit: (
     action: string,
     target: { readonly kind: string; readonly id: string | null; readonly name: string },
     before?: unknown,
     after?: unknown,
-  ): Promise<void>;
+  ) => Promise<void>;
   /** Says that an entity was created, changed or removed. `group` stands for its members as well. */
-  changed(this: void, kind: EntityKind, id: string): void;
+  readonly changed: (kind: EntityKind, id: string) => void;
   /** What `changed` was told so far. */
   readonly pending: readonly Omit<Change, 'version'>[];
 }
 
 /**
  * Hears of changes, in order. `complete` is true when some were missed: then `changes` names everything that there is, and
- * what it does not name is gone. `write` waits for the promise; a listener must not write before it settles.
+ * what it does not name is gone. `write` waits where a listener returns a promise, so that one must not wait for `write`.
  */
-export type ChangeListener = (changes: readonly Change[], complete: boolean) => void | Promise<void>;
+export type ChangeListener = (changes: readonly Change[], complete: boolean) => unknown;
 
 /** The database of the control plane. */
 export interface Store {

@@ -1,9 +1,0 @@
-import { workerData } from 'node:worker_threads';
-import { runWorker, type WorkerStart } from '@sallyport/runtime';
-import { openTables, WireGuardPackets, type TableRegions } from '@sallyport/wireguard';
-
-// A data-plane worker that speaks WireGuard.
-runWorker(workerData as WorkerStart, (arena, aead, protocol, scratch) => {
-  const { indices, allowedIps } = openTables(arena, protocol as TableRegions);
-  return { packets: new WireGuardPackets(arena, aead, indices, scratch), routes: allowedIps };
-});

@@ -1,0 +1,1 @@
+export * from './wireguard-plane.ts';
