@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Command } from './command.ts';
 import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE, FileFaults } from './command.ts';
-import { suggest } from './suggest.ts';
+import { suggest } from '@sallyport/core';
 
 // Commands are loaded when they are called: `sallyport genkey` needs no interface, `wg device` needs all there is.
 interface Entry {
@@ -20,6 +20,8 @@ const LOCAL: readonly Entry[] = [
   { name: 'gateway run', load: async () => (await import('./commands/server.ts')).gatewayRun },
   { name: 'config check', load: async () => (await import('./commands/server.ts')).configCheck },
   { name: 'config show', load: async () => (await import('./commands/server.ts')).configShow },
+  { name: 'backup', load: async () => (await import('./commands/storage.ts')).backup },
+  { name: 'restore', load: async () => (await import('./commands/storage.ts')).restore },
   { name: 'login', load: async () => (await import('./service/login.ts')).login },
   { name: 'logout', load: async () => (await import('./service/login.ts')).logout },
   { name: 'setup', load: async () => (await import('./service/login.ts')).setup },

@@ -6,7 +6,7 @@ export { checkConfiguration, defaultConfiguration, effectiveConfiguration } from
 export { GATEWAY_JOIN_HELP, joinGateway, runGateway } from './commands/gateway.ts';
 export { serverCommand } from './commands/server.ts';
 export { ConfigurationError } from './config/read.ts';
-export { suggest } from './config/suggest.ts';
+
 export { DataFolderError } from './data-folders.ts';
 export { SERVER_HELP, UsageError } from './server-arguments.ts';
 export { StartError } from './start-error.ts';

@@ -2,7 +2,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readConfigurationFile, type Override } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
-import { suggest } from './config/suggest.ts';
+import { suggest } from '@sallyport/core';
 
 /** The command line is wrong; the message says how. */
 export class UsageError extends Error {

@@ -5,3 +5,4 @@ export * from './packet-batch.ts';
 export * from './path.ts';
 export * from './protocol.ts';
 export * from './secret.ts';
+export { suggest } from './suggest.ts';

@@ -34,7 +34,7 @@ export interface WireGuardPlane {
   readonly plane: DataPlane;
   readonly device: WireGuardDevice;
   /** Starts the workers, and settles when they are at work. */
-  start(): Promise<void>;
+  readonly start: () => Promise<void>;
 }
 
 /** Creates an interface whose packets WireGuard carries. Takes root; throws a SystemCallError. */

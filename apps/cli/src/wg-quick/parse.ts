@@ -1,7 +1,7 @@
 import { Secret } from '@sallyport/core';
 import { decodeBase64Key, formatIpPrefix, isZeroKey } from '@sallyport/wireguard';
 import type { IpPrefix } from '@sallyport/wireguard';
-import { suggest } from '../suggest.ts';
+import { suggest } from '@sallyport/core';
 import type { EndpointConfig, ParsedConfig, PeerConfig, Remark } from './config.ts';
 import { parseAddress, parseAllowedIp, parseDnsEntry, parseHostAndPort, parseNumber, shown } from './values.ts';
 

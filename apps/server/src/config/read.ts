@@ -3,7 +3,7 @@ import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { locate } from './locate.ts';
 import { configurationSchema, crossFaults, type Configuration } from './schema.ts';
-import { suggest } from './suggest.ts';
+import { suggest } from '@sallyport/core';
 
 export const DEFAULT_FILE = '/etc/sallyport/sallyport.toml';
 
