@@ -2,24 +2,41 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Laboratory, LaboratoryClosed, sallyportDevice, type Program } from '@sallyport/netlab';
 import type { BenchContext, Comparison, Figure } from './figure.ts';
+import { api } from './figures/api.ts';
+import { footprint } from './figures/footprint.ts';
 import { handshake } from './figures/handshake.ts';
 import { latency } from './figures/latency.ts';
 import { peers } from './figures/peers.ts';
+import { recompute } from './figures/recompute.ts';
 import { revocation } from './figures/revocation.ts';
+import { rules, service } from './figures/service.ts';
 import { aeadCopy, tcp } from './figures/tcp.ts';
 import { udpPps } from './figures/udp-pps.ts';
 import { findProgram, installPeer, ourVersion, peerVersion } from './programs.ts';
 import { formatTable, judge } from './report.ts';
 
-const figures: readonly Figure[] = [tcp, aeadCopy, udpPps, latency, handshake, peers, revocation];
+const figures: readonly Figure[] = [
+  tcp,
+  aeadCopy,
+  udpPps,
+  latency,
+  handshake,
+  peers,
+  service,
+  rules,
+  recompute,
+  revocation,
+  api,
+  footprint,
+];
 
 const usage = `Usage: npm run bench -- [OPTIONS] [FIGURE...]
 
-Measures this checkout's WireGuard device against wireguard-go, in turn and in one run, in network namespaces.
-Only the ratios count: absolute figures drift with the machine and the hour. Needs root.
+Measures this checkout's WireGuard device against wireguard-go, and its service against its bare tunnel, in turn and in
+one run, in network namespaces. Only the ratios count: absolute figures drift with the machine and the hour. Needs root.
 
 Figures (all of them when none is named):
-${figures.map(({ names, about }) => `  ${names.join(', ').padEnd(12)} ${about}`).join('\n')}
+${figures.map(({ names, about }) => `  ${names.join(', ').padEnd(29)} ${about}`).join('\n')}
 
 Options:
   --peer PROGRAM   the wireguard-go to compare with (default: the one on the PATH)

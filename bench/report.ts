@@ -60,6 +60,7 @@ function format(value: number | null): string {
 }
 
 function formatGoal(goal: Goal, unit: string): string {
+  if (goal.atLeast === undefined && goal.atMost === undefined) return 'stated';
   const bound = goal.atLeast === undefined ? `<= ${String(goal.atMost)}` : `>= ${String(goal.atLeast)}`;
   return goal.of === 'ratio' ? bound : `${bound} ${unit}`;
 }

@@ -38,6 +38,8 @@ export interface ServiceSite extends Site {
   readonly processes: Readonly<Record<'supervisor' | 'control' | 'helper' | 'gateway', number>>;
   /** From the program's start, where there is a database already, to its word that it is ready. */
   readonly readyMs: number;
+  /** Ends the service. */
+  stop(): Promise<void>;
 }
 
 async function openMachines(laboratory: Laboratory, label: string): Promise<Site> {
@@ -95,7 +97,7 @@ export async function openServiceSite(
   const keys = generateKeys();
   const { token, gatewayKey } = await fill(join(data, 'control'), size, keys.publicKey);
   const started = performance.now();
-  const { announcement } = await startServer(site.gateway, configuration);
+  const { announcement, process } = await startServer(site.gateway, configuration);
   const readyMs = performance.now() - started;
   await connect(site, program, keys.privateKey, gatewayKey);
   return {
@@ -105,6 +107,9 @@ export async function openServiceSite(
     token,
     processes: announcement.processes,
     readyMs,
+    async stop() {
+      await process.stop();
+    },
   };
 }
 

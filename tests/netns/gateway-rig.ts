@@ -7,6 +7,8 @@ import { GATEWAY, VirtualControl } from '../agent/agent-world.ts';
 
 export type RigCommand =
   | { readonly kind: 'state'; readonly devices: readonly DevicePlan[]; readonly groups: readonly GroupPlan[] }
+  /** Takes one device away from the state that there is. */
+  | { readonly kind: 'revoke'; readonly id: string }
   | { readonly kind: 'look' }
   | { readonly kind: 'stop' };
 
@@ -48,13 +50,14 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     const reports = control.of('report');
     tell({ kind: 'looked', devices: reports.flatMap(({ devices }) => devices), last: reports.at(-1) ?? null });
   } else {
-    const { devices, groups } = command;
-    control.snapshot(++version, { putDevices: [...devices], putGroups: [...groups] });
-    const awaited = version;
+    const start = performance.now();
+    if (command.kind === 'revoke') control.delta(version + 1, version, { removeDevices: [command.id] });
+    else control.snapshot(version + 1, { putDevices: [...command.devices], putGroups: [...command.groups] });
+    const awaited = ++version;
     const timer = setInterval(() => {
       if (!control.acknowledged(awaited)) return;
       clearInterval(timer);
-      tell({ kind: 'inForce', version: awaited });
+      tell({ kind: 'inForce', version: awaited, milliseconds: performance.now() - start });
     }, 2);
   }
 });

@@ -746,7 +746,7 @@ export const accessRoutes = {
     command: {
       name: 'settings update',
       examples: [
-        `sallyport settings update --dns '{"servers":["10.20.0.53"],"searchDomains":["corp.example"]}'`,
+        `sallyport settings update --dns-servers 10.20.0.53 --dns-search-domains corp.example`,
         'sallyport settings update --audit-addresses true',
       ],
     },
