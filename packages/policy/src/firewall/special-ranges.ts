@@ -1,7 +1,8 @@
 /**
  * What the internet is: the addresses that belong to anybody out there. Left out are the ranges that the IANA IPv4 and
  * IPv6 Special-Purpose Address Registries (RFC 6890) call not globally reachable, multicast, and what leads to an IPv4
- * address by another way than IPv4's own rules.
+ * address by another way than IPv4's own rules. The ranges for documentation (RFC 5737, RFC 3849, RFC 9637) are not left
+ * out: no private network is there by right, and laboratories and demonstrations stand in for the internet with them.
  */
 import { rangesOf, subtract, unite, type AddressRange, type Family } from './address-ranges.ts';
 
@@ -14,12 +15,9 @@ export const SPECIAL_RANGES: Readonly<Record<Family, readonly string[]>> = {
     '169.254.0.0/16', // link-local (RFC 3927); also where clouds keep their metadata services
     '172.16.0.0/12', // private (RFC 1918)
     '192.0.0.0/24', // IETF protocol assignments (RFC 6890), with its anycast addresses of the next PCP or TURN server
-    '192.0.2.0/24', // documentation (RFC 5737)
     '192.88.99.0/24', // 6to4 relays, abandoned (RFC 7526)
     '192.168.0.0/16', // private (RFC 1918)
     '198.18.0.0/15', // benchmarking (RFC 2544)
-    '198.51.100.0/24', // documentation (RFC 5737)
-    '203.0.113.0/24', // documentation (RFC 5737)
     '224.0.0.0/4', // multicast (RFC 5771)
     '240.0.0.0/4', // reserved (RFC 1112), and the limited broadcast address
   ],
@@ -30,9 +28,7 @@ export const SPECIAL_RANGES: Readonly<Record<Family, readonly string[]>> = {
     '4000::/2',
     '8000::/1',
     '2001::/23', // IETF protocol assignments (RFC 2928): Teredo (RFC 4380), benchmarking (RFC 5180), ORCHID
-    '2001:db8::/32', // documentation (RFC 3849)
     '2002::/16', // 6to4 (RFC 3056)
-    '3fff::/20', // documentation (RFC 9637)
   ],
 };
 
