@@ -73,7 +73,7 @@ export async function seed(
         `fd20:0:0:${Number(n).toString(16)}::/64`,
       ]),
       domain: null,
-      services: JSON.stringify([{ protocol: 'tcp', ports: [{ from: 443, to: 443 }] }]),
+      services: JSON.stringify([{ protocol: 'tcp', ports: ['443'] }]),
       version: 1,
     }));
     await insert(writing, 'rule', rules, (n) => ({

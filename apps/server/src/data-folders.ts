@@ -1,4 +1,5 @@
-import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, closeSync, lchownSync, lstatSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** The folders below the data folder, each of one process alone. */
@@ -30,15 +31,42 @@ export function prepareDataFolders(
   owners: { readonly control?: number; readonly gateway?: number },
 ): DataFolders {
   const folders = dataFolders(data);
-  try {
-    if (!exists(data)) {
-      mkdirSync(data, { recursive: true, mode: 0o711 });
-      // Whatever the umask is.
-      chmodSync(data, 0o711);
-    }
-    checkPassage(data);
+  asDataFolder(data, () => {
+    makeDataFolder(data);
     if (owners.control !== undefined) giveFolder(folders.control, owners.control);
     if (owners.gateway !== undefined) giveFolder(folders.gateway, owners.gateway);
+  });
+  return folders;
+}
+
+/**
+ * Takes the data folder for this process alone until it ends or calls the result: two servers would each take what the
+ * other one has changed for their own. Throws {@link DataFolderError}.
+ */
+export function lockDataFolder(data: string): () => void {
+  return asDataFolder(data, () => {
+    makeDataFolder(data);
+    const path = join(data, 'lock');
+    const file = openSync(path, 'w', 0o600);
+    // The lock is the open file's, which this process has as well: it stays when flock has ended.
+    const { status, error } = spawnSync('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    if (status === 0) {
+      return () => {
+        closeSync(file);
+      };
+    }
+    closeSync(file);
+    if (error !== undefined) throw new Error(`flock can't be run: ${error.message} (it is in the package util-linux)`);
+    throw new DataFolderError(
+      `another Sallyport server has the data folder ${data} (fuser -v ${path} shows it); end that one, or name another ` +
+        'folder with --data',
+    );
+  });
+}
+
+function asDataFolder<T>(data: string, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     if (error instanceof DataFolderError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
@@ -46,7 +74,15 @@ export function prepareDataFolders(
       cause: error,
     });
   }
-  return folders;
+}
+
+function makeDataFolder(data: string): void {
+  if (!exists(data)) {
+    mkdirSync(data, { recursive: true, mode: 0o711 });
+    // Whatever the umask is.
+    chmodSync(data, 0o711);
+  }
+  checkPassage(data);
 }
 
 /** The processes are not root, so every folder above theirs must let them pass. */

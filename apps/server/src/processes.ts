@@ -19,6 +19,9 @@ const HELPER_CAPABILITIES = ['net_admin', 'dac_read_search'];
 /** V8's nursery, in megabytes: at its default of 16 each process keeps that much more, for garbage that is soon gone. */
 const NODE_OPTIONS = ['--max-semi-space-size=2'];
 
+/** For the C library: without it each of a dozen threads keeps memory of its own at hand. */
+const MALLOC = { MALLOC_ARENA_MAX: '2' };
+
 /** The descriptors of the streams, in the order in which they are handed over. */
 const HELPER_FD = 4;
 
@@ -90,7 +93,7 @@ export function startGatewayProcesses(
 
 function environment(): Record<string, string> {
   const folder = compileCacheFolder();
-  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
+  return { ...(folder !== undefined && { NODE_COMPILE_CACHE: folder }), ...MALLOC };
 }
 
 function startHelper(configuration: object): RestrictedProcess {

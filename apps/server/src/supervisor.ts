@@ -10,7 +10,7 @@ import { announce, type ServerFacts } from './announcement.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
 import { ControlPart } from './control-part.ts';
-import { DataFolderError, prepareDataFolders, type DataFolders } from './data-folders.ts';
+import { DataFolderError, lockDataFolder, prepareDataFolders, type DataFolders } from './data-folders.ts';
 import { GatewayPart } from './gateway-part.ts';
 import { createLog, type Log } from './log.ts';
 import { readMembership, type Membership } from './membership.ts';
@@ -65,6 +65,7 @@ class Service {
   readonly #log: Log;
   #control: ControlPart | undefined;
   #gateway: GatewayPart | undefined;
+  #unlock: (() => void) | undefined;
   #fail: (error: StartError) => void;
   /** Rejects with a StartError when it can't run on. */
   readonly failed: Promise<never>;
@@ -81,6 +82,7 @@ class Service {
   /** Settles when it is ready. Throws StartError and DataFolderError. */
   async start(): Promise<ServerFacts> {
     const { control, gateway, process: users, data, web } = this.#configuration;
+    this.#unlock = lockDataFolder(data);
     const folders = prepareDataFolders(data, {
       ...(control.enabled ? { control: users.controlUid } : {}),
       ...(gateway.enabled ? { gateway: users.gatewayUid } : {}),
@@ -192,6 +194,7 @@ class Service {
     this.#control?.expectEnd();
     await this.#gateway?.stop();
     await this.#control?.stop();
+    this.#unlock?.();
   }
 }
 

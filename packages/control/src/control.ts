@@ -4,12 +4,12 @@ import type { Duplex } from 'node:stream';
 import { allRoutes } from '@sallyport/api';
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
-import { expireAudit } from './audit/audit-log.ts';
 import { createIdentity, type IdentityOptions } from './auth/identity.ts';
 import { createSetupToken } from './auth/setup-token.ts';
 import { openDirectory } from './directory/open-directory.ts';
 import { createApi, type ApiOptions } from './http/api.ts';
 import { loadPages } from './http/pages.ts';
+import { keepHouse } from './housekeeping.ts';
 import { openHub, type Hub, type HubOptions } from './hub/hub.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import { keepPools } from './pools.ts';
@@ -65,8 +65,6 @@ export interface Control {
 
 /** Enough for the gateway of this machine to start. */
 const LOCAL_JOIN_SECONDS = 600;
-const HOUSEKEEPING_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 
 // Read with the program: later its files may be out of reach.
 const pages = loadPages();
@@ -108,8 +106,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       checkResults: options.checkResults ?? false,
       ...(options.rate === undefined ? {} : { rate: options.rate }),
     });
-    const housekeeping = setInterval(() => void keepHouse(services), HOUSEKEEPING_MS).unref();
-    void keepHouse(services);
+    const stopHousekeeping = keepHouse(services);
     return {
       services,
       hub,
@@ -123,7 +120,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
         (await addJoinToken(services, SYSTEM, { expiresInSeconds: LOCAL_JOIN_SECONDS })).token,
       disconnect: () => hub.close(),
       close: async () => {
-        clearInterval(housekeeping);
+        stopHousekeeping();
         await hub.close();
         await identity.close();
         directory.close();
@@ -133,15 +130,6 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   } catch (error) {
     await store.close();
     throw error;
-  }
-}
-
-/** Forgets what its time is over for. */
-async function keepHouse({ store, directory, now, log }: Services): Promise<void> {
-  try {
-    await expireAudit(store, now() - directory.settings.connectionAudit.retentionDays * DAY_MS);
-  } catch (error) {
-    log.warn({ err: error }, 'old entries of the audit log could not be removed; another attempt follows in an hour');
   }
 }
 

@@ -8,16 +8,17 @@ import { fieldsOf, requestOf, valueOf, type Field } from './fields.ts';
 import { closeInput, askSecret } from './prompt.ts';
 import { record, table } from './table.ts';
 
-/** Query fields of every list, which the command takes care of itself. */
+/** Query fields of lists that come in pages, which the command takes care of itself. */
 const PAGING = ['after', 'limit'];
 
 export function serviceCommand(contract: RouteContract, all: readonly RouteContract[]): Command {
   const { command } = contract;
   if (command === undefined) throw new Error(`the route ${contract.id} offers no command`);
   const isList = command.columns !== undefined;
-  const fields = fieldsOf(contract).filter(
-    (field) => !(isList && field.place === 'query' && PAGING.includes(field.option)),
-  );
+  const isPaging = ({ place, option }: Field): boolean => isList && place === 'query' && PAGING.includes(option);
+  const allFields = fieldsOf(contract);
+  const fields = allFields.filter((field) => !isPaging(field));
+  const hasPages = allFields.some(isPaging);
   const positional = (command.positional ?? []).map((name) => {
     const field = fields.find(({ path }) => path.join('.') === name);
     if (field === undefined) throw new Error(`the command "${command.name}" has no field "${name}"`);
@@ -39,7 +40,7 @@ export function serviceCommand(contract: RouteContract, all: readonly RouteContr
       const request = requestOf(given);
       const file = values.get('file')?.at(-1);
       if (file !== undefined) request.body = { ...readBody(file), ...request.body };
-      const answer = isList
+      const answer = hasPages
         ? await readList(connection, contract, request)
         : await connection.call(contract, {
             ...request,

@@ -20,19 +20,38 @@ export function runGateway(argv: readonly string[]): Promise<number> {
   return serverCommand(argv, GATEWAY_ONLY);
 }
 
-export const GATEWAY_JOIN_HELP = `Usage: sallyport gateway join URL TOKEN [--data DIR] [--prepare] [OPTION...]
+export const GATEWAY_JOIN_HELP = `Usage: sallyport gateway join URL - [OPTION...] < TOKEN-FILE
+       sallyport gateway join URL TOKEN [OPTION...]
 
-Makes this machine a gateway of the service at URL, and runs it until it is stopped. TOKEN comes from
-"sallyport join-token create" there, and lets one gateway in, once; "-" reads it from standard input. After that
-"sallyport gateway run" runs it, and so does "sallyport server" with enabled = false in [control].
+Makes this machine a gateway of the service at URL, and runs it until it is stopped. The token comes from
+"sallyport join-token create" there, and lets one gateway in, once. "-" reads it from the standard input: on the command
+line every user of this machine can see it until it is used. After that "sallyport gateway run" runs the gateway, and so
+does "sallyport server" with enabled = false in [control].
 
 Options:
-  --prepare   only write down where it belongs, for a systemd unit that runs "sallyport gateway run"
-  and those of "sallyport server": --data, --gateway-port, --config, --json
+  --name NAME         its name among the gateways (default: this machine's)
+  --region REGION     where it is, as a short name; a region that the token names counts before this
+  --country CODE      two capital letters: DE
+  --city CITY
+  --address HOST      the name or address that devices connect to (default: this machine's own)
+  --prepare           only write down where it belongs, for a systemd unit that runs "sallyport gateway run"
+  --data DIR, --gateway-port N, --config FILE, --json: as in "sallyport server --help"
+
+Name and place are told when it joins; from then on "sallyport gateway update" changes them. What a later
+"sallyport gateway run" has to know (--data, --gateway-port, --address) belongs into the configuration file.
 
 Examples:
-  sallyport gateway join https://vpn.example.org spj_….
-  sallyport gateway join https://vpn.example.org - --prepare <token-file && systemctl enable --now sallyport-gateway`;
+  sallyport gateway join https://vpn.example.org - < token-file
+  sallyport gateway join https://vpn.example.org - --region oslo --country NO --city Oslo < token-file
+  sallyport gateway join https://vpn.example.org - --prepare < token-file && systemctl enable --now sallyport
+
+Exit codes:
+  0   ended as asked, or prepared
+  1   it could not start, or a part of it failed
+  64  the command line is wrong
+  65  the configuration file is faulty
+  66  the configuration file is not there, or can't be read
+  77  it takes root; or the control plane refused this gateway`;
 
 /** `sallyport gateway join URL TOKEN [OPTION...]`. Returns the exit code. */
 export async function joinGateway(argv: readonly string[]): Promise<number> {

@@ -2,6 +2,7 @@
 import type { Settings } from '@sallyport/api';
 import type { AccessModel } from '@sallyport/policy';
 import type { Kysely } from 'kysely';
+import { bytesOf, sumOf } from '../repositories/usage.ts';
 import type { Database } from '../store/schema.ts';
 import * as rows from './rows.ts';
 
@@ -51,7 +52,7 @@ async function loadUsers(db: Kysely<Database>, ids: Ids, month: string): Promise
   let members = db.selectFrom('group_member').selectAll();
   let usage = db
     .selectFrom('usage')
-    .select(({ fn }) => ['user_id', fn.sum('sent_bytes').as('sent'), fn.sum('received_bytes').as('received')])
+    .select(['user_id', sumOf('sent_bytes').as('sent'), sumOf('received_bytes').as('received')])
     .where('day', '>=', `${month}-01`)
     .where('day', '<=', `${month}-31`)
     .groupBy('user_id');
@@ -68,7 +69,7 @@ async function loadUsers(db: Kysely<Database>, ids: Ids, month: string): Promise
   }
   const traffic = new Map<string, number>();
   for (const { user_id, sent, received } of await usage.execute()) {
-    traffic.set(user_id, Number(sent) + Number(received));
+    traffic.set(user_id, bytesOf(sent, received));
   }
   return byId(await users.execute(), (row) =>
     rows.userModel(row, groups.get(row.id) ?? new Set(), traffic.get(row.id) ?? 0),

@@ -8,7 +8,8 @@ import type { Store } from '../store/store.ts';
 import { ApiError } from './api-error.ts';
 import type { Authenticated } from './caller.ts';
 
-const keepMs = 24 * 60 * 60_000;
+/** How long answers are kept. */
+export const IDEMPOTENCY_MS = 24 * 60 * 60_000;
 const maxRows = 50_000;
 const maxAnswerBytes = 256 * 1024;
 const sweepEveryMs = 60_000;
@@ -96,7 +97,7 @@ export class Idempotency {
     const { db } = this.#store;
     await db
       .deleteFrom('idempotency')
-      .where('created_at', '<', now - keepMs)
+      .where('created_at', '<', now - IDEMPOTENCY_MS)
       .execute();
     const beyond = await db
       .selectFrom('idempotency')

@@ -84,6 +84,11 @@ export class Hub {
       sessions: this.#sessions,
       owners: this.#owners,
       connected: this.#connected,
+      serves: (gatewayId, deviceId) => {
+        const userId = this.#owners.of(deviceId);
+        // A gateway that joined at another node a moment ago is not known here yet, and its reports come but once.
+        return userId !== undefined && (this.#planner.reaches(gatewayId, userId) ?? true);
+      },
       onLost: (session) => this.#lost(session),
     });
     this.#stopListening = services.directory.onChange((changes, complete) => this.#hear(changes, complete));

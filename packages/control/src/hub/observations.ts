@@ -1,5 +1,4 @@
 import type { Report } from '@sallyport/link';
-import { trimUsage } from '../repositories/usage.ts';
 import type { Services } from '../services.ts';
 import { SYSTEM } from '../store/store.ts';
 import type { ConnectedDevices, ConnectionEvent } from './connected-devices.ts';
@@ -10,7 +9,6 @@ import { applyTrafficLimits } from './traffic-limits.ts';
 
 /** How often what was reported is stored. */
 const FLUSH_MS = 1000;
-const TRIM_MS = 3_600_000;
 /** Connections of devices that wait to be written to the audit log. */
 const MAX_EVENTS = 20_000;
 
@@ -20,6 +18,8 @@ export interface ObservationsOptions {
   readonly sessions: ReadonlyMap<string, GatewaySession>;
   readonly owners: DeviceOwners;
   readonly connected: ConnectedDevices;
+  /** Whether a device may be at a gateway. What a gateway says of others is not taken. */
+  readonly serves: (gatewayId: string, deviceId: string) => boolean;
   /** The gateway of this session is another node's now. */
   readonly onLost: (session: GatewaySession) => void;
 }
@@ -35,7 +35,6 @@ export class Observations {
   #events: ConnectionEvent[] = [];
   #flushing: Promise<void> | undefined;
   #failing = false;
-  #trimmedAt = -Infinity;
 
   constructor(options: ObservationsOptions) {
     this.#options = options;
@@ -49,7 +48,9 @@ export class Observations {
     this.#book.begin(gatewayId, storedReports, elsewhereMeanwhile);
   }
 
-  take(gatewayId: string, report: Report): void {
+  take(gatewayId: string, said: Report): void {
+    const { serves } = this.#options;
+    const report = { ...said, devices: said.devices.filter(({ id }) => serves(gatewayId, id)) };
     const now = this.#services.now();
     if (!this.#book.take(gatewayId, report, now)) return;
     this.#note(this.#options.connected.take(gatewayId, report, now));
@@ -103,10 +104,6 @@ export class Observations {
     await applyTrafficLimits(this.#services, stored.users);
     this.#note(connected.expire(now));
     await this.#auditConnections();
-    if (now - this.#trimmedAt >= TRIM_MS) {
-      await trimUsage(this.#services.store.db, this.#services.directory.settings.usageRetentionDays, now);
-      this.#trimmedAt = now;
-    }
   }
 
   #note(events: readonly ConnectionEvent[]): void {

@@ -1,13 +1,10 @@
 import type { Report } from '@sallyport/link';
 import type { Transaction } from 'kysely';
 import { updateHandshakes, updateStatus, type Handshake } from '../repositories/status.ts';
-import { addTraffic, dayOf, type Traffic } from '../repositories/usage.ts';
+import { addTraffic, dayOf, MAX_DAY_BYTES, type Traffic } from '../repositories/usage.ts';
 import type { Services } from '../services.ts';
 import type { Database } from '../store/schema.ts';
 import type { DeviceOwners } from './device-owners.ts';
-
-/** More than any device sends between two reports: what is above is a gateway's fault. */
-const MAX_BYTES = 2 ** 46;
 
 /** What is known of a gateway's connection when its reports are stored. */
 export interface ReportingGateway {
@@ -39,8 +36,9 @@ class Batch {
     const counted = devices.get(deviceId);
     if (counted === undefined) devices.set(deviceId, { sentBytes, receivedBytes });
     else {
-      counted.sentBytes += sentBytes;
-      counted.receivedBytes += receivedBytes;
+      // What is above is a gateway's fault, and no reason why the others' numbers can't be stored.
+      counted.sentBytes = Math.min(counted.sentBytes + sentBytes, MAX_DAY_BYTES);
+      counted.receivedBytes = Math.min(counted.receivedBytes + receivedBytes, MAX_DAY_BYTES);
     }
   }
 
@@ -122,8 +120,8 @@ export class ReportBook {
     }
     const day = dayOf(now);
     for (const { id, sentBytes, receivedBytes, lastHandshakeAt } of report.devices) {
-      const sent = Math.min(Math.floor(sentBytes), MAX_BYTES);
-      const received = Math.min(Math.floor(receivedBytes), MAX_BYTES);
+      const sent = Math.min(Math.floor(sentBytes), MAX_DAY_BYTES);
+      const received = Math.min(Math.floor(receivedBytes), MAX_DAY_BYTES);
       if (sent > 0 || received > 0) batch.count(day, id, sent, received);
       if (lastHandshakeAt > 0) batch.handshake(id, Math.min(Math.floor(lastHandshakeAt), now));
     }

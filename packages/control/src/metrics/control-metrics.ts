@@ -3,7 +3,7 @@ import { standingOf, type Standing } from '@sallyport/policy';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Hub } from '../hub/hub.ts';
 import { countDevicesSeen, gatewayStatuses } from '../repositories/status.ts';
-import { dayOf } from '../repositories/usage.ts';
+import { bytesOf, dayOf, sumOf } from '../repositories/usage.ts';
 import type { Services } from '../services.ts';
 
 const STANDINGS: readonly Standing[] = [
@@ -103,11 +103,11 @@ export class ControlMetrics {
       async collect() {
         const row = await store.db
           .selectFrom('usage')
-          .select([({ fn }) => fn.sum('sent_bytes').as('sent'), ({ fn }) => fn.sum('received_bytes').as('received')])
+          .select([sumOf('sent_bytes').as('sent'), sumOf('received_bytes').as('received')])
           .where('day', '=', dayOf(now()))
           .executeTakeFirst();
-        this.set({ direction: 'sent' }, Number(row?.sent ?? 0));
-        this.set({ direction: 'received' }, Number(row?.received ?? 0));
+        this.set({ direction: 'sent' }, bytesOf(row?.sent));
+        this.set({ direction: 'received' }, bytesOf(row?.received));
       },
     });
     const changes = new Counter({

@@ -5,6 +5,7 @@ import { deviceModel } from '../directory/rows.ts';
 import type { Database, DeviceTable } from '../store/schema.ts';
 import { cursorOf, pageOf } from './pages.ts';
 import { afterCursor, holds, type PageRequest } from './search.ts';
+import { bytesOf, sumOf } from './usage.ts';
 
 /** A device's own row, and what else there is to know of it. */
 export interface DeviceRow extends Selectable<DeviceTable> {
@@ -101,14 +102,14 @@ export async function trafficThisMonth(
     .selectFrom('usage')
     .select([
       'device_id',
-      ({ fn }) => fn.sum('sent_bytes').as('sent'),
-      ({ fn }) => fn.sum('received_bytes').as('received'),
+      sumOf('sent_bytes').as('sent'),
+      sumOf('received_bytes').as('received'),
     ])
     .where('device_id', 'in', deviceIds)
     .where('day', '>=', `${new Date(now).toISOString().slice(0, 7)}-01`)
     .groupBy('device_id')
     .execute();
-  return new Map(rows.map((row) => [row.device_id, Number(row.sent) + Number(row.received)]));
+  return new Map(rows.map((row) => [row.device_id, bytesOf(row.sent, row.received)]));
 }
 
 /** Devices as the API answers them. */

@@ -153,11 +153,6 @@ export async function listJoinTokens(db: Kysely<Database>, query: ListQuery) {
 }
 
 export async function insertJoinToken(writing: Writing, row: Omit<JoinTokenTable, 'used_at'>): Promise<JoinToken> {
-  // What is long past is of no use to anybody; the audit log keeps it.
-  await writing.db
-    .deleteFrom('join_token')
-    .where('expires_at', '<', writing.now - 30 * 86_400_000)
-    .execute();
   const token = { ...row, used_at: null };
   await writing.db.insertInto('join_token').values(token).execute();
   const { id, regionId, expiresAt } = joinTokenOf(token);

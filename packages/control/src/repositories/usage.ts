@@ -1,11 +1,13 @@
 /** Traffic of devices by UTC day, and what a user's devices sent and received in a month. */
 import type { UsageDay } from '@sallyport/api';
-import type { Kysely, Transaction } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely';
 import type { Database } from '../store/schema.ts';
 
 /** Rows in one statement: five values each, of which a statement can hold some thousands. */
 const CHUNK = 500;
 const DAY_MS = 86_400_000;
+/** A petabyte: no device sends as much in a day. What gateways report is counted up to here. */
+export const MAX_DAY_BYTES = 2 ** 50;
 
 export interface Traffic {
   readonly deviceId: string;
@@ -25,7 +27,22 @@ export function monthOf(now: number): string {
   return `${new Date(now).toISOString().slice(0, 7)}-01`;
 }
 
-/** Adds to what is there. */
+/**
+ * The sum of what was counted in a direction. As floating point, for no sum of integers may go beyond what a database or
+ * this program can hold, whatever a gateway has reported: up to 2^53 it is exact. To be read with {@link bytesOf}.
+ */
+export function sumOf(column: 'sent_bytes' | 'received_bytes'): RawBuilder<number | null> {
+  return sql<number | null>`sum(cast(${sql.ref(column)} as double precision))`;
+}
+
+export function bytesOf(...sums: readonly (number | null | undefined)[]): number {
+  return Math.min(
+    sums.reduce<number>((total, sum) => total + Number(sum ?? 0), 0),
+    Number.MAX_SAFE_INTEGER,
+  );
+}
+
+/** Adds to what is there, up to {@link MAX_DAY_BYTES}. */
 export async function addTraffic(db: Transaction<Database>, traffic: readonly Traffic[]): Promise<void> {
   for (let at = 0; at < traffic.length; at += CHUNK) {
     await db
@@ -35,18 +52,23 @@ export async function addTraffic(db: Transaction<Database>, traffic: readonly Tr
           device_id: deviceId,
           user_id: userId,
           day,
-          sent_bytes: sentBytes,
-          received_bytes: receivedBytes,
+          sent_bytes: Math.min(sentBytes, MAX_DAY_BYTES),
+          received_bytes: Math.min(receivedBytes, MAX_DAY_BYTES),
         })),
       )
       .onConflict((conflict) =>
-        conflict.columns(['device_id', 'day']).doUpdateSet((eb) => ({
-          sent_bytes: eb('usage.sent_bytes', '+', eb.ref('excluded.sent_bytes')),
-          received_bytes: eb('usage.received_bytes', '+', eb.ref('excluded.received_bytes')),
-        })),
+        conflict
+          .columns(['device_id', 'day'])
+          .doUpdateSet({ sent_bytes: added('sent_bytes'), received_bytes: added('received_bytes') }),
       )
       .execute();
   }
+}
+
+function added(column: 'sent_bytes' | 'received_bytes'): RawBuilder<number> {
+  const [before, more] = [sql.ref(`usage.${column}`), sql.ref(`excluded.${column}`)];
+  const most = sql.lit(MAX_DAY_BYTES);
+  return sql<number>`case when ${before} > ${most} - ${more} then ${most} else ${before} + ${more} end`;
 }
 
 /** What the devices of each user sent and received since the beginning of the month, for those who had any traffic. */
@@ -61,14 +83,14 @@ export async function trafficThisMonth(
       .selectFrom('usage')
       .select([
         'user_id',
-        ({ fn }) => fn.sum('sent_bytes').as('sent'),
-        ({ fn }) => fn.sum('received_bytes').as('received'),
+        sumOf('sent_bytes').as('sent'),
+        sumOf('received_bytes').as('received'),
       ])
       .where('user_id', 'in', users.slice(at, at + CHUNK))
       .where('day', '>=', monthOf(now))
       .groupBy('user_id')
       .execute();
-    for (const row of rows) totals.set(row.user_id, Number(row.sent) + Number(row.received));
+    for (const row of rows) totals.set(row.user_id, bytesOf(row.sent, row.received));
   }
   return totals;
 }
@@ -88,20 +110,11 @@ export async function usageByDay(
 ): Promise<UsageDay[]> {
   let query = db
     .selectFrom('usage')
-    .select(['day', ({ fn }) => fn.sum('sent_bytes').as('sent'), ({ fn }) => fn.sum('received_bytes').as('received')])
+    .select(['day', sumOf('sent_bytes').as('sent'), sumOf('received_bytes').as('received')])
     .where('day', '>=', from ?? dayOf(now - 30 * DAY_MS))
     .where('day', '<=', to ?? dayOf(now));
   if (userId !== undefined) query = query.where('user_id', '=', userId);
   if (deviceId !== undefined) query = query.where('device_id', '=', deviceId);
   const rows = await query.groupBy('day').orderBy('day').execute();
-  return rows.map(({ day, sent, received }) => ({ day, sentBytes: Number(sent), receivedBytes: Number(received) }));
-}
-
-/** Forgets days before the retention. Answers with the number of rows. */
-export async function trimUsage(db: Kysely<Database>, retentionDays: number, now: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('usage')
-    .where('day', '<', dayOf(now - retentionDays * DAY_MS))
-    .executeTakeFirst();
-  return Number(numDeletedRows);
+  return rows.map(({ day, sent, received }) => ({ day, sentBytes: bytesOf(sent), receivedBytes: bytesOf(received) }));
 }

@@ -16,6 +16,7 @@ import {
 } from '../repositories/groups.ts';
 import { getUser, listUsers } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
+import { refuseBrokenTests } from './policy-guard.ts';
 
 export function groupRoutes(): RouteImplementation[] {
   return [
@@ -124,7 +125,8 @@ export function groupRoutes(): RouteImplementation[] {
       return { items: items.map((row) => ({ id: row.id, name: row.name, displayName: row.display_name })), next };
     }),
     implement(routes.addGroupMember, async ({ params, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit, changed }) => {
+      await services.store.write(origin, async (writing) => {
+        const { db, audit, changed } = writing;
         const group = await getGroup(db, params.groupId);
         const user = await getUser(db, params.userId);
         refuseEveryone(group);
@@ -143,10 +145,12 @@ export function groupRoutes(): RouteImplementation[] {
           user: { id: user.id, name: user.name },
         });
         changed('user', user.id);
+        await refuseBrokenTests(services, writing);
       });
     }),
     implement(routes.removeGroupMember, async ({ params, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit, changed }) => {
+      await services.store.write(origin, async (writing) => {
+        const { db, audit, changed } = writing;
         const group = await getGroup(db, params.groupId);
         const user = await getUser(db, params.userId);
         refuseEveryone(group);
@@ -169,6 +173,7 @@ export function groupRoutes(): RouteImplementation[] {
           },
         );
         changed('user', user.id);
+        await refuseBrokenTests(services, writing);
       });
     }),
   ];

@@ -22,6 +22,7 @@ import {
   type UserRow,
 } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
+import { refuseBrokenTests } from './policy-guard.ts';
 
 export function userRoutes(): RouteImplementation[] {
   return [
@@ -72,7 +73,8 @@ export function userRoutes(): RouteImplementation[] {
       });
     }),
     implement(routes.updateUser, async ({ params, body, caller, services, origin, ifMatch }) =>
-      services.store.write(origin, async ({ db, audit, changed }) => {
+      services.store.write(origin, async (writing) => {
+        const { db, audit, changed } = writing;
         const before = await getUser(db, params.userId);
         checkVersion(before.version, ifMatch);
         requireCovers(caller, before.role);
@@ -116,6 +118,7 @@ export function userRoutes(): RouteImplementation[] {
           describeUserRow(row, groups),
         );
         changed('user', id);
+        if (!sameSet(groups, groupsBefore)) await refuseBrokenTests(services, writing);
         return describeUser(db, services.directory.model, row);
       }),
     ),

@@ -6,6 +6,7 @@ import { DeviceChanges } from './device-changes.ts';
 import { compileRules, type RulesByGroup } from './grants.ts';
 import { activeDevice, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts';
 import type { ActiveDevice, DeviceContext, GrantedGroups } from './plan.ts';
+import { groupsOf } from './standing.ts';
 
 interface PlannedGateway extends DeviceContext {
   readonly plan: GatewayPlan;
@@ -67,6 +68,16 @@ export class Planner {
       devices = new Map([...devices, ...this.#planDevices(gateway, own)]);
     }
     return { gateway: gateway.plan, groups: gateway.groups, devices };
+  }
+
+  /**
+   * Whether a user's groups reach anything at a gateway, so that devices of theirs are there unless something else keeps
+   * them out; undefined where there is no such gateway.
+   */
+  reaches(gatewayId: string, userId: string): boolean | undefined {
+    const granted = this.#gateways.get(gatewayId)?.granted.ids;
+    const user = this.#model.users.get(userId);
+    return granted && user !== undefined && groupsOf(user).some((group) => granted.has(group));
   }
 
   /** The devices at a gateway, or those of the members of certain groups. */
