@@ -16,6 +16,9 @@ export interface Carrier {
   readonly publicKey: string;
 }
 
+/** Behind the gateway, in a private network. */
+export const PROBE_ADDRESS = '10.250.0.2';
+
 const ROWS_AT_ONCE = 500;
 const FIRST_ADDRESS = 2;
 
@@ -82,6 +85,26 @@ export async function seed(
       enabled: 1,
       groups: JSON.stringify([size.groups === 0 ? 'everyone' : `g${String(Number(n) % size.groups)}`]),
       resources: JSON.stringify([`resource${n}`]),
+      gateways: '[]',
+      version: 1,
+    }));
+    // One rule that alone lets the carrier reach one address, so that it is felt at once whether it is in force.
+    await insert(writing, 'resource', ['probe'], (name) => ({
+      id: name,
+      name,
+      description: '',
+      kind: 'network',
+      prefixes: JSON.stringify([`${PROBE_ADDRESS}/32`]),
+      domain: null,
+      services: '[]',
+      version: 1,
+    }));
+    await insert(writing, 'rule', ['probe'], (name) => ({
+      id: name,
+      name,
+      enabled: 1,
+      groups: '["g0"]',
+      resources: '["probe"]',
       gateways: '[]',
       version: 1,
     }));

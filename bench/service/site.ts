@@ -14,7 +14,7 @@ import {
   type Program,
 } from '@sallyport/netlab';
 import { pino } from 'pino';
-import { seed, type Size } from './seed.ts';
+import { PROBE_ADDRESS, seed, type Size } from './seed.ts';
 
 const sallyport = fileURLToPath(new URL('../../bin/sallyport', import.meta.url));
 const DESTINATION = '203.0.113.2';
@@ -56,6 +56,9 @@ async function openMachines(laboratory: Laboratory, label: string): Promise<Site
     { namespace: gateway, name: 'to-destination', addresses: ['203.0.113.1/24'] },
     { namespace: destination, name: 'to-gateway', addresses: [`${DESTINATION}/24`] },
   );
+  await destination.address('to-gateway', `${PROBE_ADDRESS}/32`);
+  await gateway.route(`${PROBE_ADDRESS}/32`, 'via', DESTINATION);
+  await destination.route('0.0.0.0/0', 'via', '203.0.113.1');
   return { client, gateway, destination, address: DESTINATION };
 }
 
@@ -71,7 +74,6 @@ export async function openBareSite(laboratory: Laboratory, label: string, progra
   });
   await far.up(['10.64.0.1/16'], 1420);
   await site.gateway.forward();
-  await site.destination.route('10.64.0.0/16', 'via', '203.0.113.1');
   await connect(site, program, ours.privateKey, theirs.publicKey);
   return site;
 }
@@ -171,6 +173,7 @@ async function connect(site: Site, program: Program, privateKey: string, gateway
   });
   await device.up(['10.64.0.2/32'], 1420);
   await site.client.route('203.0.113.0/24', 'dev', device.name);
+  await site.client.route(`${PROBE_ADDRESS}/32`, 'dev', device.name);
   const answers = async (): Promise<boolean> =>
     (await ping(site.client, site.address, { count: 1, waitMs: 500 })).received === 1;
   await until('the destination, through the tunnel', answers, 30_000);

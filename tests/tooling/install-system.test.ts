@@ -43,13 +43,13 @@ describe('scripts/install-system', () => {
       case $1 in
         update) : >${folder}/updated ;;
         install) ${stale ? `[ -e ${folder}/updated ] || exit 100` : ''}
-          for package; do case $package in nftables) ${program('nft')} ;; iproute2) ${program('ip')} ;; conntrack) ${program('conntrack')} ;; util-linux) ${program('setpriv')} ;; esac; done ;;
+          for package; do case $package in nftables) ${program('nft')} ;; iproute2) ${program('ip')} ;; util-linux) ${program('setpriv')} ;; esac; done ;;
       esac`,
     );
   }
 
   test('says and does nothing when nothing is missing', () => {
-    for (const name of ['conntrack', 'ip', 'nft', 'setpriv']) place(name);
+    for (const name of ['ip', 'nft', 'setpriv']) place(name);
     placeAptGet({ stale: false });
     const { status, stdout, stderr } = install('--run');
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
@@ -57,7 +57,7 @@ describe('scripts/install-system', () => {
   });
 
   test('installs what is missing, and only that', () => {
-    for (const name of ['conntrack', 'ip', 'setpriv']) place(name);
+    for (const name of ['ip', 'setpriv']) place(name);
     place('id', 'echo 0');
     placeAptGet({ stale: false });
     const { status, stdout } = install('--run');
@@ -77,7 +77,7 @@ describe('scripts/install-system', () => {
   });
 
   test('names the programs and the command when it is not root', () => {
-    for (const name of ['conntrack', 'ip', 'setpriv']) place(name);
+    for (const name of ['ip', 'setpriv']) place(name);
     place('id', 'echo 1000');
     placeAptGet({ stale: false });
     const { status, stderr } = install('--run');
@@ -92,7 +92,7 @@ describe('scripts/install-system', () => {
     assert.equal(status, 1);
     assert.match(
       stderr,
-      /^Missing system programs: conntrack ip nft setpriv curl .* wg wireguard-go \(this system has no apt-get\)/,
+      /^Missing system programs: ip nft setpriv curl .* wg wireguard-go \(this system has no apt-get\)/,
     );
   });
 
@@ -101,7 +101,7 @@ describe('scripts/install-system', () => {
     place('apt-get');
     const { status, stderr } = install('--run');
     assert.equal(status, 1);
-    assert.match(stderr, /Missing system programs: conntrack ip nft setpriv \(/);
+    assert.match(stderr, /Missing system programs: ip nft setpriv \(/);
   });
 
   test('refuses what it does not know', () => {

@@ -12,10 +12,11 @@ export const backup: Command = {
   usage: 'FILE [--passphrase] [--data DIR] [--config FILE]',
   summary: 'write everything that the control plane keeps into a file, while it runs',
   help: `Writes users, devices, policy, audit log and the service's keys into a new file that only root can read. Whoever has
-that file can pretend to be the service: keep it as you would keep its keys, or give a passphrase.
+that file can pretend to be the service: keep it as you would keep its keys. A passphrase seals the keys in it, and
+nothing else: who there is and what they may do stays readable.
 
 Options:
-  --passphrase         ask for a passphrase to encrypt the file with (or read it from the standard input)
+  --passphrase         ask for a passphrase to seal the service's keys with (or read it from the standard input)
 ${PLACE}
   --json               print JSON
 
@@ -43,7 +44,7 @@ export const restore: Command = {
 state, and users have to log in again.
 
 Options:
-  --passphrase         ask for the passphrase that the file was encrypted with (or read it from the standard input)
+  --passphrase         ask for the passphrase that the keys were sealed with (or read it from the standard input)
   --force              replace what the database holds
 ${PLACE}
   --json               print JSON

@@ -140,11 +140,6 @@ export const identityRoutes = {
     }),
     result: entities.user,
     status: 201,
-    command: {
-      name: 'setup',
-      positional: ['name'],
-      examples: ['sallyport setup alice'],
-    },
   }),
   logIn: route({
     id: 'logIn',
@@ -161,11 +156,6 @@ export const identityRoutes = {
       cookie: z.boolean().optional().meta({ description: 'For browsers: the session becomes a cookie' }),
     }),
     result: login,
-    command: {
-      name: 'login',
-      positional: ['name'],
-      examples: ['sallyport login alice', 'sallyport login alice --client laptop'],
-    },
   }),
   logOut: route({
     id: 'logOut',
@@ -174,7 +164,6 @@ export const identityRoutes = {
     summary: 'Ends the session that sends this',
     permission: 'self',
     tag: 'login',
-    command: { name: 'logout', examples: ['sallyport logout'] },
   }),
   getMe: route({
     id: 'getMe',
@@ -547,7 +536,6 @@ export const identityRoutes = {
     tag: 'invitations',
     body: z.strictObject({ token: field.token, password: field.password }),
     result: z.strictObject({ name: field.slug }),
-    command: { name: 'invitation accept', examples: ['sallyport invitation accept'] },
   }),
 
   listTokens: route({
