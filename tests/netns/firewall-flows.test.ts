@@ -305,6 +305,39 @@ for (const family of [4, 6] as const) {
       assert.ok(sameAddress(new Established(flowFrom(2, family)).translated, own(9)));
     });
 
+    test('nobody leaves by the address of a group but its devices, even where the kernel would choose it', () => {
+      const own = { 4: (n: number) => `198.51.100.${String(n)}`, 6: (n: number) => `2001:db8::${String(n)}` }[family];
+      const leaves = (index: number): Seen[] =>
+        rig
+          .exchange('tunnel', packetOf(flowFrom(index, family, UDP)))
+          .filter(({ from, protocol }) => from === 'outside' && protocol === UDP);
+      const before = flowFrom(3, family, UDP);
+      const [{ source: chosen }] = rig.exchange('tunnel', packetOf(before));
+      const reserved = [7, 8, 9].map(own).find((address) => sameAddress(address, chosen))!;
+      const egress = family === 4 ? { ipv4: reserved } : { ipv6: reserved };
+      const devices = [{ ...device(2, 'web', 'office'), egress }, device(3, 'office')];
+      rig.apply({ ...base, devices });
+      assert.ok(leaves(2).length === 1 && sameAddress(leaves(2)[0].source, reserved));
+      assert.deepEqual(leaves(3), []);
+      // Nor does a flow that began to do so earlier go on.
+      assert.deepEqual(rig.exchange('tunnel', packetOf(before)), []);
+      // A default of the gateway's own mends it.
+      const other = [7, 8, 9].map(own).find((address) => address !== reserved)!;
+      rig.apply({
+        ...base,
+        devices,
+        gateway: { ...base.gateway, egress: family === 4 ? { ipv4: other } : { ipv6: other } },
+      });
+      assert.ok(sameAddress(leaves(3)[0].source, other));
+      // One that the kernel doesn't choose disturbs nobody.
+      rig.apply({
+        ...base,
+        devices: [{ ...devices[0], egress: family === 4 ? { ipv4: other } : { ipv6: other } }, devices[1]],
+      });
+      assert.ok(sameAddress(leaves(3)[0].source, reserved));
+      assert.ok(sameAddress(leaves(2)[0].source, other));
+    });
+
     test('a limit drops what is above the rate, in each direction, and nobody else notices', () => {
       const limited: FirewallPlan = {
         ...base,
@@ -330,6 +363,29 @@ for (const family of [4, 6] as const) {
     });
   });
 }
+
+test('IPv4 and IPv6 of a device have one limit together, for each direction its own', () => {
+  const payload = new Uint8Array(1200);
+  const limited = (bitsPerSecond: number): FirewallDevice => ({ ...device(2, 'web', 'office'), bitsPerSecond });
+  const passing = (flow: Flow, by: 'tunnel' | 'outside'): number => {
+    let count = 0;
+    for (let i = 0; i < 400; i++) count += rig.exchange(by, packetOf(flow, { payload })).length > 0 ? 1 : 0;
+    return count;
+  };
+  rig.apply({ ...base, devices: [limited(8000), { ...device(3, 'office'), bitsPerSecond: 8000 }] });
+  const flows = ([4, 6] as const).map((family) => {
+    const flow = flowFrom(2, family, UDP);
+    // The packet that begins it tells where answers go; large enough for the bucket to be empty later.
+    const [first] = rig.exchange('tunnel', packetOf(flow, { payload }));
+    return { flow, back: reversed({ ...flow, source: first.source, sourcePort: first.sourcePort }) };
+  });
+  assert.ok(passing(flows[1].flow, 'tunnel') > 180);
+  assert.ok(passing(flows[0].flow, 'tunnel') < 20, 'IPv4 finds empty what IPv6 has used');
+  assert.ok(passing(flows[0].back, 'outside') > 180, 'answers have a bucket of their own');
+  assert.ok(passing(flows[1].back, 'outside') < 20);
+  // Another device with the same rate has its own.
+  assert.ok(passing(flowFrom(3, 6, UDP), 'tunnel') > 180);
+});
 
 test('from device to device: as the one who begins it may, and the other way only in answer', () => {
   const flow = {

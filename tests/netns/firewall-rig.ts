@@ -126,7 +126,9 @@ export class FirewallRig {
       const [kind, content] = Object.entries(entry)[0];
       if (kind === 'metainfo') continue;
       const { handle: _, elem, ...rest } = content;
-      const elements = (elem as unknown[] | undefined)?.map((element) => JSON.stringify(element)).sort();
+      // A meter's elements come from the packets.
+      const isMeter = (content['flags'] as string[] | undefined)?.includes('timeout') === true;
+      const elements = isMeter ? [] : (elem as unknown[] | undefined)?.map((element) => JSON.stringify(element)).sort();
       const text = JSON.stringify({ kind, ...rest, elements });
       if (kind === 'rule') rules.push(`${String(content['chain'])} ${text}`);
       else others.push(text);

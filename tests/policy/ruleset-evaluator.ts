@@ -78,11 +78,14 @@ function runStatement(context: Context, statement: Json): Outcome {
       const key = value(context, body['key']);
       const map = context.ruleset.sets.get((body['data'] as string).slice(1));
       const target = key === undefined ? undefined : map?.elements.get(key as string);
-      return target === undefined ? 'next' : runChain(context, target);
+      if (target === undefined) return 'next';
+      const outcome = runChain(context, target);
+      return map?.value === 'jump' && outcome === 'return' ? 'next' : outcome;
     }
     case 'mangle':
       return 'next';
-    case 'limit':
+    case 'set':
+      // The packets of a test stay below every rate.
       return 'break';
     default:
       throw new Error(`statement ${kind}`);

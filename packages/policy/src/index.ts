@@ -18,4 +18,4 @@ export { changeRuleset, type NftCommand, type RulesetChange } from './firewall/c
 export { compileFirewall } from './firewall/compile.ts';
 export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';
-export { TABLE, type Chain, type ElementSet, type Limit, type Rule, type Ruleset } from './firewall/ruleset.ts';
+export { TABLE, type Chain, type ElementSet, type Meter, type Rule, type Ruleset } from './firewall/ruleset.ts';

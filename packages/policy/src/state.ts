@@ -30,7 +30,10 @@ export interface GroupPlan {
   readonly grants: readonly Grant[];
 }
 
-/** An address of the gateway's own that traffic leaves with; where a family has none, the kernel picks (masquerade). */
+/**
+ * Addresses of the gateway's own that traffic leaves with. Where a device's have none of a family, the gateway's count, and
+ * where those have none either, the kernel picks (masquerade).
+ */
 export interface EgressAddresses {
   readonly ipv4?: string | undefined;
   readonly ipv6?: string | undefined;

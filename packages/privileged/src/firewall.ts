@@ -19,7 +19,7 @@ const RESTORE_INTERVAL_MS = 250;
 const MONITOR_RESTART_MS = 1000;
 
 /** Without one of these the table doesn't do its work. */
-const BASE_CHAINS = ['prerouting', 'seen', 'forward', 'input', 'postrouting'];
+const BASE_CHAINS = ['prerouting', 'seen', 'forward', 'input', 'postrouting', 'leaving'];
 
 /** Something that the operator should know. */
 export interface Notice {
@@ -220,8 +220,6 @@ function seenCommands({ interfaceName, gateway }: FirewallPlan): NftCommand[] {
   ];
   const base = { type: 'filter', hook: 'prerouting', prio: SEEN_PRIORITY, policy: 'accept' };
   return [
-    // A chain whose rules somebody has taken away lets nothing pass.
-    { add: { chain: { ...WHERE, name: 'forward', type: 'filter', hook: 'forward', prio: 0, policy: 'drop' } } },
     { add: { chain: { ...WHERE, name: chain, ...base } } },
     ...ofTunnel.map((match) => ({ add: { rule: { ...WHERE, chain, expr: [match, see] } } })),
   ];

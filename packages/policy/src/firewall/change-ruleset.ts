@@ -6,7 +6,7 @@ import {
   TABLE,
   type Chain,
   type ElementSet,
-  type Limit,
+  type Meter,
   type Rule,
   type Ruleset,
 } from './ruleset.ts';
@@ -67,7 +67,7 @@ function create(to: Ruleset, generation: number): NftCommand[] {
     { add: table }, // so that there is one to delete
     { delete: table },
     { add: table },
-    ...[...to.limits].map(addLimit),
+    ...[...to.meters].map(addMeter),
     ...[...to.sets].map(addSet),
     ...[...to.chains].map(addChain),
     ...[...to.sets].flatMap(([name, set]) => elements('add', name, set, [...set.elements])),
@@ -77,8 +77,9 @@ function create(to: Ruleset, generation: number): NftCommand[] {
 
 /** New things come before what uses them, and old ones go after what used them. */
 function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restrictive: boolean } {
-  const limits = compare(from.limits, to.limits, sameLimit);
-  const sets = compare(from.sets, to.sets, sameSet);
+  // A meter's name says what it is, and so does a set's; only elements differ.
+  const meters = compare(from.meters, to.meters, () => true);
+  const sets = compare(from.sets, to.sets, () => true);
 
   const removed: NftCommand[] = [];
   const added: NftCommand[] = [];
@@ -100,7 +101,7 @@ function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restr
   }
   const chains = compare(from.chains, to.chains, (a, b) => equal(a.rules, b.rules) && !uses(b, rebuilt));
   const commands = [
-    ...limits.added.map(addLimit),
+    ...meters.added.map(addMeter),
     ...sets.added.map(addSet),
     ...chains.added.map(addChain),
     ...chains.changedFrom.map(([name]) => flushChain(name)),
@@ -111,7 +112,7 @@ function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restr
     ...chains.removed.map(([name]) => flushChain(name)),
     ...chains.removed.map(([name]) => ({ delete: { chain: { ...WHERE, name } } })),
     ...sets.removed.map(removeSet),
-    ...limits.removed.map(([name]) => ({ delete: { limit: { ...WHERE, name } } })),
+    ...meters.removed.map(([name]) => ({ delete: { set: { ...WHERE, name } } })),
   ];
   const restrictive =
     removed.length > 0 || chains.changedFrom.length > 0 || chains.removed.length > 0 || sets.removed.length > 0;
@@ -151,15 +152,6 @@ function compare<T>(
   return { added, removed, changedFrom, changedTo };
 }
 
-// A limit's name says what it is, and so does a set's; only elements differ.
-function sameLimit(): boolean {
-  return true;
-}
-
-function sameSet(): boolean {
-  return true;
-}
-
 /** Whether a rule looks up one of the sets by itself, as those of groups are. */
 function uses({ rules }: Chain, sets: ReadonlyMap<string, ElementSet>): boolean {
   if (sets.size === 0) return false;
@@ -182,14 +174,14 @@ function equal(a: unknown, b: unknown): boolean {
   );
 }
 
-function addLimit([name, { bytesPerSecond, burstBytes }]: readonly [string, Limit]): NftCommand {
-  const rate = { rate: bytesPerSecond, rate_unit: 'bytes', per: 'second', inv: true };
-  return { add: { limit: { ...WHERE, name, ...rate, burst: burstBytes, burst_unit: 'bytes' } } };
+function addMeter([name, { key, size, timeoutSeconds }]: readonly [string, Meter]): NftCommand {
+  // That packets may write into it (`dynamic`) nft sees from the rules; in JSON its version 1.0.6 doesn't know the flag.
+  return { add: { set: { ...WHERE, name, type: key, size, timeout: timeoutSeconds, flags: ['timeout'] } } };
 }
 
 function addSet([name, set]: readonly [string, ElementSet]): NftCommand {
   const type = set.key.length === 1 ? set.key[0] : set.key;
-  const value = set.value === undefined ? {} : { map: set.value };
+  const value = set.value === undefined ? {} : { map: isVerdict(set) ? 'verdict' : set.value };
   const flags = set.key.length === 1 ? {} : { flags: ['interval'] };
   return { add: { [kindOf(set)]: { ...WHERE, name, type, ...value, ...flags } } };
 }
@@ -198,12 +190,16 @@ function removeSet([name, set]: readonly [string, ElementSet]): NftCommand {
   return { delete: { [kindOf(set)]: { ...WHERE, name } } };
 }
 
+function isVerdict({ value }: ElementSet): boolean {
+  return value === 'goto' || value === 'jump';
+}
+
 function kindOf(set: ElementSet): 'set' | 'map' {
   return set.value === undefined ? 'set' : 'map';
 }
 
 function addChain([name, { base }]: readonly [string, Chain]): NftCommand {
-  return { add: { chain: { ...WHERE, name, ...(base === undefined ? {} : { ...base, policy: 'accept' }) } } };
+  return { add: { chain: { ...WHERE, name, ...base } } };
 }
 
 function flushChain(name: string): NftCommand {
@@ -224,12 +220,12 @@ function elements(
   return [{ [verb]: { element: { ...WHERE, name, elem: entries.map((entry) => element(set, entry)) } } }];
 }
 
-function element({ value: kind }: ElementSet, [key, value]: readonly [string, string]): unknown {
+function element(set: ElementSet, [key, value]: readonly [string, string]): unknown {
   const parts = key.split('|').map((part) => {
     const dash = part.indexOf('-');
     return dash < 0 ? part : { range: [part.slice(0, dash), part.slice(dash + 1)] };
   });
   const keyExpression = parts.length === 1 ? parts[0] : { concat: parts };
-  if (kind === undefined) return keyExpression;
-  return [keyExpression, kind === 'verdict' ? { goto: { target: value } } : value];
+  if (set.value === undefined) return keyExpression;
+  return [keyExpression, isVerdict(set) ? { [set.value]: { target: value } } : value];
 }

@@ -5,7 +5,8 @@
  * - `forward` and `input` pass at once what belongs to a flow that was accepted (`known`); the packet that begins a
  *   flow is decided (`decide`): its source's address leads to the profile of the device's groups, that to the groups,
  *   and their sets say whether the destination may be reached (`allow`). What nobody allows is refused.
- * - `postrouting` gives what leaves for elsewhere the gateway's address, or the one that the device's group has.
+ * - `postrouting` gives what leaves for elsewhere the gateway's address, or the one that the device's group has;
+ *   `leaving` sees to it that nobody else has that.
  *
  * A flow is decided by who began it, in whichever direction the packet goes at which it is decided: a change that takes
  * something away has every flow decided anew, and that may happen at a packet that comes back.
@@ -15,15 +16,17 @@ import type { GroupPlan } from '../state.ts';
 import { rangeOf, rangesOf, type AddressRange, type Family } from './address-ranges.ts';
 import { disjointBoxes, type Claim } from './boxes.ts';
 import { checkPlan, invalid } from './check-plan.ts';
+import { leavingRules, postroutingRules } from './egress.ts';
 import { Names } from './names.ts';
-import type { FirewallDevice, FirewallPlan } from './plan.ts';
+import type { FirewallPlan } from './plan.ts';
+import { addRates, BUCKET6, bucketNumber, rateChain, rateOf } from './rates.ts';
 import {
   ALLOW,
   KNOWN,
   NO_GENERATION,
   type Chain,
   type ElementSet,
-  type Limit,
+  type Meter,
   type Rule,
   type Ruleset,
 } from './ruleset.ts';
@@ -32,30 +35,31 @@ import * as nft from './statements.ts';
 
 const FAMILIES = [4, 6] as const;
 const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
-/** What a limit lets pass above its rate, so that TCP, whose packets come in bursts, reaches the rate. */
-const BURST_SECONDS = 0.2;
-const BURST_BYTES = { min: 256 * 1024, max: 2 ** 30 };
 
 /** Throws a FirewallPlanError for a plan that isn't what its types promise, or that is too large. */
 export function compileFirewall(plan: FirewallPlan): Ruleset {
   checkPlan(plan);
-  const limits = new Map<string, Limit>();
+  const meters = new Map<string, Meter>();
   const sets = new Map<string, ElementSet>();
   const chains = new Map<string, Chain>();
   const groupChains = addGroups(plan, sets, chains);
-  const { owners, egress, limited } = addDevices(plan, groupChains, limits, sets, chains);
+  const { owners, egress } = addDevices(plan, groupChains, sets, chains);
+  addRates(plan.devices, meters, chains);
 
   chains.set(KNOWN, { rules: [] });
   chains.set(ALLOW, { rules: [] });
   chains.set('local', { rules: localRules(plan) });
   chains.set('decide', { rules: decideRules() });
   chains.set('refuse', { rules: refuseRules(plan) });
-  const base = (type: 'filter' | 'nat', hook: string, prio: number) => ({ type, hook, prio });
+  const base = (type: 'filter' | 'nat', hook: string, prio: number) =>
+    // A chain whose rules somebody has taken away lets nothing pass.
+    ({ type, hook, prio, policy: hook === 'forward' ? ('drop' as const) : ('accept' as const) });
   chains.set('prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) });
-  chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, limited) });
+  chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, meters.size > 0) });
   chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
+  chains.set('leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) });
   chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
-  return { limits, sets, chains, owners, egress };
+  return { meters, sets, chains, owners, egress };
 }
 
 /** Adds a chain for each group and sets for what it may reach; returns the chains' names by group. */
@@ -122,31 +126,36 @@ function claimsOf(plan: FirewallPlan, group: GroupPlan, internet: ByFamily<Addre
 function addDevices(
   plan: FirewallPlan,
   groupChains: ReadonlyMap<string, string>,
-  limits: Map<string, Limit>,
   sets: Map<string, ElementSet>,
   chains: Map<string, Chain>,
 ) {
   const owners = new Map<string, string>();
   const egress = new Map<string, string>();
   const maps = { device: pair(), up: pair(), down: pair(), egress: pair() };
+  // The devices that leave by an address of their group, and those addresses.
+  const [special, reserved] = [pair(), pair()];
+  const bucket6 = new Map<string, string>();
   const profiles = new Names('profile');
   for (const device of plan.devices) {
     const targets = new Set(device.groups.flatMap((id) => groupChains.get(id) ?? []));
     const profile = profiles.of(targets.size === 0 ? 'none' : [...targets].sort().join('|'));
     if (!chains.has(profile)) chains.set(profile, { rules: [...targets, 'local'].map((chain) => [nft.jump(chain)]) });
-    const limit = addLimits(device, limits);
+    const rate = rateOf(device);
+    if (rate !== undefined) bucket6.set(device.ipv6, bucketNumber(device.ipv4));
     for (const family of FAMILIES) {
       const address = family === 4 ? device.ipv4 : device.ipv6;
       owners.set(address, device.id);
       maps.device[family].set(address, profile);
-      if (limit !== undefined) {
-        maps.up[family].set(address, limit.up);
-        maps.down[family].set(address, limit.down);
+      if (rate !== undefined) {
+        maps.up[family].set(address, rateChain('up', family, rate));
+        maps.down[family].set(address, rateChain('down', family, rate));
       }
       const leavesBy = family === 4 ? device.egress?.ipv4 : device.egress?.ipv6;
       if (leavesBy !== undefined) {
         egress.set(address, leavesBy);
         maps.egress[family].set(address, leavesBy);
+        special[family].set(address, '');
+        reserved[family].set(leavesBy, '');
       }
     }
   }
@@ -154,27 +163,19 @@ function addDevices(
     const add = (name: keyof typeof maps, value: Required<ElementSet>['value']): void => {
       sets.set(`${name}${String(family)}`, { key: [ADDRESS_TYPE[family]], value, elements: maps[name][family] });
     };
-    add('device', 'verdict');
-    add('up', 'limit');
-    add('down', 'limit');
+    add('device', 'goto');
+    add('up', 'jump');
+    add('down', 'jump');
     add('egress', ADDRESS_TYPE[family]);
+    sets.set(`special${String(family)}`, { key: [ADDRESS_TYPE[family]], elements: special[family] });
+    sets.set(`reserved${String(family)}`, { key: [ADDRESS_TYPE[family]], elements: reserved[family] });
   }
-  return { owners, egress, limited: limits.size > 0 };
+  sets.set(BUCKET6, { key: [ADDRESS_TYPE[6]], value: 'classid', elements: bucket6 });
+  return { owners, egress };
 }
 
 function pair(): Record<Family, Map<string, string>> {
   return { 4: new Map(), 6: new Map() };
-}
-
-/** The limits of a device, one for each direction and both families together. */
-function addLimits(device: FirewallDevice, limits: Map<string, Limit>): { up: string; down: string } | undefined {
-  if (device.bitsPerSecond === undefined) return undefined;
-  const bytesPerSecond = Math.max(1, Math.floor(device.bitsPerSecond / 8));
-  const burst = Math.round(bytesPerSecond * BURST_SECONDS);
-  const limit = { bytesPerSecond, burstBytes: Math.min(Math.max(burst, BURST_BYTES.min), BURST_BYTES.max) };
-  const name = `${device.ipv4}-${String(bytesPerSecond)}`;
-  limits.set(`up-${name}`, limit).set(`down-${name}`, limit);
-  return { up: `up-${name}`, down: `down-${name}` };
 }
 
 function preroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
@@ -189,8 +190,7 @@ function preroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
 
 function forwardRules({ interfaceName }: FirewallPlan, limited: boolean): Rule[] {
   const limit = (family: Family, field: 'saddr' | 'daddr', map: string): Rule => [
-    { limit: { map: { key: nft.address(family, field), data: `@${map}${String(family)}` } } },
-    nft.DROP,
+    { vmap: { key: nft.address(family, field), data: `@${map}${String(family)}` } },
   ];
   const synOnly = { '&': [nft.payload('tcp', 'flags'), ['syn', 'rst']] };
   return [
@@ -278,22 +278,5 @@ function refuseRules({ interfaceName }: FirewallPlan): Rule[] {
     [...begins, nft.match(nft.l4proto, 'tcp'), { reject: { type: 'tcp reset' } }],
     [...begins, { reject: { type: 'icmpx', expr: 'admin-prohibited' } }],
     [nft.DROP],
-  ];
-}
-
-function postroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
-  const here = nft.match({ meta: { key: 'oifname' } }, { set: [interfaceName, 'lo'].sort() });
-  return [
-    [here, nft.ACCEPT],
-    ...FAMILIES.flatMap((family): Rule[] => {
-      const fromTunnel = nft.within(family, 'saddr', family === 4 ? gateway.pool4 : gateway.pool6);
-      const snat = (addr: unknown) => ({ snat: { family: family === 4 ? 'ip' : 'ip6', addr } });
-      const own = family === 4 ? gateway.egress.ipv4 : gateway.egress.ipv6;
-      const byDevice = { map: { key: nft.address(family, 'saddr'), data: `@egress${String(family)}` } };
-      return [
-        [fromTunnel, snat(byDevice)],
-        [fromTunnel, own === undefined ? { masquerade: null } : snat(own)],
-      ];
-    }),
   ];
 }

@@ -9,30 +9,41 @@ export const TABLE = 'sallyport';
 export type Statement = Readonly<Record<string, unknown>>;
 export type Rule = readonly Statement[];
 
-/** What drops all above a rate. It never changes: another rate is another limit, with another name. */
-export interface Limit {
-  readonly bytesPerSecond: number;
-  readonly burstBytes: number;
+/**
+ * A set that the packets fill: what is left of a rate, for each key that has sent lately. It never changes: another
+ * size is another meter, with another name.
+ */
+export interface Meter {
+  readonly key: string;
+  /** The kernel reserves 8 to 16 bytes for each from the beginning. */
+  readonly size: number;
+  /** How long a key is kept that sends nothing. */
+  readonly timeoutSeconds: number;
 }
 
 export interface ElementSet {
   /** The types of the key's parts; with more than one, each part of an element may be a range. */
   readonly key: readonly string[];
-  /** For a map, what it leads to: a chain to go on in, a limit, an address. */
-  readonly value?: 'verdict' | 'limit' | 'ipv4_addr' | 'ipv6_addr';
-  /** By key: its parts, joined by `|`, a range as FIRST-LAST. The value is the chain, the limit or the address. */
+  /** For a map, what it leads to: a chain, for good or to come back from; an address; a number of 32 bits, as 16:16. */
+  readonly value?: 'goto' | 'jump' | 'ipv4_addr' | 'ipv6_addr' | 'classid';
+  /** By key: its parts, joined by `|`, a range as FIRST-LAST. The value is the chain, the address or the number. */
   readonly elements: ReadonlyMap<string, string>;
 }
 
 export interface Chain {
   /** Where the kernel enters it; absent for chains that others jump to. */
-  readonly base?: { readonly type: 'filter' | 'nat'; readonly hook: string; readonly prio: number };
+  readonly base?: {
+    readonly type: 'filter' | 'nat';
+    readonly hook: string;
+    readonly prio: number;
+    readonly policy: 'accept' | 'drop';
+  };
   readonly rules: readonly Rule[];
 }
 
 /** By name. */
 export interface Ruleset {
-  readonly limits: ReadonlyMap<string, Limit>;
+  readonly meters: ReadonlyMap<string, Meter>;
   readonly sets: ReadonlyMap<string, ElementSet>;
   readonly chains: ReadonlyMap<string, Chain>;
   /** Which device has an address. The kernel isn't told; an address that changes hands takes its flows' permission. */

@@ -48,7 +48,12 @@ export function direction(name: 'original' | 'reply'): Statement {
 
 /** The address is in the prefix (or, with `!=`, is not). */
 export function within(family: Family, field: 'saddr' | 'daddr', prefix: string, op: '==' | '!=' = '=='): Statement {
+  return match(address(family, field), rangeOfPrefix(family, prefix), op);
+}
+
+/** The prefix as the right side of a match. */
+export function rangeOfPrefix(family: Family, prefix: string): unknown {
   const [addr, length] = prefix.split('/');
   const single = parsePrefix(prefix)?.length === (family === 4 ? 32 : 128);
-  return match(address(family, field), single ? addr : { prefix: { addr, len: Number(length) } }, op);
+  return single ? addr : { prefix: { addr, len: Number(length) } };
 }
