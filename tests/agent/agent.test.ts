@@ -458,6 +458,19 @@ describe('reports', () => {
     assert.deepEqual(numbered()[1]?.devices, numbered()[0]?.devices);
   });
 
+  test('a group with an egress address of its own and no default for the others is told', async () => {
+    const { agent } = await linked({ ownAddresses: () => ['198.51.100.7'] });
+    const egress = { ipv4: '198.51.100.7' };
+    const reserved = (): string[] => agent.problems.filter((problem) => problem.includes('default egress'));
+    control.snapshot(1, { putDevices: [{ ...device(1), egress }] });
+    await until('acknowledged', () => control.acknowledged(1));
+    assert.match(reserved().join(), /IPv4/);
+    assert.doesNotMatch(reserved().join(), /IPv6/);
+    control.snapshot(2, { gateway: { ...GATEWAY, egress }, putDevices: [{ ...device(1), egress }] });
+    await until('acknowledged', () => control.acknowledged(2));
+    assert.deepEqual(agent.problems, []);
+  });
+
   test('an egress address that the machine lacks is told, until it has it', async () => {
     let own = ['192.0.2.1'];
     const { clock } = await linked({ ownAddresses: () => own });

@@ -196,8 +196,10 @@ describe('a service on loopback', () => {
   test('what the service refuses is said with every fault, and told apart by the exit code', async () => {
     const faulty = await run(['user', 'create', 'Not A Name', '--email', 'nonsense']);
     assert.equal(faulty.status, 1);
-    assert.match(faulty.stderr, /\/body\/name/);
-    assert.match(faulty.stderr, /\/body\/email/);
+    assert.match(faulty.stderr, /^ {2}NAME: lower-case letters/m);
+    assert.match(faulty.stderr, /^ {2}--email: /m);
+    const second = await run(['user', 'update', 'alice', '--groups', 'staff,nobody-there']);
+    assert.match(second.stderr, /^ {2}--groups, item 2: there is no such group/m);
     const missing = await run(['user', 'show', 'nobody-there']);
     assert.equal(missing.status, 1);
     const unknown = await run(['user', 'lst']);
@@ -208,6 +210,29 @@ describe('a service on loopback', () => {
       SALLYPORT_TOKEN_FILE: '/dev/null',
     });
     assert.equal(away.status, 69);
+  });
+
+  test('every list can be had, in pages or whole', async () => {
+    const lists = allRoutes.flatMap(({ command }) =>
+      command?.columns !== undefined && (command.positional ?? []).length === 0 ? [command.name] : [],
+    );
+    assert.ok(lists.length > 15);
+    await Promise.all(
+      lists.map(async (name) => {
+        assert.ok(Array.isArray((await json<{ items: unknown[] }>(name.split(' '))).items), name);
+      }),
+    );
+  });
+
+  test('people read names where programs read ids', async () => {
+    const table = await run(['rule', 'list']);
+    assert.match(table.stdout, /^staff-db +yes +staff +db +-$/m);
+    const one = await run(['user', 'show', 'alice']);
+    assert.match(one.stdout, /^groups +staff$/m);
+    const resources = await run(['resource', 'list']);
+    assert.match(resources.stdout, /tcp\/5432,6000-6010 icmp/);
+    const { items } = await json<{ items: { name: string; groups: string[] }[] }>(['rule', 'list']);
+    assert.match(items.find(({ name }) => name === 'staff-db')?.groups[0] ?? '', /^[0-9a-f-]{36}$/);
   });
 
   test('a device is made with a key that the service never hears of', async () => {

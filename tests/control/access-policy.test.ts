@@ -135,6 +135,9 @@ test('a change that breaks a policy test is refused, whatever it changes', async
     }),
     ['new'],
   );
+  assert.deepEqual(await refused('PUT', '/groups/dba/members/bob'), ['bob does not']);
+  assert.deepEqual(await refused('DELETE', '/groups/dba/members/alice'), ['alice uses db']);
+  assert.deepEqual(await refused('PATCH', '/users/bob', { groups: ['dba'] }), ['bob does not']);
   assert.ok(world.directory.model.rules.get(idOf(world, 'dba-db'))?.enabled);
   // Without the test, the change goes through.
   assert.equal((await world.call('root', 'DELETE', '/policy-tests/bob%20does%20not', undefined, 1)).status, 204);

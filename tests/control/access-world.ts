@@ -16,6 +16,8 @@ import type { Directory } from '../../packages/control/src/directory/directory.t
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
 import { createApi } from '../../packages/control/src/http/api.ts';
 import { accessImplementations } from '../../packages/control/src/routes/access.ts';
+import { groupRoutes } from '../../packages/control/src/routes/groups.ts';
+import { userRoutes } from '../../packages/control/src/routes/users.ts';
 import type { Services } from '../../packages/control/src/services.ts';
 import { openStore } from '../../packages/control/src/store/open-store.ts';
 import { SYSTEM, type Store } from '../../packages/control/src/store/store.ts';
@@ -99,11 +101,12 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
     log,
   });
   const services: Services = { store, directory, now, log, publicUrl: () => 'http://127.0.0.1' };
+  const memberships = [...groupRoutes(), ...userRoutes()];
   const server = createServer(
     createApi({
       services,
-      contracts: Object.values(accessRoutes),
-      implementations: accessImplementations,
+      contracts: [...Object.values(accessRoutes), ...memberships.map(({ contract }) => contract)],
+      implementations: [...accessImplementations, ...memberships],
       authenticate: createAuthenticator(services, DEFAULT_SESSION_LIFETIME),
       metrics: new Registry(),
       readiness: [],

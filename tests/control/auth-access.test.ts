@@ -55,6 +55,29 @@ describe('API tokens', () => {
     assert.equal((await world.call(narrow, 'GET', '/users')).status, 401);
   });
 
+  test('make nothing that outlives them', async () => {
+    await using world = await apiWorld();
+    const root = world.client(world.root);
+    const end = new Date(world.now + hour).toISOString();
+    const { token: short } = await root.call(routes.createToken, {
+      body: { name: 'short', permissions: ['tokens:write', 'gateways:read'], expiresAt: end },
+    });
+    const make = (expiresAt?: string) =>
+      world
+        .client(short)
+        .call(routes.createToken, { body: { name: 'child', permissions: ['gateways:read'], expiresAt } });
+    assert.equal(await code(make(new Date(world.now + hour + 1).toISOString())), 'invalidRequest');
+    const child = await make();
+    assert.equal(child.expiresAt, end);
+    const { url } = await world.client(short).call(routes.createEgressLink, { body: { name: 'firewall' } });
+    const { url: lasting } = await root.call(routes.createEgressLink, { body: { name: 'firewall' } });
+    const read = async (link: string) => (await world.send('GET', new URL(link).pathname)).status;
+    assert.deepEqual([await read(url), await read(lasting)], [200, 200]);
+    world.now += hour;
+    assert.equal((await world.call(child.token, 'GET', '/gateways')).status, 401);
+    assert.deepEqual([await read(url), await read(lasting)], [404, 200]);
+  });
+
   test('without `self` may nothing of their user', async () => {
     await using world = await apiWorld();
     const token = await world.addToken(world.root, [...PERMISSIONS]);
@@ -393,6 +416,19 @@ describe('invitations', () => {
     );
     const marks = await world.services.store.db.selectFrom('known_client').selectAll().execute();
     assert.equal(marks.length, 1, "the administrator's alone");
+  });
+
+  test('end when their user becomes one whom who invited may not invite', async () => {
+    await using world = await apiWorld();
+    await world.addUser('alice');
+    const narrow = world.client(await world.addToken(world.root, ['users:write', 'users:read']));
+    const { token } = await narrow.call(routes.createInvitation, { body: { userId: 'alice' } });
+    const root = world.client(world.root);
+    const promote = { params: { userId: 'alice' }, body: { role: 'administrator' as const } };
+    await root.call(routes.updateUser, { ...promote, ifMatch: await versionOf(world, 'alice') });
+    const accept = { body: { token, password: 'chosen by somebody else' } };
+    assert.equal(await code(world.client().call(routes.acceptInvitation, accept)), 'gone');
+    await world.logIn('alice');
   });
 
   test('end when their user is disabled', async () => {

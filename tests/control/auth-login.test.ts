@@ -15,6 +15,15 @@ const login = (world: World, body: object, headers: Record<string, string> = {})
   world.send('POST', '/api/v1/login', { headers: { ...json, ...headers }, body: JSON.stringify(body) });
 
 describe('setup', () => {
+  test('hashes no password for who has no link', async (t) => {
+    await using world = await apiWorld({ setUp: false });
+    await createSetupToken(world.services);
+    const hash = t.mock.method(world.identity.passwords, 'hash');
+    const body = { token: `spf_${'A'.repeat(43)}`, name: 'root', password: PASSWORD };
+    assert.equal((await world.call(undefined, 'POST', '/setup', body)).status, 410);
+    assert.equal(hash.mock.callCount(), 0);
+  });
+
   test('one link makes one administrator, once', async () => {
     await using world = await apiWorld({ setUp: false });
     const first = (await createSetupToken(world.services))!;

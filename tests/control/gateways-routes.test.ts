@@ -48,7 +48,7 @@ function call(method: string, path: string, body?: unknown, version?: number): P
 async function joined(): Promise<void> {
   const { body, status } = await call('POST', '/gateways/join-tokens', {});
   assert.equal(status, 201);
-  assert.equal(body.command, `sallyport gateway join https://vpn.example.org ${body.token}`);
+  assert.equal(body.command, `echo ${body.token} | sudo sallyport gateway join https://vpn.example.org -`);
   await gateway.connect(node.url, body.token);
   await eventually('the first state', () => gateway.state !== undefined);
 }

@@ -144,14 +144,6 @@ describe('traffic', () => {
     });
     assert.equal(await total('d1'), 6);
   });
-
-  test('days before the retention are forgotten', async () => {
-    await store(1, [device('d0', 5)]);
-    clock += 401 * 86_400_000;
-    await store(2, [device('d0', 6)]);
-    await node.hub.flush();
-    assert.equal((await rows()).length, 1);
-  });
 });
 
 describe('a limit on traffic', () => {

@@ -38,7 +38,7 @@ describe('machines of their own', () => {
     const created = await control.call('POST', '/api/v1/gateways/join-tokens', {}, session);
     assert.equal(created.status, 201);
     const { token, command } = created.body as { token: string; command: string };
-    assert.equal(command, `sallyport gateway join https://192.0.2.1 ${token}`);
+    assert.equal(command, `echo ${token} | sudo sallyport gateway join https://192.0.2.1 -`);
 
     const wrong = await edge.run([sallyport, 'gateway', 'join', 'https://192.0.2.1', token.slice(0, -1)], {
       allowFailure: true,
@@ -49,7 +49,23 @@ describe('machines of their own', () => {
 
     const here = ['--data', `${data.path}/edge`];
     // The token comes by standard input, as it would in a script that keeps it out of the list of processes.
-    await edge.run([sallyport, 'gateway', 'join', 'https://192.0.2.1', '-', '--prepare', ...here], { input: token });
+    const place = [
+      '--name',
+      'oslo-1',
+      '--region',
+      'oslo',
+      '--country',
+      'NO',
+      '--city',
+      'Oslo',
+      '--address',
+      'o.example',
+    ];
+    const join = [sallyport, 'gateway', 'join', 'https://192.0.2.1', '-', '--prepare', ...place, ...here];
+    const faulty = await edge.run([...join, '--country', 'Norway'], { input: token, allowFailure: true });
+    assert.equal(faulty.code, 65);
+    assert.match(faulty.stderr, /--country: write two capital letters/);
+    await edge.run(join, { input: token });
     const run = (): Promise<Process> => edge.start([sallyport, 'gateway', 'run', '--json', ...here]);
     const gateway = await run();
     await until(
@@ -62,9 +78,13 @@ describe('machines of their own', () => {
     assert.equal(facts.gateway?.connected, true);
     const health = async (): Promise<string> => {
       const { body } = await control.call('GET', '/api/v1/gateways', undefined, session);
-      const { items } = body as { items: { health: string; endpointHost: string }[] };
-      assert.deepEqual([items.length, items[0]?.endpointHost], [1, '192.0.2.2']);
-      return items[0]?.health ?? '';
+      const { items } = body as { items: Record<string, string>[] };
+      const [{ health = '', ...gateway } = {}, ...more] = items;
+      assert.deepEqual(
+        [gateway['name'], gateway['regionId'], gateway['country'], gateway['city'], gateway['endpointHost'], more],
+        ['oslo-1', 'oslo', 'NO', 'Oslo', 'o.example', []],
+      );
+      return health;
     };
     await until('its health', async () => (await health()) === 'healthy', 20_000);
 

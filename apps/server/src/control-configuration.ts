@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { plainText } from './plain-text.ts';
 
 const listen = z.array(z.strictObject({ host: z.string(), port: z.number().int().min(0).max(65_535) })).min(1);
 
@@ -41,21 +42,21 @@ export const controlMessage = z.discriminatedUnion('kind', [
   /** It listens and has no privileges any more; the database is opened now. */
   z.strictObject({
     kind: z.literal('listening'),
-    addresses: z.array(z.strictObject({ host: z.string().max(64), port: z.number().int() })).max(16),
+    addresses: z.array(z.strictObject({ host: plainText(64), port: z.number().int() })).max(16),
     /** SHA-256 of the certificate, where it is self-signed. */
-    fingerprint: z.string().max(200).optional(),
+    fingerprint: plainText(200).optional(),
   }),
   /** It can't serve yet, for this reason, and tries again. */
-  z.strictObject({ kind: z.literal('waiting'), reason: z.string().max(2000) }),
+  z.strictObject({ kind: z.literal('waiting'), reason: plainText(2000) }),
   z.strictObject({
     kind: z.literal('ready'),
-    publicUrl: z.string().max(300),
+    publicUrl: plainText(300),
     /** While there is no administrator: where the first one is created. */
-    setupUrl: z.string().max(500).optional(),
+    setupUrl: plainText(500).optional(),
     joinToken: z.string().max(200).optional(),
   }),
   /** It ends, and would again. */
-  z.strictObject({ kind: z.literal('failed'), message: z.string().max(2000) }),
+  z.strictObject({ kind: z.literal('failed'), message: plainText(2000) }),
 ]);
 
 export type ControlMessage = z.infer<typeof controlMessage>;

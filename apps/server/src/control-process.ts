@@ -78,7 +78,7 @@ try {
 } catch (error) {
   if (error instanceof ListenError) fail(error.message);
   else {
-    log.error({ err: error }, 'the control plane can not start');
+    log.debug({ err: error }, 'the control plane can not start');
     fail(error instanceof Error ? error.message : String(error));
   }
 }

@@ -1,5 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, lchownSync, lstatSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** The folders below the data folder, each of one process alone. */
@@ -101,17 +112,41 @@ function checkPassage(data: string): void {
 /** Gives a folder with all that is in it to a user, what root put there meanwhile (a restored backup) too. */
 function giveFolder(folder: string, user: number): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
-  give(folder, user);
+  give(folder, user, 0);
 }
 
-/** At a start no process of that user runs, so nothing is put in the place of what was looked at. */
-function give(path: string, user: number): void {
-  const stat = lstatSync(path);
-  if (stat.isDirectory()) for (const name of readdirSync(path)) give(join(path, name), user);
-  // A second name of a file that is elsewhere is not ours to give away.
-  else if (stat.nlink > 1) return;
-  if (stat.uid !== user || stat.gid !== user) lchownSync(path, user, user);
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** Deeper than anything that is kept there. */
+const MAX_DEPTH = 16;
+
+/**
+ * Gives what is at a path away. A process of that user may run, one that somebody took over, and put links to what is
+ * root's in the place of what was looked at: so everything is opened first, without following a link, and what is open
+ * is looked at and given away.
+ */
+function give(path: string, user: number, depth: number): void {
+  let file: number;
+  try {
+    file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    // A link, a socket, or gone meanwhile.
+    if (depth > 0 && ['ELOOP', 'ENXIO', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return;
+    throw error;
+  }
+  try {
+    const stat = fstatSync(file);
+    const isFolder = stat.isDirectory();
+    if (isFolder && depth < MAX_DEPTH) {
+      const inside = `/proc/self/fd/${String(file)}`;
+      for (const name of readdirSync(inside)) give(join(inside, name), user, depth + 1);
+    }
+    // A second name of a file that is elsewhere is not ours to give away.
+    if (!isFolder && stat.nlink > 1) return;
+    if (stat.uid !== user || stat.gid !== user) fchownSync(file, user, user);
+    if (depth === 0) fchmodSync(file, 0o700);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function exists(path: string): boolean {

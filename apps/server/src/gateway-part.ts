@@ -3,6 +3,7 @@ import { GATEWAY_EXIT, type GatewayConfigurationInput } from './gateway/gateway-
 import type { HelperConfiguration } from './helper-process.ts';
 import { KeepRunning } from './keep-running.ts';
 import type { Log } from './log.ts';
+import { plainText } from './plain-text.ts';
 import { startGatewayProcesses, tearDown, type Started } from './processes.ts';
 import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
 
@@ -13,7 +14,7 @@ const LINK_WAIT_MS = 3_000;
 const gatewayMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ready'), listenPort: z.number().int(), stateVersion: z.number() }),
   z.object({ kind: z.literal('link'), up: z.boolean() }),
-  z.object({ kind: z.literal('failed'), message: z.string().max(2000) }),
+  z.object({ kind: z.literal('failed'), message: plainText(2000) }),
 ]);
 
 export interface GatewayFacts {

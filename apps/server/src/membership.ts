@@ -3,7 +3,21 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, wr
 import { dirname } from 'node:path';
 import { z } from 'zod';
 
-const membership = z.strictObject({ url: z.url({ protocol: /^https?$/ }), joinToken: z.string().max(200).optional() });
+const membership = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  joinToken: z.string().max(200).optional(),
+  /** What the gateway says of itself where the configuration leaves it open; keys of its [gateway]. */
+  self: z
+    .strictObject({
+      name: z.string(),
+      region: z.string(),
+      country: z.string(),
+      city: z.string(),
+      public_address: z.string(),
+    })
+    .partial()
+    .optional(),
+});
 /** Where the control plane is, and the token that lets the gateway in the first time. */
 export type Membership = z.infer<typeof membership>;
 

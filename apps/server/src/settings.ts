@@ -90,9 +90,14 @@ export function gatewaySettings(
   configuration: Configuration,
   folders: DataFolders,
   reach: Reach,
-  control: Membership,
+  { self = {}, ...control }: Membership,
 ): Omit<GatewayConfigurationInput, 'helperFd'> {
   const { gateway, metrics, process: users, log, web } = configuration;
+  const said = (configured: string, joinedWith = ''): string => (configured === '' ? joinedWith : configured);
+  const name = said(gateway.name, self.name);
+  const region = said(gateway.region, self.region);
+  const country = said(gateway.country, self.country);
+  const city = said(gateway.city, self.city);
   const host = metrics.gatewayListen?.host === '::1' ? '::1' : '127.0.0.1';
   return {
     interfaceName: gateway.interface,
@@ -101,11 +106,11 @@ export function gatewaySettings(
     directory: folders.gateway,
     user: { uid: users.gatewayUid, gid: users.gatewayUid },
     control,
-    endpoint: { host: reach.gatewayHost },
-    name: gateway.name === '' ? gatewayName() : gateway.name,
-    ...(gateway.region === '' ? {} : { region: gateway.region }),
-    ...(gateway.country === '' ? {} : { country: gateway.country }),
-    ...(gateway.city === '' ? {} : { city: gateway.city }),
+    endpoint: { host: said(gateway.publicAddress, self.public_address) || reach.gatewayHost },
+    name: name === '' ? gatewayName() : name,
+    ...(region === '' ? {} : { region }),
+    ...(country === '' ? {} : { country }),
+    ...(city === '' ? {} : { city }),
     localTcpPorts: configuration.control.enabled ? [...new Set(web.listen.map(({ port }) => port))] : [],
     ...(metrics.gatewayListen === undefined ? {} : { metrics: { host, port: metrics.gatewayListen.port } }),
     logLevel: log.level,

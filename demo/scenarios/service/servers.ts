@@ -51,6 +51,19 @@ export async function startService(
 export async function joinGateway(world: ServiceWorld, { url }: RunningService, admin: Person): Promise<Process> {
   await admin.run(['region', 'create', 'norway', 'Norway']);
   const { token } = await admin.json<{ token: string }>(['join-token', 'create', '--region-id', 'norway']);
+  const process = await runGateway(world, { url, token });
+  await until('the second gateway', async () => {
+    const { items } = await admin.json<{ items: { name: string; health: string }[] }>(['gateway', 'list']);
+    return items.some(({ name, health }) => name === 'oslo' && health === 'healthy');
+  });
+  return process;
+}
+
+/** Runs gateway 2, which joins where it is given a token and goes on with what it has otherwise; returns when it is ready. */
+export async function runGateway(
+  world: ServiceWorld,
+  joining?: { readonly url: string; readonly token: string },
+): Promise<Process> {
   const configuration = [
     `data = ${JSON.stringify(join(world.laboratory.folder, 'gateway2'))}`,
     '[gateway]',
@@ -61,12 +74,10 @@ export async function joinGateway(world: ServiceWorld, { url }: RunningService, 
     '',
   ].join('\n');
   const options = ['--config', world.laboratory.file('gateway2.toml', configuration), '--json'];
-  const process = await world.gateway2.start([sallyport, 'gateway', 'join', url, '-', ...options], { input: token });
+  const process = await (joining === undefined
+    ? world.gateway2.start([sallyport, 'gateway', 'run', ...options])
+    : world.gateway2.start([sallyport, 'gateway', 'join', joining.url, '-', ...options], { input: joining.token }));
   await announced('gateway 2', process);
-  await until('the second gateway', async () => {
-    const { items } = await admin.json<{ items: { name: string; health: string }[] }>(['gateway', 'list']);
-    return items.some(({ name, health }) => name === 'oslo' && health === 'healthy');
-  });
   return process;
 }
 

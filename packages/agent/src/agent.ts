@@ -457,6 +457,20 @@ export class GatewayAgent {
       'egress',
       missing.size === 0 ? undefined : `egress addresses that this machine does not have: ${list}`,
     );
+    // Without a default of their own others would leave by whatever address the kernel picks, the reserved one included;
+    // the packet filter drops those packets.
+    const reserved = (['ipv4', 'ipv6'] as const).filter(
+      (family) =>
+        state.gateway.egress[family] === undefined &&
+        Array.from(state.devices.values()).some(({ egress }) => egress?.[family] !== undefined),
+    );
+    this.#problem(
+      'defaultEgress',
+      reserved.length === 0
+        ? undefined
+        : `set a default egress address for ${reserved.map((family) => (family === 'ipv4' ? 'IPv4' : 'IPv6')).join(' and ')}: ` +
+            'groups have addresses of their own, and nothing says which the others leave with',
+    );
   }
 
   #diskFailed(error: unknown): void {

@@ -193,7 +193,10 @@ export class ApiClient {
         const check = (): void => {
           const certificate = (socket as unknown as Pick<TLSSocket, 'getPeerCertificate'>).getPeerCertificate();
           if (fingerprintOf(certificate) === normalised(pinned)) request.end(payload);
-          else request.destroy(new Error("the server's certificate isn't the one that was pinned"));
+          else
+            request.destroy(
+              new Error("the server's certificate isn't the one that was pinned; if it has a new one, log in again"),
+            );
         };
         if (socket.connecting) socket.once('secureConnect', check);
         else check();

@@ -150,9 +150,11 @@ export const resource = z
     description: field.note,
     kind: z.enum(['internet', 'network', 'name']),
     /** For `network`: addresses and prefixes of either family. */
-    prefixes: z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()])).max(1000),
+    prefixes: z
+      .array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], 'an address or a prefix: 10.20.0.5, fd20::/48'))
+      .max(1000),
     /** For `name`: a DNS name, which the gateways resolve. */
-    domain: z.hostname().max(253).nullable(),
+    domain: z.hostname('a DNS name: wiki.corp.example').max(253).nullable(),
     /** Protocols and ports; none means everything. */
     services: z.array(service).max(100),
     version: field.version,
@@ -191,12 +193,12 @@ export const policyTest = z
 export const settings = z
   .strictObject({
     dns: z.strictObject({
-      servers: z.array(z.union([field.ipv4, field.ipv6])).max(8),
-      searchDomains: z.array(z.hostname().max(253)).max(8),
+      servers: z.array(z.union([field.ipv4, field.ipv6], 'an IPv4 or IPv6 address')).max(8),
+      searchDomains: z.array(z.hostname('a DNS name: corp.example').max(253)).max(8),
     }),
     /** What the WireGuard configuration of a device sends into the tunnel. */
     allowedIps: z
-      .array(z.union([z.cidrv4(), z.cidrv6()]))
+      .array(z.union([z.cidrv4(), z.cidrv6()], 'a prefix: 10.20.0.0/16, ::/0'))
       .min(1)
       .max(200),
     persistentKeepaliveSeconds: z.number().int().min(0).max(65_535),

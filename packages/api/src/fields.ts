@@ -16,7 +16,7 @@ export const label = z
   .regex(/^[^\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]*$/, 'no control characters')
   .meta({ description: 'A name for people' });
 export const note = z.string().max(500);
-export const time = z.iso.datetime().meta({ description: 'UTC, RFC 3339' });
+export const time = z.iso.datetime('a UTC time: 2027-01-31T00:00:00Z').meta({ description: 'UTC, RFC 3339' });
 /** Secrets are marked for the command line, which never takes them as arguments. */
 export const password = z.string().min(10, 'at least 10 characters').max(200).meta({ format: 'password' });
 /** A token that this service gave: a prefix that says its kind, then random bytes in base64url. */
@@ -27,10 +27,13 @@ export const token = z
 export const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 export const bitsPerSecond = z.number().int().min(64_000).max(1_000_000_000_000);
 export const seconds = z.number().int().min(60).max(31_536_000);
-export const ipv4 = z.ipv4();
-export const ipv6 = z.ipv6();
+export const ipv4 = z.ipv4('an IPv4 address: 192.0.2.1');
+export const ipv6 = z.ipv6('an IPv6 address: 2001:db8::1');
 export const port = z.number().int().min(1).max(65_535);
-export const publicKey = z.base64().length(44).meta({ description: 'A WireGuard public key: 32 bytes in base64' });
+export const publicKey = z
+  .base64('44 characters of base64')
+  .length(44, '44 characters of base64')
+  .meta({ description: 'A WireGuard public key: 32 bytes in base64' });
 export const country = z.string().regex(/^[A-Z]{2}$/, 'two capital letters (ISO 3166-1)');
 export const version = z.number().int().min(1).meta({ description: 'Grows with each change; the ETag holds it' });
 

@@ -8,9 +8,11 @@ import { createIdentity, type IdentityOptions } from './auth/identity.ts';
 import { createSetupToken } from './auth/setup-token.ts';
 import { openDirectory } from './directory/open-directory.ts';
 import { createApi, type ApiOptions } from './http/api.ts';
+import { clientReader, limitKey } from './http/client-address.ts';
 import { loadPages } from './http/pages.ts';
+import { RateLimiter, type Rate } from './http/rate-limiter.ts';
 import { keepHouse } from './housekeeping.ts';
-import { openHub, type Hub, type HubOptions } from './hub/hub.ts';
+import { openHub, refuseUpgrade, type Hub, type HubOptions } from './hub/hub.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import { keepPools } from './pools.ts';
 import { allImplementations } from './routes/all.ts';
@@ -66,6 +68,9 @@ export interface Control {
 /** Enough for the gateway of this machine to start. */
 const LOCAL_JOIN_SECONDS = 600;
 
+/** Links that one address (IPv6: /64) may open: at once those of many gateways behind it, when the service starts. */
+const UPGRADE_RATE: Rate = { burst: 256, perSecond: 20 };
+
 // Read with the program: later its files may be out of reach.
 const pages = loadPages();
 
@@ -106,6 +111,8 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       checkResults: options.checkResults ?? false,
       ...(options.rate === undefined ? {} : { rate: options.rate }),
     });
+    const readClient = clientReader(options.trustedProxies ?? []);
+    const upgrades = new RateLimiter(UPGRADE_RATE);
     const stopHousekeeping = keepHouse(services);
     return {
       services,
@@ -113,7 +120,9 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       metrics,
       request,
       upgrade: (incoming, socket, head) => {
-        hub.handleUpgrade(incoming, socket, head);
+        const { address } = readClient(incoming);
+        if (upgrades.take(limitKey(address), now()) === 0) hub.handleUpgrade(incoming, socket, head, address);
+        else refuseUpgrade(socket, '429 Too Many Requests');
       },
       createSetupUrl: async () => (await createSetupToken(services))?.url,
       createJoinToken: async () =>

@@ -3,6 +3,8 @@ import { CommandError, describeExit, until, type Process } from './process.ts';
 
 export interface IperfOptions {
   readonly seconds: number;
+  /** Before these, in which nothing is measured; none by default. */
+  readonly warmUpSeconds?: number;
   /** Parallel streams; default 1. */
   readonly streams?: number;
   /** The server sends. */
@@ -69,12 +71,16 @@ async function runClient(namespace: NetworkNamespace, address: string, options: 
     ...['iperf3', '--json', '--interval', '0', '--connect-timeout', '5000', '--client', address],
     ...['--port', String(options.port ?? 5201), '--time', String(options.seconds)],
     ...['--parallel', String(options.streams ?? 1)],
+    ...(options.warmUpSeconds === undefined ? [] : ['--omit', String(options.warmUpSeconds)]),
     ...(options.reverse === true ? ['--reverse'] : []),
     ...(udp === undefined ? [] : ['--udp', '--length', String(udp.bytes), '--bitrate', String(udp.bitsPerSecond)]),
     // The kernel's default receive buffer holds a few hundred small datagrams: a millisecond's worth.
     ...(udp === undefined ? [] : ['--window', '4M']),
   ];
-  const run = await namespace.run(argv, { timeoutMs: (options.seconds + 20) * 1000, allowFailure: true });
+  const run = await namespace.run(argv, {
+    timeoutMs: (options.seconds + (options.warmUpSeconds ?? 0) + 20) * 1000,
+    allowFailure: true,
+  });
   const report = JSON.parse(run.stdout) as IperfReport;
   if (report.error !== undefined) throw new CommandError(argv, report.error, run.stderr);
   if (udp !== undefined) {

@@ -1,7 +1,8 @@
 /** The commands that work on the service's database itself, on the control plane's machine. */
+import { existsSync } from 'node:fs';
 import { backupCommand, restoreCommand, type ServiceChoice } from '@sallyport/server';
 import type { Command, OptionValues } from '../command.ts';
-import { requireRoot, tell } from '../command.ts';
+import { CommandFailure, EXIT_NO_INPUT, requireRoot, tell } from '../command.ts';
 import { askSecret, closeInput } from '../service/prompt.ts';
 
 const PLACE = `  --data DIR           the service's data folder (default /var/lib/sallyport)
@@ -57,6 +58,7 @@ Examples:
   arguments: [1, 1],
   async run([file = ''], options, values) {
     requireRoot('restore');
+    if (!existsSync(file)) throw new CommandFailure(EXIT_NO_INPUT, `${file}: there is no such file`);
     const passphrase = options.has('passphrase') ? await askOnce('The passphrase of the backup') : undefined;
     const result = await restoreCommand(choiceOf(values), file, { passphrase, force: options.has('force') });
     if (options.has('json')) process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);

@@ -40,7 +40,7 @@ export function readCredentials(): Credentials | undefined {
   }
   const result = credentials.safeParse(parsed);
   if (!result.success)
-    throw new CommandFailure(EXIT_NO_INPUT, `${path()} is damaged; remove it and run: sallyport login URL`);
+    throw new CommandFailure(EXIT_NO_INPUT, `${path()} is damaged; remove it and run: sallyport login URL --user NAME`);
   return result.data;
 }
 

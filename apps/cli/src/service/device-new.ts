@@ -45,7 +45,7 @@ Examples:
       if (options.has('json')) process.stdout.write(`${JSON.stringify(device, undefined, 2)}\n`);
       else
         tell(
-          `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}; ${device.message || device.standing}`,
+          `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
         );
     } catch (error) {
       if (output !== undefined) rmSync(output, { force: true });

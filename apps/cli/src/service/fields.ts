@@ -128,7 +128,7 @@ export function valueOf(field: Field, words: readonly string[]): unknown {
     case 'list':
       return words.flatMap((word) => word.split(',')).filter((word) => word !== '');
     case 'json':
-      if (field.path.at(-1) === 'services' && !first.trimStart().startsWith('[')) return servicesOf(field, words);
+      if (isServices(field) && !first.trimStart().startsWith('[')) return servicesOf(field, words);
       try {
         return JSON.parse(first) as unknown;
       } catch {
@@ -139,6 +139,11 @@ export function valueOf(field: Field, words: readonly string[]): unknown {
         throw fault(field, `takes one of ${field.choices.join(', ')}, not "${first}"`);
       return first;
   }
+}
+
+/** Whether it can be written for people, see {@link servicesOf}. */
+export function isServices({ path }: Field): boolean {
+  return path.at(-1) === 'services';
 }
 
 /** `tcp/443,8443 udp/53 icmp`: protocols, each with its ports. */

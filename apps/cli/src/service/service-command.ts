@@ -4,7 +4,9 @@ import type { RouteContract } from '@sallyport/api';
 import type { Command, OptionValues } from '../command.ts';
 import { CommandFailure, EXIT_BAD_INPUT, EXIT_NO_INPUT, EXIT_USAGE } from '../command.ts';
 import { connect, type Connection } from './connection.ts';
-import { fieldsOf, requestOf, valueOf, type Field } from './fields.ts';
+import { fieldsOf, isServices, requestOf, valueOf, type Field } from './fields.ts';
+import { withNames } from './names.ts';
+import { readPages } from './pages.ts';
 import { closeInput, askSecret } from './prompt.ts';
 import { record, table } from './table.ts';
 
@@ -41,12 +43,13 @@ export function serviceCommand(contract: RouteContract, all: readonly RouteContr
       const file = values.get('file')?.at(-1);
       if (file !== undefined) request.body = { ...readBody(file), ...request.body };
       const answer = hasPages
-        ? await readList(connection, contract, request)
+        ? { items: await readPages(connection, contract, request) }
         : await connection.call(contract, {
             ...request,
             ifMatch: await currentVersion(connection, contract, all, request),
           });
-      print(answer, options.has('json'), command.columns);
+      const json = options.has('json');
+      print(json ? answer : await withNames(connection, answer), json, command.columns);
       return 0;
     },
   };
@@ -55,7 +58,7 @@ export function serviceCommand(contract: RouteContract, all: readonly RouteContr
 function usage(positional: readonly Field[], optional: readonly Field[]): string {
   const required = optional.filter((field) => field.required).map((field) => `--${field.option} ${placeholder(field)}`);
   const words = positional.map((field) => {
-    const name = field.option.replace(/-id$/, '').toUpperCase() + (field.kind === 'list' ? '...' : '');
+    const name = wordOf(field) + (field.kind === 'list' ? '...' : '');
     return field.required ? name : `[${name}]`;
   });
   return [...words, ...required, '[OPTION...]'].join(' ');
@@ -78,7 +81,7 @@ function help(
   return [
     `${summary}.`,
     ...(permission === 'public' || permission === 'self' ? [] : [`Needs the permission ${permission}.`]),
-    ...described.map((field) => `${field.option.toUpperCase()}: ${field.description}`),
+    ...described.map((field) => `${wordOf(field)}: ${field.description}`),
     '\nOptions:',
     ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd()),
     '\nExamples:',
@@ -86,15 +89,23 @@ function help(
   ].join('\n');
 }
 
+/** A positional argument as usage names it. */
+function wordOf({ option }: Field): string {
+  return option.replace(/-id$/, '').toUpperCase();
+}
+
 function placeholder(field: Field): string {
-  if (field.choices.length > 0) return field.choices.join('|');
+  if (field.choices.length > 0 && field.kind !== 'list') return field.choices.join('|');
+  if (isServices(field)) return '"tcp/443,8000-8100 udp/53"';
   if (field.kind === 'switch') return 'true|false';
   return { number: 'NUMBER', list: 'A,B,...', json: 'JSON', text: 'TEXT' }[field.kind];
 }
 
 function describe(field: Field): string {
   const nullable = field.nullable ? '"none" takes it away' : '';
-  return [field.description, field.required ? 'required' : '', nullable].filter((part) => part !== '').join('; ');
+  const choices = field.kind === 'list' ? field.choices.join(', ') : '';
+  const parts = [field.description, field.required ? 'required' : '', nullable, choices];
+  return parts.filter((part) => part !== '').join('; ');
 }
 
 /** A body as JSON, from a file or, for `-`, the standard input. */
@@ -147,18 +158,6 @@ function questionOf(field: Field): string {
 
 type Request = ReturnType<typeof requestOf>;
 
-async function readList(connection: Connection, contract: RouteContract, request: Request): Promise<unknown> {
-  const items: unknown[] = [];
-  let after: string | null = null;
-  do {
-    const query: Record<string, unknown> = { ...request.query, limit: 1000, ...(after === null ? {} : { after }) };
-    const page = (await connection.call(contract, { ...request, query })) as { items: unknown[]; next?: string | null };
-    items.push(...page.items);
-    after = page.next ?? null;
-  } while (after !== null);
-  return { items };
-}
-
 /** The version of what is about to be changed, so that a change in between is noticed. */
 async function currentVersion(
   connection: Connection,
@@ -176,7 +175,7 @@ async function currentVersion(
 }
 
 function print(answer: unknown, json: boolean, columns: readonly string[] | undefined): void {
-  if (typeof answer === 'string') process.stdout.write(answer.endsWith('\n') ? answer : `${answer}\n`);
+  if (typeof answer === 'string') process.stdout.write(answer === '' || answer.endsWith('\n') ? answer : `${answer}\n`);
   else if (json) process.stdout.write(`${JSON.stringify(answer ?? {}, undefined, 2)}\n`);
   else if (columns !== undefined) {
     const { items } = answer as { items: Record<string, unknown>[] };

@@ -20,17 +20,21 @@ export function table(columns: readonly string[], rows: readonly Readonly<Record
 /** One entity: a line a field, what it holds being indented. */
 export function record(value: Readonly<Record<string, unknown>>, indent = ''): string {
   const entries = Object.entries(value);
-  const longest = Math.max(0, ...entries.map(([name]) => name.length));
+  const longest = Math.max(0, ...entries.map(([name]) => title(name).length));
   return entries
     .map(([name, field]) => {
-      if (Array.isArray(field) && field.some((item) => typeof item === 'object' && item !== null))
+      if (
+        Array.isArray(field) &&
+        name !== 'services' &&
+        field.some((item) => typeof item === 'object' && item !== null)
+      )
         return [
           `${indent}${title(name)}`,
           ...field.map((item) => record(item as Record<string, unknown>, `${indent}  `)),
         ].join('\n');
       if (typeof field === 'object' && field !== null && !Array.isArray(field))
         return `${indent}${title(name)}\n${record(field as Record<string, unknown>, `${indent}  `)}`;
-      return `${indent}${title(name).padEnd(longest + 2)}  ${display(field)}`.trimEnd();
+      return `${indent}${title(name).padEnd(longest)}  ${display(field)}`.trimEnd();
     })
     .join('\n');
 }
@@ -48,10 +52,18 @@ function title(column: string): string {
 function display(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(display).join(', ');
+  if (Array.isArray(value))
+    return value.length === 0 ? '-' : value.map(display).join(value.every(isService) ? ' ' : ', ');
+  if (isService(value)) return value.protocol + (value.ports.length === 0 ? '' : `/${value.ports.join(',')}`);
   // What people named must not steer the terminal.
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+/** A protocol and its ports, which options take in the same form: `tcp/443,8000-8100`. */
+function isService(value: unknown): value is { protocol: string; ports: string[] } {
+  const { protocol, ports } = value as { protocol?: unknown; ports?: unknown };
+  return typeof protocol === 'string' && Array.isArray(ports) && ports.every((port) => typeof port === 'string');
 }
 
 /** The columns of a terminal that a text takes, near enough: wide letters take two. */

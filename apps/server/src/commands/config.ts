@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ConfigurationError, DEFAULT_FILE, readConfigurationFile } from '../config/read.ts';
 
@@ -14,7 +14,12 @@ export function checkConfiguration(file: string | undefined): number {
     process.stderr.write(`${error.message}\n`);
     return error.code === 'unreadable' ? EXIT_NO_INPUT : EXIT_BAD_INPUT;
   }
-  process.stdout.write(`${file ?? DEFAULT_FILE}: no fault found\n`);
+  const isThere = file !== undefined || existsSync(DEFAULT_FILE);
+  process.stdout.write(
+    isThere
+      ? `${file ?? DEFAULT_FILE}: no fault found\n`
+      : `${DEFAULT_FILE}: there is no such file, and none is needed: everything is at its default\n`,
+  );
   return 0;
 }
 

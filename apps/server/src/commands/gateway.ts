@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parseJoinToken } from '@sallyport/link';
 import { ConfigurationError, type Override } from '../config/read.ts';
-import { prepareDataFolders } from '../data-folders.ts';
+import { DataFolderError, lockDataFolder, prepareDataFolders } from '../data-folders.ts';
 import { writeMembership } from '../membership.ts';
 import { parseServerArguments, UsageError } from '../server-arguments.ts';
-import { EXIT_NOT_PERMITTED } from '../start-error.ts';
+import { EXIT_FAILED, EXIT_NOT_PERMITTED } from '../start-error.ts';
 import { runServer } from '../supervisor.ts';
 import { serverCommand } from './server.ts';
 
@@ -37,8 +37,9 @@ Options:
   --prepare           only write down where it belongs, for a systemd unit that runs "sallyport gateway run"
   --data DIR, --gateway-port N, --config FILE, --json: as in "sallyport server --help"
 
-Name and place are told when it joins; from then on "sallyport gateway update" changes them. What a later
-"sallyport gateway run" has to know (--data, --gateway-port, --address) belongs into the configuration file.
+Name and place are told when it joins; from then on "sallyport gateway update" there changes them. They and the address
+are kept, and count where the configuration file says nothing. A later "sallyport gateway run" takes --data and
+--gateway-port again, or finds them in the configuration file.
 
 Examples:
   sallyport gateway join https://vpn.example.org - < token-file
@@ -59,54 +60,96 @@ export async function joinGateway(argv: readonly string[]): Promise<number> {
     process.stderr.write(`sallyport gateway join: ${text}\n`);
     return code;
   };
-  const rest = argv.filter((word) => word !== '--prepare');
-  const { tokens } = parseArgs({ args: rest, strict: false, tokens: true, allowPositionals: true, options: VALUED });
-  const [url, token, ...more] = tokens.filter(({ kind }) => kind === 'positional');
-  if (tokens.some((one) => one.kind === 'option' && ['help', 'h'].includes(one.name))) {
+  const words = wordsOf(argv);
+  if (words.help) {
     process.stdout.write(`${GATEWAY_JOIN_HELP}\n`);
     return 0;
   }
-  if (url?.kind !== 'positional' || token?.kind !== 'positional' || more.length > 0) {
+  const [url, token, ...more] = words.positional;
+  if (url === undefined || token === undefined || more.length > 0) {
     return complain('it takes the URL of the service and a join token; see --help');
   }
-  const options = rest.filter((_word, index) => index !== url.index && index !== token.index);
-  const parsed = URL.parse(url.value);
+  const parsed = URL.parse(url);
   if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
-    return complain(`"${url.value}" is no URL of a service; write it as https://vpn.example.org`);
+    return complain(`"${url}" is no URL of a service; write it as https://vpn.example.org`);
   }
-  const text = token.value === '-' ? readFileSync(0, 'utf8').trim() : token.value;
-  if (parseJoinToken(text) === undefined) {
+  const joinToken = token === '-' ? readFileSync(0, 'utf8').trim() : token;
+  if (parseJoinToken(joinToken) === undefined) {
     // It is not repeated here: it may be a token with a letter missing.
     return complain('the token is not whole; copy all of it, from spj_ to the end');
   }
   if (process.geteuid?.() !== 0) return complain('this takes root; run it with sudo', EXIT_NOT_PERMITTED);
   let call;
   try {
-    call = parseServerArguments(options, GATEWAY_ONLY);
+    call = parseServerArguments(words.server, [...GATEWAY_ONLY, ...words.own]);
   } catch (error) {
     if (error instanceof UsageError) return complain(error.message);
-    if (error instanceof ConfigurationError) return complain(error.message, EXIT_BAD_INPUT);
+    if (error instanceof ConfigurationError)
+      return complain(error.message, error.code === 'unreadable' ? EXIT_NO_INPUT : EXIT_BAD_INPUT);
     throw error;
   }
-  if (call.kind !== 'run') return serverCommand(options);
-  const { data, process: users } = call.configuration;
-  const folders = prepareDataFolders(data, { gateway: users.gatewayUid });
-  writeMembership(folders.joinFile, { url: parsed.origin + parsed.pathname.replace(/\/$/, ''), joinToken: text });
-  if (argv.includes('--prepare')) {
-    process.stdout.write(
-      `Written to ${folders.joinFile}. "sallyport gateway run" joins ${parsed.origin} and serves it.\n`,
-    );
+  if (call.kind !== 'run') return serverCommand(words.server);
+  const { data, gateway, process: users } = call.configuration;
+  const given = words.own.map(({ path }) => path[1] ?? '');
+  const self = Object.fromEntries(
+    Object.entries({
+      name: gateway.name,
+      region: gateway.region,
+      country: gateway.country,
+      city: gateway.city,
+      public_address: gateway.publicAddress,
+    }).filter(([key]) => given.includes(key)),
+  );
+  let joinFile;
+  try {
+    const unlock = lockDataFolder(data);
+    ({ joinFile } = prepareDataFolders(data, { gateway: users.gatewayUid }));
+    writeMembership(joinFile, { url: parsed.origin + parsed.pathname.replace(/\/$/, ''), joinToken, self });
+    unlock();
+  } catch (error) {
+    if (error instanceof DataFolderError) return complain(error.message, EXIT_FAILED);
+    throw error;
+  }
+  if (words.prepare) {
+    process.stdout.write(`Written to ${joinFile}. "sallyport gateway run" joins ${parsed.origin} and serves it.\n`);
     return 0;
   }
   return runServer(call.configuration, { json: call.json, print: (line) => void process.stdout.write(`${line}\n`) });
 }
 
+/** Its own options: keys of [gateway] in the configuration file. */
+const OWN = { name: 'name', region: 'region', country: 'country', city: 'city', address: 'public_address' } as const;
+/** Of the server's options those that take a value, so that it isn't taken for the URL. */
+const VALUED = ['data', 'listen', 'gateway-port', 'config'];
+
+/** Takes the command line apart: what is its own, and what the server's options are. */
+function wordsOf(argv: readonly string[]) {
+  const options = Object.fromEntries(
+    [...Object.keys(OWN), ...VALUED].map((name) => [name, { type: 'string' as const }]),
+  );
+  const { tokens } = parseArgs({ args: [...argv], strict: false, tokens: true, allowPositionals: true, options });
+  const positional: string[] = [];
+  const own: Override[] = [];
+  const taken = new Set<number>();
+  let prepare = false;
+  let help = false;
+  for (const token of tokens) {
+    if (token.kind === 'positional') {
+      positional.push(token.value);
+      taken.add(token.index);
+    } else if (token.kind === 'option') {
+      const key = Object.hasOwn(OWN, token.name) ? OWN[token.name as keyof typeof OWN] : undefined;
+      if (token.name === 'help' || token.name === 'h') help = true;
+      if (token.name === 'prepare') prepare = true;
+      if (token.name !== 'prepare' && key === undefined) continue;
+      taken.add(token.index);
+      if (token.value !== undefined && !token.inlineValue) taken.add(token.index + 1);
+      if (key !== undefined) own.push({ path: ['gateway', key], value: token.value, option: token.rawName });
+    }
+  }
+  return { positional, own, prepare, help, server: argv.filter((_word, index) => !taken.has(index)) };
+}
+
 const EXIT_USAGE = 64;
 const EXIT_BAD_INPUT = 65;
-/** Of the server's options those that take a value, so that it isn't taken for the URL. */
-const VALUED = {
-  data: { type: 'string' },
-  listen: { type: 'string' },
-  'gateway-port': { type: 'string' },
-  config: { type: 'string' },
-} as const;
+const EXIT_NO_INPUT = 66;

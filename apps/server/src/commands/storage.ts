@@ -53,7 +53,10 @@ export interface RestoreResult {
 /** Writes everything to a new file, while the service runs on. */
 export function backupTo(choice: ServiceChoice, file: string, passphrase?: string): Promise<BackupResult> {
   return withStore(choice, (store) =>
-    backup(store, resolve(file), passphrase === undefined ? {} : { passphrase: new Secret(passphrase) }),
+    backup(store, resolve(file), {
+      ...(passphrase === undefined ? {} : { passphrase: new Secret(passphrase) }),
+      onFile: asRoot,
+    }),
   );
 }
 
@@ -66,14 +69,17 @@ export async function restoreFrom(
   const { url, masterKeyFile, configuration } = locate(choice);
   const { controlUid } = configuration.process;
   prepareDataFolders(configuration.data, { control: controlUid });
-  const { rows, header } = await restore(resolve(file), {
-    url,
-    masterKeyFile,
-    now: () => Date.now(),
-    log: logOf(configuration),
-    ...(options.passphrase === undefined ? {} : { passphrase: new Secret(options.passphrase) }),
-    force: options.force ?? false,
-  });
+  const { rows, header } = await asOwner(url, controlUid, () =>
+    restore(resolve(file), {
+      url,
+      masterKeyFile,
+      now: () => Date.now(),
+      log: logOf(configuration),
+      ...(options.passphrase === undefined ? {} : { passphrase: new Secret(options.passphrase) }),
+      force: options.force ?? false,
+      onFile: asRoot,
+    }),
+  );
   // What root has made is the control plane's.
   prepareDataFolders(configuration.data, { control: controlUid });
   return { rows, madeAt: header.createdAt, database: describeDatabaseUrl(url) };
@@ -111,11 +117,43 @@ async function withStore<T>(choice: ServiceChoice, work: (store: Store) => Promi
       `there is no service in ${configuration.data}: name its folder with --data, or its file with --config`,
     );
   }
-  const store = await openStore({ url, masterKeyFile, now: () => Date.now(), log: logOf(configuration) });
+  return asOwner(url, configuration.process.controlUid, async () => {
+    const store = await openStore({ url, masterKeyFile, now: () => Date.now(), log: logOf(configuration) });
+    try {
+      return await work(store);
+    } finally {
+      await store.close();
+    }
+  });
+}
+
+/**
+ * Works on the files of SQLite as the user whose they are. That user's process parses what comes from the network:
+ * whoever takes it over may lay links there, which root must not follow.
+ */
+async function asOwner<T>(url: string, user: number, work: () => Promise<T>): Promise<T> {
+  if (!url.startsWith('sqlite:')) return work();
+  process.setgroups?.([]);
+  process.setegid?.(user);
+  process.seteuid?.(user);
   try {
-    return await work(store);
+    return await work();
   } finally {
-    await store.close();
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
+
+/** Within {@link asOwner}: for the backup's file, which is root's. Nothing else happens meanwhile. */
+async function asRoot<T>(work: () => Promise<T>): Promise<T> {
+  const [user, group] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  process.seteuid?.(0);
+  process.setegid?.(0);
+  try {
+    return await work();
+  } finally {
+    process.setegid?.(group);
+    process.seteuid?.(user);
   }
 }
 

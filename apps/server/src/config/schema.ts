@@ -115,7 +115,10 @@ const gateway = z.strictObject({
   enabled: flag.default(true),
   name: orEmpty(slug).default(''),
   interface: text
-    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/, 'write letters, digits, "_", "." and "-", at most 15')
+    .regex(
+      /^(?!(?:all|default)$)[A-Za-z][A-Za-z0-9_.-]{0,14}$/,
+      'write letters, digits, "_", "." and "-", a letter first, at most 15; "all" and "default" are the kernel\'s',
+    )
     .default('sallyport0'),
   listen_port: port.default(51_820),
   public_address: orEmpty(host).default(''),

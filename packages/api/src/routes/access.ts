@@ -409,7 +409,7 @@ export const accessRoutes = {
       examples: [
         'sallyport resource create office --prefixes 10.20.0.0/16,fd20::/48',
         'sallyport resource create wiki --kind name --domain wiki.corp.example',
-        `sallyport resource create database --prefixes 10.20.0.5 --services '[{"protocol":"tcp","ports":["5432"]}]'`,
+        'sallyport resource create database --prefixes 10.20.0.5 --services tcp/5432',
       ],
     },
   }),

@@ -209,6 +209,7 @@ export const gatewayRoutes = {
       examples: [
         'sallyport gateway update frankfurt-1 --draining true',
         'sallyport gateway update frankfurt-1 --latitude 50.11 --longitude 8.68',
+        `sallyport gateway update frankfurt-1 --egress '[{"groupId":"engineering","ipv4":"192.0.2.20","ipv6":null}]'`,
       ],
     },
   }),
@@ -451,7 +452,7 @@ export const gatewayRoutes = {
     command: {
       name: 'me gateways',
       examples: ['sallyport me gateways', 'sallyport me gateways --country DE'],
-      columns: ['name', 'regionName', 'country', 'city', 'load', 'health', 'recommended'],
+      columns: ['name', 'regionName', 'country', 'city', 'load', 'health', 'draining', 'recommended'],
     },
   }),
 } as const;

@@ -34,6 +34,17 @@ export async function isSetupNeeded(db: Kysely<Database>): Promise<boolean> {
   return row === undefined;
 }
 
+/** Whether the token is the one. Only {@link useSetupToken} decides; this is for what should not be done for others. */
+export async function isSetupToken(db: Kysely<Database>, token: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('secret')
+    .select('name')
+    .where('name', '=', name)
+    .where('sealed', '=', hashToken(token))
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Uses the token up. Answers whether it was the one. */
 export async function useSetupToken(db: Kysely<Database>, token: string): Promise<boolean> {
   const { numDeletedRows } = await db

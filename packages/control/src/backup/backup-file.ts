@@ -8,8 +8,8 @@
  */
 import { Secret } from '@sallyport/core';
 import { createHash, scryptSync, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { once } from 'node:events';
 import { dirname } from 'node:path';
 import { seal, unseal } from '../store/secrets.ts';
@@ -56,7 +56,8 @@ export function unpackMasterKey(
 ): Secret<Buffer> | undefined {
   if (masterKey === null) return undefined;
   if (salt === null) return new Secret(Buffer.from(masterKey, 'base64'));
-  if (passphrase === undefined) throw new Error('The master key in the backup is sealed: its passphrase is needed');
+  if (passphrase === undefined)
+    throw new Error('The master key in the backup is sealed: its passphrase is needed (--passphrase)');
   const key = unseal(derive(passphrase, salt), format, masterKey);
   if (key === undefined) throw new Error('The passphrase is not the one that the backup was made with');
   return new Secret(key);
@@ -138,12 +139,13 @@ export class BackupWriter {
 /** Reads a whole backup, checks it, and returns its header. @throws Error that says what is wrong with the file */
 export async function verifyBackup(
   path: string,
+  file: FileHandle,
 ): Promise<{ readonly header: BackupHeader; readonly rows: number; readonly sha256: string }> {
   const hash = createHash('sha256');
   let header: BackupHeader | undefined;
   let rows = 0;
   let end: { rows: number; sha256: string } | undefined;
-  for await (const line of lines(path)) {
+  for await (const line of lines(path, file)) {
     if (end !== undefined) throw damaged(path, 'something follows its end');
     if (header === undefined) {
       header = parseHeader(path, line);
@@ -163,10 +165,10 @@ export async function verifyBackup(
 }
 
 /** The tables and rows of a backup that was verified. @throws Error when it is not what was verified */
-export async function* readBackup(path: string, sha256: string): AsyncGenerator<BackupLine> {
+export async function* readBackup(path: string, file: FileHandle, sha256: string): AsyncGenerator<BackupLine> {
   const hash = createHash('sha256');
   let first = true;
-  for await (const line of lines(path)) {
+  for await (const line of lines(path, file)) {
     if (!first && line.startsWith('{"rows":')) {
       if (hash.digest('hex') !== sha256) throw damaged(path, 'it was changed while it was read');
       return;
@@ -181,9 +183,14 @@ export async function* readBackup(path: string, sha256: string): AsyncGenerator<
   throw damaged(path, 'its end is missing');
 }
 
-async function* lines(path: string): AsyncGenerator<string> {
+async function* lines(path: string, file: FileHandle): AsyncGenerator<string> {
   // Not by readline, which ends lines at U+2028 as well.
-  const input: AsyncIterable<string> = createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 18 });
+  const input: AsyncIterable<string> = file.createReadStream({
+    encoding: 'utf8',
+    highWaterMark: 1 << 18,
+    start: 0,
+    autoClose: false,
+  });
   let rest = '';
   for await (const text of input) {
     const parts = (rest + text).split('\n');

@@ -13,7 +13,13 @@ export interface BackupOptions {
   readonly passphrase?: Secret<string> | undefined;
   /** Called now and then with the rows that are done, of all. */
   readonly onProgress?: (rows: number, of: number) => void;
+  /** Runs what opens, renames or removes the file itself; for who reads the database as another user. */
+  readonly onFile?: FileWork;
 }
+
+export type FileWork = <T>(work: () => Promise<T>) => Promise<T>;
+
+export const justDo: FileWork = (work) => work();
 
 /**
  * Writes the whole database as it is at one moment to a new file (mode 0600), while the service runs on. The file holds
@@ -24,12 +30,14 @@ export async function backup(store: Store, path: string, options: BackupOptions 
   return store.snapshot(async (db) => {
     const schema = await databaseVersion(db, store.dialect);
     const total = await countRows(db);
-    const writer = await BackupWriter.create(path, {
+    const { onFile = justDo } = options;
+    const header = {
       schema,
       createdAt: new Date(store.now()).toISOString(),
       dialect: store.dialect,
       ...packMasterKey(store.masterKey, options.passphrase),
-    });
+    };
+    const writer = await onFile(() => BackupWriter.create(path, header));
     try {
       for (const [table, key] of BACKED_UP) {
         let columns: string[] | undefined;
@@ -43,10 +51,10 @@ export async function backup(store: Store, path: string, options: BackupOptions 
         }
       }
       options.onProgress?.(writer.rows, total);
-      await writer.finish();
+      await onFile(() => writer.finish());
       return { rows: writer.rows };
     } catch (error) {
-      await writer.discard();
+      await onFile(() => writer.discard());
       throw error;
     }
   });

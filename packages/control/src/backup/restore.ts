@@ -1,6 +1,7 @@
 import type { Secret } from '@sallyport/core';
 import { sql, type Kysely, type Transaction } from 'kysely';
 import { existsSync, renameSync } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { appendAudit } from '../audit/audit-log.ts';
 import { EVERYTHING } from '../store/change-feed.ts';
 import { lockWrites, openDatabase, type StoreOptions } from '../store/open-store.ts';
@@ -10,6 +11,7 @@ import type { Database } from '../store/schema.ts';
 import { readMasterKey, writeMasterKey } from '../store/secrets.ts';
 import { SYSTEM, type Store } from '../store/store.ts';
 import { readBackup, unpackMasterKey, verifyBackup, type BackupHeader } from './backup-file.ts';
+import { justDo, type FileWork } from './backup.ts';
 import { BACKED_UP, LEFT_OUT } from './tables.ts';
 
 /** Rows in one statement; the databases allow some 32,000 values. */
@@ -21,6 +23,8 @@ export interface RestoreOptions extends StoreOptions {
   /** Replaces what the database holds. The former master key, where it is another one, is kept beside as `….replaced`. */
   readonly force?: boolean;
   readonly onProgress?: (rows: number, of: number) => void;
+  /** Runs what opens the file; for who writes the database as another user. */
+  readonly onFile?: FileWork;
 }
 
 /**
@@ -29,7 +33,21 @@ export interface RestoreOptions extends StoreOptions {
  * @throws Error that says what is wrong and what to do
  */
 export async function restore(path: string, options: RestoreOptions): Promise<{ header: BackupHeader; rows: number }> {
-  const { header, rows, sha256 } = await verifyBackup(path);
+  const { onFile = justDo } = options;
+  const file = await onFile(() => open(path));
+  try {
+    return await restoreFile(path, file, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function restoreFile(
+  path: string,
+  file: FileHandle,
+  options: RestoreOptions,
+): Promise<{ header: BackupHeader; rows: number }> {
+  const { header, rows, sha256 } = await verifyBackup(path, file);
   if (header.schema > currentVersion) {
     throw new Error(
       `The backup was made by a newer Sallyport (its database is of version ${header.schema}, this program knows ` +
@@ -49,7 +67,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<{ 
       const newest = await clear(transaction, dialect, options.force === true);
       await migrate(transaction, dialect, options.now(), header.schema);
       for (const table of [...tables].reverse()) await sql`delete from ${sql.table(table)}`.execute(transaction);
-      await insertRows(transaction, path, sha256, (done) => options.onProgress?.(done, rows));
+      await insertRows(transaction, { path, file, sha256 }, (done) => options.onProgress?.(done, rows));
       await migrate(transaction, dialect, options.now());
       const target = { kind: 'backup', id: null, name: header.createdAt };
       await appendAudit(transaction, options.now(), SYSTEM, 'backup.restore', target, undefined, { rows });
@@ -98,8 +116,7 @@ async function tableNames(db: Kysely<Database>, dialect: Store['dialect']): Prom
 
 async function insertRows(
   db: Transaction<Database>,
-  path: string,
-  sha256: string,
+  from: { readonly path: string; readonly file: FileHandle; readonly sha256: string },
   onProgress: (rows: number) => void,
 ): Promise<void> {
   let target = sql``;
@@ -113,7 +130,7 @@ async function insertRows(
     batch = [];
     onProgress(done);
   };
-  for await (const line of readBackup(path, sha256)) {
+  for await (const line of readBackup(from.path, from.file, from.sha256)) {
     if (line.kind === 'table') {
       await flush();
       if (!tables.includes(line.table)) throw new Error(`The backup holds a table that is unknown: ${line.table}`);

@@ -99,7 +99,7 @@ function announced(row: GatewayTable) {
   };
 }
 
-function join(
+async function join(
   services: Services,
   keyHash: string,
   token: string,
@@ -113,6 +113,14 @@ function join(
     message: 'The join token is wrong, expired or already used: create another one.',
   };
   const tokenHash = hashToken(parseJoinToken(token)?.secret ?? token);
+  // Who has none doesn't keep others from writing.
+  const { db: reading } = services.store;
+  const known = await reading
+    .selectFrom('join_token')
+    .select('id')
+    .where('token_hash', '=', tokenHash)
+    .executeTakeFirst();
+  if (known === undefined) return refused;
   return services.store.write(JOINING, async ({ db, now, audit, changed }): Promise<Admission> => {
     const row = await db.selectFrom('join_token').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
     if (row === undefined || row.used_at !== null || row.expires_at <= now) return refused;

@@ -104,21 +104,27 @@ export class Hub {
     return this.#connected.count;
   }
 
-  /** For the HTTP server's 'upgrade' event: takes the socket, whatever the request asks for. */
-  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  /**
+   * For the HTTP server's 'upgrade' event: takes the socket, whatever the request asks for.
+   * @param address where it comes from, proxies left out
+   */
+  handleUpgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    address: string | undefined = request.socket.remoteAddress,
+  ): void {
     socket.on('error', () => undefined);
     const path = (request.url ?? '').split('?', 1)[0];
     if (this.#closed || path !== LINK_PATH) {
-      const status = this.#closed ? '503 Service Unavailable' : '404 Not Found';
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-      socket.once('finish', () => socket.destroy());
+      refuseUpgrade(socket, this.#closed ? '503 Service Unavailable' : '404 Not Found');
       return;
     }
     const leave = this.#waitingRoom.enter(() => socket.destroy());
     socket.once('close', leave);
     const { identity, times } = this.#options;
     acceptLink(request, socket, head, identity, times === undefined ? {} : { times }).then(
-      (link) => this.#listen(link, request.socket.remoteAddress, leave),
+      (link) => this.#listen(link, address, leave),
       (error: unknown) => {
         leave();
         this.#services.log.debug({ err: error }, 'a connection for a gateway did not come about');
@@ -218,7 +224,7 @@ export class Hub {
       this.#connected.begin(gatewayId, devices);
       session.welcome(hello.protocolVersion, hello.stateVersion, earlier?.applied_digest ?? '');
       session.push();
-      log.info({ gateway: gatewayId, name, stateVersion: hello.stateVersion }, 'a gateway is connected');
+      log.info({ gateway: gatewayId, gatewayName: name, stateVersion: hello.stateVersion }, 'a gateway is connected');
       // It may have been removed after it was found, before anybody could tell this session.
       if (!services.directory.model.gateways.has(gatewayId)) await this.#check(gatewayId);
       return session;
@@ -329,6 +335,13 @@ export class Hub {
     this.#waiters = this.#waiters.filter(({ version }) => version > reached);
     for (const { resolve } of settled) resolve();
   }
+}
+
+/** Answers a request to upgrade with an error. */
+export function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.on('error', () => undefined);
+  socket.once('finish', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 /** A hub with the service's own keys. */

@@ -100,11 +100,7 @@ export async function trafficThisMonth(
   if (deviceIds.length === 0) return new Map();
   const rows = await db
     .selectFrom('usage')
-    .select([
-      'device_id',
-      sumOf('sent_bytes').as('sent'),
-      sumOf('received_bytes').as('received'),
-    ])
+    .select(['device_id', sumOf('sent_bytes').as('sent'), sumOf('received_bytes').as('received')])
     .where('device_id', 'in', deviceIds)
     .where('day', '>=', `${new Date(now).toISOString().slice(0, 7)}-01`)
     .groupBy('device_id')

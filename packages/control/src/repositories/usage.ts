@@ -37,7 +37,7 @@ export function sumOf(column: 'sent_bytes' | 'received_bytes'): RawBuilder<numbe
 
 export function bytesOf(...sums: readonly (number | null | undefined)[]): number {
   return Math.min(
-    sums.reduce<number>((total, sum) => total + Number(sum ?? 0), 0),
+    sums.reduce<number>((total, sum) => total + (sum ?? 0), 0),
     Number.MAX_SAFE_INTEGER,
   );
 }
@@ -81,11 +81,7 @@ export async function trafficThisMonth(
   for (let at = 0; at < users.length; at += CHUNK) {
     const rows = await db
       .selectFrom('usage')
-      .select([
-        'user_id',
-        sumOf('sent_bytes').as('sent'),
-        sumOf('received_bytes').as('received'),
-      ])
+      .select(['user_id', sumOf('sent_bytes').as('sent'), sumOf('received_bytes').as('received')])
       .where('user_id', 'in', users.slice(at, at + CHUNK))
       .where('day', '>=', monthOf(now))
       .groupBy('user_id')

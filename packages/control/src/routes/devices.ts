@@ -36,7 +36,7 @@ async function addDevice(services: Services, writing: Writing, device: NewDevice
   if ((await repository.countDevices(db, user.id)) >= allowed) {
     throw new ApiError(
       'limitReached',
-      `${user.name} may have ${String(allowed)} devices and has them: remove one, or ask an administrator for more.`,
+      `${user.name} may have ${String(allowed)} ${allowed === 1 ? 'device' : 'devices'}: remove one, or ask an administrator for more.`,
     );
   }
   if (await repository.isKeyUsed(db, device.publicKey)) {

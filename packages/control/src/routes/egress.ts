@@ -9,6 +9,7 @@ import { egressAddresses, plainAddresses, type EgressFilter } from '../repositor
 import { References } from '../repositories/references.ts';
 import type { Database } from '../store/schema.ts';
 import { found } from './answers.ts';
+import { lastMomentOf } from './tokens.ts';
 
 /**
  * A link stands in the configuration of a firewall and in the logs of proxies. So it opens nothing but this list: it
@@ -72,7 +73,7 @@ export const egressRoutes: readonly RouteImplementation[] = [
         user_id: caller.userId,
         permissions: JSON.stringify(['gateways:read']),
         created_at: now,
-        expires_at: null,
+        expires_at: await lastMomentOf(db, caller),
         last_used_at: null,
       };
       await db.insertInto('api_token').values(row).execute();

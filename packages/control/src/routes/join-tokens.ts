@@ -33,7 +33,8 @@ export async function addJoinToken(services: Services, origin: Origin, options: 
       created_at: writing.now,
       expires_at: writing.now + options.expiresInSeconds * 1000,
     });
-    return { ...row, token, command: `sallyport gateway join ${publicUrl()} ${token}` };
+    // By a pipe: what is on a command line every user of the machine can see.
+    return { ...row, token, command: `echo ${token} | sudo sallyport gateway join ${publicUrl()} -` };
   });
 }
 

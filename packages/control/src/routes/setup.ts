@@ -1,7 +1,7 @@
 import { routes } from '@sallyport/api';
 import { randomUUID } from 'node:crypto';
 import type { Identity } from '../auth/identity.ts';
-import { isSetupNeeded, useSetupToken } from '../auth/setup-token.ts';
+import { isSetupNeeded, isSetupToken, useSetupToken } from '../auth/setup-token.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { describeUser, describeUserRow, findUserByName, type UserRow } from '../repositories/users.ts';
@@ -15,7 +15,8 @@ export function setupRoutes({ passwords }: Identity): RouteImplementation[] {
           'This link is used up or was replaced. While no administrator exists, each start of the server prints a new one.',
         );
       // No work for who has no chance.
-      if (!(await isSetupNeeded(services.store.db))) throw done();
+      const { db: reading } = services.store;
+      if (!(await isSetupNeeded(reading)) || !(await isSetupToken(reading, body.token))) throw done();
       const hash = await passwords.hash(body.password);
       const setup = { ...origin, actor: { kind: 'setup', id: null, name: 'setup' } } as const;
       return services.store.write(setup, async ({ db, now, audit, changed }) => {

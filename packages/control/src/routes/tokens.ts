@@ -1,11 +1,25 @@
 import { routes } from '@sallyport/api';
 import { randomUUID } from 'node:crypto';
+import type { Kysely } from 'kysely';
 import { permissionsOf, requireCovers } from '../auth/roles.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import { ApiError } from '../http/api-error.ts';
+import type { Caller } from '../http/caller.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { describeApiToken, findApiTokenById, listApiTokens } from '../repositories/tokens.ts';
 import { getUser } from '../repositories/users.ts';
+import type { Database } from '../store/schema.ts';
+
+/**
+ * When what a caller makes must have ended: nothing that a token makes outlives it, or one that leaked would be good for
+ * ever. Null: whenever. Throws where the token was revoked meanwhile.
+ */
+export async function lastMomentOf(db: Kysely<Database>, caller: Caller): Promise<number | null> {
+  if (caller.kind !== 'token') return null;
+  const own = await findApiTokenById(db, caller.credentialId);
+  if (own === undefined) throw new ApiError('loginRequired', 'This token is not valid any more.');
+  return own.expires_at;
+}
 
 /** Tokens that one user can have. */
 const maxTokens = 100;
@@ -34,6 +48,13 @@ export function tokenRoutes(): RouteImplementation[] {
       }
       const token = newToken('api');
       return services.store.write(origin, async ({ db, now, audit }) => {
+        const latest = await lastMomentOf(db, caller);
+        if (latest !== null && expiresAt !== null && expiresAt > latest) {
+          const message = `lies after the end of the token that asks, ${new Date(latest).toISOString()}`;
+          throw new ApiError('invalidRequest', `The request is faulty: /body/expiresAt: ${message}.`, {
+            faults: [{ at: '/body/expiresAt', message }],
+          });
+        }
         await db.deleteFrom('api_token').where('user_id', '=', caller.userId).where('expires_at', '<=', now).execute();
         const { count } = await db
           .selectFrom('api_token')
@@ -50,7 +71,7 @@ export function tokenRoutes(): RouteImplementation[] {
           user_id: caller.userId,
           permissions: JSON.stringify(scopes),
           created_at: now,
-          expires_at: expiresAt,
+          expires_at: expiresAt ?? latest,
           last_used_at: null,
         };
         await db.insertInto('api_token').values(row).execute();

@@ -107,8 +107,10 @@ export function userRoutes(): RouteImplementation[] {
           await setGroups(db, id, groups);
         }
         if (before.role === 'administrator') await requireAdministrator(db);
-        if (row.disabled === 1 && before.disabled === 0) {
-          await endSessions(db, id);
+        const isNowDisabled = row.disabled === 1 && before.disabled === 0;
+        if (isNowDisabled) await endSessions(db, id);
+        // Who could invite the user that this was may not invite the one that it is now.
+        if (isNowDisabled || row.role !== before.role) {
           await db.deleteFrom('invitation').where('user_id', '=', id).where('used_at', 'is', null).execute();
         }
         await audit(

@@ -61,8 +61,16 @@ export async function openStore({ url, masterKeyFile, now, log }: StoreOptions):
     await db.destroy();
     const reason =
       error instanceof Error ? (error.cause instanceof Error ? error.cause : error).message : String(error);
-    throw new Error(`The database ${describeDatabaseUrl(url)} cannot be used: ${reason}`, { cause: error });
+    const place = describeDatabaseUrl(url);
+    throw new Error(`The database ${place} cannot be used: ${reason}${remedyOf(reason)}`, { cause: error });
   }
+}
+
+/** What to do where SQLite's own words don't say it. */
+function remedyOf(reason: string): string {
+  if (/disk is full/.test(reason)) return '; make room there, and start again';
+  if (!/not a database|malformed/.test(reason)) return '';
+  return '; move it away, and put a backup in its place (sallyport restore FILE)';
 }
 
 /** Marks what runs within a change, so that what would wait for itself fails instead. */

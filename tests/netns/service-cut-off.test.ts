@@ -1,0 +1,168 @@
+/** What takes access away takes it from running flows within a second, and disturbs nobody else. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { until } from '@sallyport/netlab';
+import type { AgentAnswer } from './service/api.ts';
+import type { Flows } from './service/flows.ts';
+import { sleep, startFlows } from './service/flows.ts';
+import { INTERNET, LEDGER, ServiceRig, type Client } from './service/rig.ts';
+
+const WITHIN_MS = 1000;
+/** Gateways count out what they saw every five seconds, and the control plane stores it every second. */
+const REPORTED_WITHIN_MS = 7500;
+
+describe('being cut off', () => {
+  let rig: ServiceRig;
+  let others: Flows;
+  let number = 0;
+
+  before(async () => {
+    rig = await ServiceRig.start();
+    await rig.user('bob', { groups: ['finance'] });
+    const bob = await rig.connect('bob', 'bob');
+    others = await startFlows(bob.machine, [...INTERNET, ...LEDGER]);
+  });
+  after(async () => {
+    await rig?.close();
+  });
+
+  /** A user of their own, connected at alice's machine, with flows; bob's must go on whatever happens. */
+  async function cut(
+    user: object,
+    addresses: readonly string[],
+    takeAway: (name: string, client: Client) => Promise<AgentAnswer | number>,
+    afterwards: (name: string, client: Client) => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const name = `user-${String(++number)}`;
+    await rig.user(name, user);
+    const client = await rig.connect('alice', name);
+    const flows = await startFlows(client.machine, addresses);
+    await others.flowing();
+    const taken = await takeAway(name, client);
+    const sentAt = typeof taken === 'number' ? taken : taken.sentAt;
+    const isDate = sentAt > Date.now();
+    const last = await flows.lastArrival(2000 + Math.max(0, sentAt - Date.now()));
+    assert.ok(last - sentAt < WITHIN_MS, `something arrived ${String(last - sentAt)} ms later`);
+    if (isDate) assert.ok(last - sentAt > -500, `cut off ${String(sentAt - last)} ms early`);
+    await others.flowing();
+    others.assertUndisturbed();
+    await afterwards(name, client);
+    await flows.stop();
+    await rig.disconnect(client);
+  }
+
+  const standing = async (client: Client, expected: string): Promise<void> => {
+    assert.equal((await rig.device(client)).standing, expected);
+  };
+
+  test('by disabling the user', { timeout: 60_000 }, () =>
+    cut(
+      {},
+      INTERNET,
+      (userId) => rig.api.change('getUser', 'updateUser', { userId }, { disabled: true }),
+      (_, client) => standing(client, 'userDisabled'),
+    ),
+  );
+
+  test('by removing the device', { timeout: 60_000 }, () =>
+    cut({}, INTERNET, (_, { device }) => rig.api.change('getDevice', 'deleteDevice', { deviceId: device.id })),
+  );
+
+  test('by taking the approval back', { timeout: 60_000 }, async () => {
+    await rig.api.call('createGroup', { body: { name: 'approved', requireDeviceApproval: true } });
+    await cut(
+      { groups: ['approved'] },
+      INTERNET,
+      (_, { device }) => rig.api.change('getDevice', 'updateDevice', { deviceId: device.id }, { approved: false }),
+      (_, client) => standing(client, 'awaitingApproval'),
+    );
+  });
+
+  test('by leaving the group whose rule alone allowed it', { timeout: 60_000 }, () =>
+    cut({ groups: ['finance'] }, LEDGER, async (userId, { machine }) => {
+      const kept = await startFlows(machine, INTERNET);
+      const answer = await rig.api.timed('removeGroupMember', { params: { groupId: 'finance', userId } });
+      await kept.flowing();
+      kept.assertUndisturbed();
+      await kept.stop();
+      return answer;
+    }),
+  );
+
+  test('by a rule that is disabled', { timeout: 60_000 }, async () => {
+    await rig.api.call('createGroup', { body: { name: 'visitors' } });
+    await rig.api.call('createRule', {
+      body: { name: 'visitors-ledger', groups: ['visitors'], resources: ['finance-ledger'] },
+    });
+    await cut({ groups: ['visitors'] }, LEDGER, () =>
+      rig.api.change('getRule', 'updateRule', { ruleId: 'visitors-ledger' }, { enabled: false }),
+    );
+  });
+
+  test('by the date on which the user expires', { timeout: 60_000 }, () =>
+    cut(
+      {},
+      INTERNET,
+      async (userId) => {
+        const at = Date.now() + 4000;
+        await rig.api.change('getUser', 'updateUser', { userId }, { expiresAt: new Date(at).toISOString() });
+        return at;
+      },
+      (_, client) => standing(client, 'userExpired'),
+    ),
+  );
+
+  test("by the month's traffic, which is used up", { timeout: 60_000 }, () =>
+    cut(
+      {},
+      INTERNET,
+      async (userId, client) => {
+        const used = (await rig.api.call('getUser', { params: { userId } })) as { trafficBytesThisMonth: number };
+        const limit = used.trafficBytesThisMonth + 15_000_000;
+        await rig.api.change('getUser', 'updateUser', { userId }, { trafficBytesPerMonth: limit });
+        // What the device sent and received is what its user pays for.
+        const crossed = await until('the limit', async () => {
+          const [peer] = await client.app.device.peers();
+          return (peer?.received ?? 0) + (peer?.sent ?? 0) > limit && Date.now();
+        });
+        return until('the standing', async () => {
+          if ((await rig.device(client)).standing === 'trafficUsedUp') return Date.now();
+          assert.ok(Date.now() - crossed < REPORTED_WITHIN_MS, 'nobody counts');
+          return undefined;
+        });
+      },
+      async (_, client) => {
+        const { standing: why, message } = await rig.device(client);
+        assert.equal(why, 'trafficUsedUp');
+        assert.match(message, /traffic/i);
+      },
+    ),
+  );
+
+  test('by the end of the session, until the next login', { timeout: 150_000 }, async () => {
+    const password = 'a password, long enough';
+    await rig.api.call('createGroup', { body: { name: 'sessions', sessionLifetimeSeconds: 60 } });
+    await rig.user('carol', { groups: ['sessions'] });
+    await rig.password('carol', password);
+    await rig.logIn('carol', password);
+    const loggedIn = Date.now();
+    const client = await rig.connect('alice', 'carol');
+    const flows = await startFlows(client.machine, INTERNET);
+    await sleep(58_000 - (Date.now() - loggedIn));
+    await flows.flowing();
+    const end = loggedIn + 60_000;
+    const last = await flows.lastArrival(4000);
+    assert.ok(Math.abs(last - end) < WITHIN_MS, `the last arrived ${String(last - end)} ms after the session's end`);
+    await flows.stop();
+    const { standing: why, message } = await rig.device(client);
+    assert.equal(why, 'loginRequired');
+    assert.match(message, /log in/i);
+
+    await rig.logIn('carol', password);
+    const again = await startFlows(client.machine, INTERNET);
+    await standing(client, 'active');
+    await again.stop();
+    await rig.disconnect(client);
+    others.assertUndisturbed();
+  });
+});

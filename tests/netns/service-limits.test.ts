@@ -1,0 +1,65 @@
+/** What a device may use: its rate, and how many of them a user may have. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { generateKeys, iperf } from '@sallyport/netlab';
+import { sleep } from './service/flows.ts';
+import { INTERNET, ServiceRig } from './service/rig.ts';
+
+const LIMIT = 20_000_000;
+
+describe('limits', () => {
+  let rig: ServiceRig;
+
+  before(async () => {
+    rig = await ServiceRig.start();
+  });
+  after(async () => {
+    await rig?.close();
+  });
+
+  test('the rate of a device holds, both ways and in both families', { timeout: 90_000 }, async () => {
+    await rig.user('alice');
+    const alice = await rig.connect('alice', 'alice');
+    const measure = async (address: string, reverse: boolean): Promise<number> => {
+      const route = { client: alice.machine, server: rig.world.internet, address };
+      // Who was silent for a second may send that second's share, and a little more, at once.
+      return (await iperf(route, { seconds: 3, warmUpSeconds: 2, reverse })).bitsPerSecond;
+    };
+    for (const reverse of [false, true]) {
+      const free = await measure(INTERNET[0] ?? '', reverse);
+      assert.ok(free > LIMIT * 2, `without a limit ${free.toFixed()} bit/s: the test would not see one`);
+    }
+    const holds = async (limit: number): Promise<void> => {
+      await sleep(1000);
+      for (const address of INTERNET)
+        for (const reverse of [false, true]) {
+          const rate = (await measure(address, reverse)) / limit;
+          assert.ok(rate > 0.7 && rate < 1.1, `${address}, ${reverse ? 'down' : 'up'}: ${(rate * 100).toFixed()} %`);
+        }
+    };
+    await rig.api.change('getUser', 'updateUser', { userId: 'alice' }, { bitsPerSecond: LIMIT });
+    await holds(LIMIT);
+    // The device's own counts before the user's.
+    await rig.api.change('getDevice', 'updateDevice', { deviceId: alice.device.id }, { bitsPerSecond: LIMIT / 4 });
+    await holds(LIMIT / 4);
+  });
+
+  test('a user has no more devices than they may', { timeout: 60_000 }, async () => {
+    const password = 'a password, long enough';
+    await rig.user('bob', { devicesPerUser: 2 });
+    await rig.password('bob', password);
+    const bob = await rig.logIn('bob', password);
+    const add = (name: string) => ({ body: { name, publicKey: generateKeys().publicKey } });
+    await bob.call('addMyDevice', add('one'));
+    await bob.call('addMyDevice', add('two'));
+    const { problem } = await bob.refusal('addMyDevice', add('three'));
+    assert.equal(problem?.status, 409);
+    assert.match(problem.detail, /2 devices/);
+    const { items } = (await bob.call('listMyDevices')) as { items: { name: string }[] };
+    assert.deepEqual(items.map(({ name }) => name).sort(), ['one', 'two']);
+    const me = (await bob.call('getMe')) as { standing: { devices: object; messages: string[] } };
+    assert.deepEqual(me.standing.devices, { used: 2, allowed: 2 });
+    await bob.call('removeMyDevice', { params: { deviceId: 'one' }, ifMatch: 1 });
+    await bob.call('addMyDevice', add('three'));
+  });
+});
