@@ -13,7 +13,7 @@ export interface Command {
   readonly valued?: readonly string[];
   /** How many arguments it takes, at least and at most. */
   readonly arguments: readonly [number, number];
-  /** Takes the words as they come, with its own options and help, rather than {@link run}. */
+  /** Takes the words as they come, with its own options, rather than {@link run}; its help is whole as it is. */
   readonly runWords?: (argv: readonly string[]) => Promise<number>;
   /** Does the work and returns the exit code. */
   run(args: readonly string[], options: ReadonlySet<string>, values: OptionValues): Promise<number>;

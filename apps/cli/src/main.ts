@@ -144,6 +144,7 @@ function usage(command: Command): string {
 }
 
 function helpText(command: Command): string {
+  if (command.runWords !== undefined) return command.help;
   return `Usage: ${usage(command)}\n\n${command.help}\n\n${EXIT_CODES}`;
 }
 

@@ -4,8 +4,10 @@ import {
   ConfigurationError,
   defaultConfiguration,
   effectiveConfiguration,
+  GATEWAY_JOIN_HELP,
   joinGateway,
   runGateway,
+  SERVER_HELP,
   serverCommand,
 } from '@sallyport/server';
 import type { Command } from '../command.ts';
@@ -16,13 +18,14 @@ function outside(
   name: string,
   usage: string,
   summary: string,
+  help: string,
   runWords: (argv: readonly string[]) => Promise<number>,
 ): Command {
   return {
     name,
     usage,
     summary,
-    help: `Its own help says the rest: sallyport ${name} --help`,
+    help,
     options: [],
     arguments: [0, 0],
     runWords,
@@ -34,13 +37,15 @@ export const server = outside(
   'server',
   '[OPTION...]',
   'run the service on this machine: control plane and gateway',
+  SERVER_HELP,
   (argv) => serverCommand(argv),
 );
 
 export const gatewayJoin = outside(
   'gateway join',
-  'URL TOKEN [OPTION...]',
+  'URL - [OPTION...]',
   'make this machine a gateway of a service, and run it',
+  GATEWAY_JOIN_HELP,
   joinGateway,
 );
 
@@ -48,6 +53,7 @@ export const gatewayRun = outside(
   'gateway run',
   '[OPTION...]',
   'run the gateway that this machine joined as',
+  SERVER_HELP,
   runGateway,
 );
 

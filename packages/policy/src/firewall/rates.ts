@@ -19,7 +19,10 @@ export const BUCKET6 = 'bucket6';
 const DIRECTIONS = ['up', 'down'] as const;
 type Direction = (typeof DIRECTIONS)[number];
 
-/** What passes above the rate, so that TCP, whose packets come in bursts, reaches the rate. */
+/**
+ * What passes above the rate, so that TCP, whose packets come in bursts, reaches the rate. The kernel's bucket holds a second's
+ * worth besides: who was silent may send that much at once.
+ */
 const BURST_SECONDS = 0.2;
 const BURST_BYTES = { min: 256 * 1024, max: 2 ** 30 };
 /** The kernel refuses rates that overflow its counter; faster than this (100 Gbit/s) is no packet path anyway. */
