@@ -30,8 +30,3 @@ export async function restoreCommand(
 export async function verifyAuditCommand(choice: ServiceChoice): Promise<AuditVerdict> {
   return (await import('./commands/storage.ts')).verify(choice);
 }
-
-/** `sallyport audit export`, from the database itself: JSON lines. */
-export async function exportAuditCommand(choice: ServiceChoice, write: (line: string) => Promise<void>): Promise<void> {
-  return (await import('./commands/storage.ts')).exportLines(choice, write);
-}

@@ -15,7 +15,7 @@ export const login: Command = {
 
 Options:
   --user NAME           the user's name
-  --fingerprint SHA256  of the server's certificate, where no authority vouches for it: the server prints it at its start
+  --fingerprint SHA256  of the server's certificate, where no authority vouches for it; the server prints it
   --json                print JSON
 
 Examples:
@@ -47,7 +47,7 @@ start and the password that the administrator is to have.
 
 Options:
   --user NAME           the administrator's name
-  --fingerprint SHA256  of the server's certificate, where no authority vouches for it: the server prints it at its start
+  --fingerprint SHA256  of the server's certificate, where no authority vouches for it; the server prints it
   --json                print JSON
 
 Example:

@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path';
 import {
   backup,
   describeDatabaseUrl,
-  exportAudit,
   openStore,
   restore,
   verifyAudit,
@@ -88,13 +87,6 @@ export async function restoreFrom(
 /** Follows the chain of the audit log. */
 export function verify(choice: ServiceChoice): Promise<AuditVerdict> {
   return withStore(choice, (store) => verifyAudit(store.db));
-}
-
-/** The audit log as JSON lines. */
-export function exportLines(choice: ServiceChoice, write: (line: string) => Promise<void>): Promise<void> {
-  return withStore(choice, async (store) => {
-    for await (const line of exportAudit(store.db)) await write(line);
-  });
 }
 
 function locate(choice: ServiceChoice): Place {
