@@ -46,7 +46,8 @@ export function changeRuleset(from: Ruleset | undefined, to: Ruleset, generation
   if (from === undefined) return { transactions: [create(to, generation)], restrictive: true, generation, cut: [] };
   const { commands, restrictive } = difference(from, to);
   const cut = addressesToCut(from, to);
-  if (!restrictive && cut.length === 0) {
+  const moved = [...from.ownAddresses].some((address) => !to.ownAddresses.has(address));
+  if (!restrictive && !moved && cut.length === 0) {
     return { transactions: commands.length === 0 ? [] : [commands], restrictive: false, generation, cut };
   }
   const next = (generation % 0xffff_ffff) + 1;

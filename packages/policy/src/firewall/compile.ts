@@ -59,7 +59,7 @@ export function compileFirewall(plan: FirewallPlan): Ruleset {
   chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
   chains.set('leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) });
   chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
-  return { meters, sets, chains, owners, egress };
+  return { meters, sets, chains, owners, egress, ownAddresses: new Set(plan.ownAddresses) };
 }
 
 /** Adds a chain for each group and sets for what it may reach; returns the chains' names by group. */

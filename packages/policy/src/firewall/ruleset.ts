@@ -48,6 +48,8 @@ export interface Ruleset {
   readonly chains: ReadonlyMap<string, Chain>;
   /** Which device has an address. The kernel isn't told; an address that changes hands takes its flows' permission. */
   readonly owners: ReadonlyMap<string, string>;
+  /** The machine's own addresses: what is sent to one that it loses goes elsewhere from then on. */
+  readonly ownAddresses: ReadonlySet<string>;
   /** What the packets of a device's address leave with, where it isn't the gateway's default. */
   readonly egress: ReadonlyMap<string, string>;
 }
