@@ -24,6 +24,7 @@ import {
   PACKET_CIPHER_SCRATCH_BYTES,
   setInterfaceMtu,
   signalEvent,
+  SystemCallError,
   type Arena,
   type TunDevice,
   type UdpSockets,
@@ -49,6 +50,10 @@ export const DEFAULT_MTU = 1420;
 
 /** Records taken from a worker's queue before others and the timers get their turn. */
 const RECORDS_A_TURN = 64;
+
+const EADDRINUSE = 98;
+/** How long the port of closed sockets may still be taken. */
+const PORT_RELEASE_MS = 500;
 
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -92,6 +97,9 @@ export class DataPlane {
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Instant = Infinity;
   #closing = false;
+  /** When sockets were closed last, by the process's clock. */
+  #closedAt = -Infinity;
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
 
   constructor(options: DataPlaneOptions) {
@@ -207,9 +215,22 @@ export class DataPlane {
    * where it is taken; what was listened on before then goes on.
    */
   listen(port: number, mark: number): number {
-    const opened = openUdpSockets(this.#arena, port, this.#options.workers, mark);
+    const opened = this.#openSockets(port, mark);
     this.#useSockets(opened.sockets);
     return opened.port;
+  }
+
+  /** A worker that waits in poll holds the port of sockets that were just closed until it has woken: not for long. */
+  #openSockets(port: number, mark: number): ReturnType<typeof openUdpSockets> {
+    for (;;) {
+      try {
+        return openUdpSockets(this.#arena, port, this.#options.workers, mark);
+      } catch (error) {
+        const taken = error instanceof SystemCallError && error.errno === EADDRINUSE;
+        if (!taken || performance.now() - this.#closedAt > PORT_RELEASE_MS) throw error;
+        Atomics.wait(this.#pause, 0, 0, 1);
+      }
+    }
   }
 
   stopListening(): void {
@@ -228,6 +249,7 @@ export class DataPlane {
       this.#changed();
     });
     closeUdpSockets(old);
+    if (old.length > 0) this.#closedAt = performance.now();
   }
 
   setMark(mark: number): void {
