@@ -8,3 +8,4 @@ export * from './messages.ts';
 export * from './server.ts';
 export * from './signed-state.ts';
 export * from './state-signature.ts';
+export * from './der.ts';

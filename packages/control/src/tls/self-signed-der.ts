@@ -1,16 +1,19 @@
-import { createPublicKey, randomBytes, sign, type KeyObject } from 'node:crypto';
+import { createPublicKey, sign, type KeyObject } from 'node:crypto';
 import { isIPv4, isIPv6 } from 'node:net';
+import {
+  der,
+  derName,
+  derSerial,
+  GENERALIZED_TIME,
+  INTEGER,
+  pemCertificate,
+  SEQUENCE,
+  UTC_TIME,
+} from '@sallyport/link';
 
-// DER (ITU-T X.690): the tags of what a certificate (RFC 5280 section 4.1) is made of.
+// Further tags.
 const BOOLEAN = 0x01;
-const INTEGER = 0x02;
-const BIT_STRING = 0x03;
 const OCTET_STRING = 0x04;
-const UTF8_STRING = 0x0c;
-const UTC_TIME = 0x17;
-const GENERALIZED_TIME = 0x18;
-const SEQUENCE = 0x30;
-const SET = 0x31;
 const VERSION = 0xa0;
 const EXTENSIONS = 0xa3;
 const DNS_NAME = 0x82;
@@ -18,8 +21,6 @@ const IP_ADDRESS = 0x87;
 
 /** ecdsa-with-SHA256, 1.2.840.10045.4.3.2 (RFC 5758 section 3.2); it has no parameters. */
 const ECDSA_WITH_SHA256 = Buffer.from('06082a8648ce3d040302', 'hex');
-/** id-at-commonName, 2.5.4.3. */
-const COMMON_NAME = Buffer.from('0603550403', 'hex');
 /** id-ce-basicConstraints, -keyUsage, -extKeyUsage, -subjectAltName (RFC 5280 section 4.2.1). */
 const BASIC_CONSTRAINTS = Buffer.from('0603551d13', 'hex');
 const KEY_USAGE = Buffer.from('0603551d0f', 'hex');
@@ -30,23 +31,17 @@ const SERVER_AUTH = Buffer.from('06082b06010505070301', 'hex');
 /** A bit string in which only the first bit is set: digitalSignature. */
 const DIGITAL_SIGNATURE = Buffer.from('03020780', 'hex');
 
-const SERIAL_BYTES = 16;
-
 /**
  * A self-signed certificate of a TLS server (PEM), for host names (ASCII) and addresses. `key` is an ECDSA key on P-256.
  */
 export function selfSign(hosts: readonly string[], key: KeyObject, from: Date, to: Date): string {
   const algorithm = der(SEQUENCE, ECDSA_WITH_SHA256);
-  const commonName = Buffer.from(hosts[0] ?? '', 'utf8');
-  const name = der(SEQUENCE, der(SET, der(SEQUENCE, COMMON_NAME, der(UTF8_STRING, commonName))));
-  const serial = randomBytes(SERIAL_BYTES);
-  // Positive, and without a leading zero.
-  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  const name = derName(hosts[0] ?? '');
   const toBeSigned = der(
     SEQUENCE,
     // Version 3, the one with extensions.
     der(VERSION, der(INTEGER, Buffer.of(2))),
-    der(INTEGER, serial),
+    derSerial(),
     algorithm,
     name,
     der(SEQUENCE, time(from), time(to)),
@@ -64,10 +59,7 @@ export function selfSign(hosts: readonly string[], key: KeyObject, from: Date, t
       ),
     ),
   );
-  const signature = der(BIT_STRING, Buffer.of(0), sign('sha256', toBeSigned, key));
-  const base64 = der(SEQUENCE, toBeSigned, algorithm, signature).toString('base64');
-  const lines = base64.match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+  return pemCertificate(toBeSigned, algorithm, sign('sha256', toBeSigned, key));
 }
 
 function extension(id: Buffer, critical: boolean, value: Buffer): Buffer {
@@ -95,15 +87,4 @@ function time(date: Date): Buffer {
   return date.getUTCFullYear() < 2050
     ? der(UTC_TIME, Buffer.from(digits.slice(2)))
     : der(GENERALIZED_TIME, Buffer.from(digits));
-}
-
-function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
-  const body = Buffer.concat(content);
-  const length =
-    body.length < 0x80
-      ? [body.length]
-      : body.length < 0x100
-        ? [0x81, body.length]
-        : [0x82, body.length >> 8, body.length & 0xff];
-  return Buffer.concat([Buffer.of(tag, ...length), body]);
 }
