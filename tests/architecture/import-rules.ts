@@ -37,6 +37,11 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
   },
   'packages/privileged': { arrows: ['policy', 'io'] },
   'packages/agent': { arrows: ['core', 'policy', 'link', 'privileged'], npm: ['pino', 'prom-client'] },
+  // The browser gets types of the API, and its route table at build time.
+  'apps/console': {
+    arrows: ['api'],
+    npm: ['preact', '@preact/signals', 'preact-iso', '@tanstack/query-core', 'uplot', 'lean-qr', '@simplewebauthn/browser', 'zod', 'vite', 'd3-geo', 'topojson-client', 'world-atlas'],
+  },
   'apps/server': {
     arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'wireguard', 'wireguard-plane'],
     npm: ['smol-toml', 'zod', 'pino'],

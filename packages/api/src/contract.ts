@@ -30,6 +30,8 @@ export interface RouteContract<
   readonly summary: string;
   readonly permission: RoutePermission;
   readonly tag: string;
+  /** Dangerous: a session must have proved itself within the last ten minutes; see the route stepUp. */
+  readonly stepUp?: boolean;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;

@@ -24,6 +24,10 @@ export const user = z
     groups: z.array(field.id),
     ...limits,
     trafficBytesThisMonth: field.bytes,
+    /** Whether there is an authenticator app or a passkey. */
+    hasSecondFactor: z.boolean(),
+    /** The name of the SCIM client that keeps this user; null: it is kept here. */
+    managedBy: z.string().nullable(),
     createdAt: field.time,
     lastLoginAt: field.time.nullable(),
     version: field.version,
@@ -36,9 +40,13 @@ export const group = z
     name: field.slug,
     description: field.note,
     requireDeviceApproval: z.boolean(),
+    /** Members who log in by password must set up a second factor before they can do anything else. */
+    requireSecondFactor: z.boolean(),
     sessionLifetimeSeconds: field.seconds.nullable(),
     ...limits,
     memberCount: z.number().int().min(0),
+    /** The name of the SCIM client that keeps this group; null: it is kept here. */
+    managedBy: z.string().nullable(),
     version: field.version,
   })
   .meta({ id: 'Group' });

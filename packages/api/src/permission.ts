@@ -25,5 +25,8 @@ export const TOKEN_SCOPES = [...PERMISSIONS, 'self'] as const;
 
 export type TokenScope = (typeof TOKEN_SCOPES)[number];
 
-/** `public` needs no login, `self` any login, for what is the caller's own. */
-export type RoutePermission = Permission | 'public' | 'self';
+/**
+ * `public` needs no login, `self` any login, for what is the caller's own; `enrol` one that lacks a second factor that is
+ * required, too.
+ */
+export type RoutePermission = Permission | 'public' | 'self' | 'enrol';

@@ -12,6 +12,8 @@ export const problem = z
     faults: z.array(z.strictObject({ at: z.string(), message: z.string() })).optional(),
     /** For `policyTestFails`: the tests that the change would break. */
     tests: z.array(z.strictObject({ name: z.string(), expected: z.string(), explanation: z.string() })).optional(),
+    /** For `secondFactorRequired`: what the user has. */
+    methods: z.array(z.enum(['code', 'recoveryCode', 'passkey'])).optional(),
   })
   .meta({ id: 'Problem' });
 
@@ -22,7 +24,11 @@ export const PROBLEMS = {
   invalidRequest: [400, 'The request is faulty'],
   loginRequired: [401, 'Login required'],
   loginFailed: [401, 'Login failed'],
+  /** The password is right; send it again with a code. */
+  secondFactorRequired: [401, 'A second factor is required'],
   forbidden: [403, 'Not permitted'],
+  stepUpRequired: [403, 'Prove that it is you'],
+  enrolmentRequired: [403, 'Set up a second factor first'],
   notFound: [404, 'Not found'],
   methodNotAllowed: [405, 'Method not allowed'],
   conflict: [409, 'Conflict'],

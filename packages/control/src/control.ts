@@ -13,9 +13,10 @@ import { loadPages } from './http/pages.ts';
 import { RateLimiter, type Rate } from './http/rate-limiter.ts';
 import { keepHouse } from './housekeeping.ts';
 import { openHub, refuseUpgrade, type Hub, type HubOptions } from './hub/hub.ts';
+import { openLiveFeed } from './live/live-feed.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import { keepPools } from './pools.ts';
-import { allImplementations } from './routes/all.ts';
+import { allEndpoints, allImplementations } from './routes/all.ts';
 import { addJoinToken } from './routes/join-tokens.ts';
 import type { Services } from './services.ts';
 import { isConnectionLost } from './store/database-errors.ts';
@@ -84,17 +85,18 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     const services: Services = { store, directory, now, log, publicUrl: () => publicUrl };
     const metrics = new Registry();
     const counters = new ControlMetrics(metrics);
-    const identity = createIdentity(services, options.identity);
+    const identity = await createIdentity(services, options.identity);
     const hub = await openHub({
       services,
       onApplied: counters.applied,
       ...(options.times === undefined ? {} : { times: options.times }),
     });
     counters.watch(services, hub);
+    const live = openLiveFeed(services, hub);
     const request = createApi({
       services,
       contracts: allRoutes,
-      implementations: allImplementations(identity),
+      implementations: allImplementations(identity, live),
       authenticate: identity.authenticate,
       metrics,
       readiness: [
@@ -106,6 +108,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
         },
       ],
       version,
+      endpoints: allEndpoints(identity),
       pages,
       trustedProxies: options.trustedProxies ?? [],
       checkResults: options.checkResults ?? false,
@@ -130,6 +133,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       disconnect: () => hub.close(),
       close: async () => {
         stopHousekeeping();
+        live.close();
         await hub.close();
         await identity.close();
         directory.close();

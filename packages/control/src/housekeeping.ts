@@ -38,6 +38,7 @@ export async function forgetOld({ store, directory, now: clock }: Services): Pro
     (db) => db.deleteFrom('usage').where('day', '<', dayOf(now - usageRetentionDays * DAY_MS)),
     (db) => db.deleteFrom('session').where('expires_at', '<=', now),
     (db) => db.deleteFrom('known_client').where('expires_at', '<=', now),
+    (db) => db.deleteFrom('used_challenge').where('expires_at', '<=', now),
     (db) => db.deleteFrom('idempotency').where('created_at', '<', now - IDEMPOTENCY_MS),
     (db) => db.deleteFrom('invitation').where('expires_at', '<', past),
     (db) => db.deleteFrom('join_token').where('expires_at', '<', past),

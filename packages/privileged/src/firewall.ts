@@ -198,9 +198,15 @@ interface Applied {
   readonly generation: number;
 }
 
-/** The commands that make the table anew, in one transaction. */
+/**
+ * The commands that make the table anew, in one transaction. Its first chain is the one that marks packets as seen: where
+ * somebody removes the table, the kernel takes the chains out of its hooks one after the other in this order, which may
+ * take it milliseconds, and no packet may get the mark once the chain is gone that would refuse it.
+ */
 export function wholeTable(plan: FirewallPlan, ruleset: Ruleset, generation: number): NftCommand[] {
-  return [...changeRuleset(undefined, ruleset, generation).transactions.flat(), ...seenCommands(plan)];
+  const commands = changeRuleset(undefined, ruleset, generation).transactions.flat();
+  const firstChain = commands.findIndex(({ add }) => add !== undefined && 'chain' in (add as object));
+  return commands.toSpliced(firstChain, 0, ...seenCommands(plan));
 }
 
 /** The rules that mark the tunnel's packets as seen: see {@link TunnelInterface}. */

@@ -100,6 +100,9 @@ export class DataPlane {
   /** When sockets were closed last, by the process's clock. */
   #closedAt = -Infinity;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  readonly #onExit = (): void => {
+    this.close();
+  };
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
 
   constructor(options: DataPlaneOptions) {
@@ -145,6 +148,8 @@ export class DataPlane {
     const { arena, workerModule, protocol } = this.#options;
     arena.i32[this.#control + (CONTROL_MTU >> 2)] = this.#mtu;
     this.#publishSockets();
+    // However this process ends, Node waits for its threads then, and one that blocks in poll has to be woken.
+    process.on('exit', this.#onExit);
     const ready = this.#tun.queues.map((tun, index) => {
       const event = openEvent();
       this.#events.push(event);
@@ -376,6 +381,7 @@ export class DataPlane {
 
   #finish(): void {
     this.close();
+    process.off('exit', this.#onExit);
     closeUdpSockets(this.#sockets);
     for (const fd of [...this.#tun.queues, ...this.#events, this.#link]) libc.close(fd);
     this.#settle.resolve();

@@ -119,6 +119,7 @@ export const gatewayRoutes = {
     path: '/gateways/join-tokens',
     summary: 'Creates a token by which one gateway joins, once',
     permission: 'gateways:write',
+    stepUp: true,
     tag: 'gateways',
     body: z.strictObject({
       regionId: field.slug.optional().meta({ description: 'The region that the gateway will be in' }),
@@ -219,6 +220,7 @@ export const gatewayRoutes = {
     path: '/gateways/{gatewayId}',
     summary: 'Removes a gateway, which stops serving at once and can only come back with a join token',
     permission: 'gateways:write',
+    stepUp: true,
     tag: 'gateways',
     params: gatewayParams,
     versioned: true,

@@ -4,6 +4,7 @@ import { route } from '../contract.ts';
 import * as entities from '../entities.ts';
 import * as field from '../fields.ts';
 import { PERMISSIONS, TOKEN_SCOPES } from '../permission.ts';
+import { login, typedPassword } from './login-answer.ts';
 
 const displayName = z
   .string()
@@ -13,8 +14,6 @@ const displayName = z
 const email = z.email().max(254).nullable();
 /** An id, or the name that stands for it. */
 const reference = z.string().min(1).max(64).meta({ description: 'An id or a name' });
-/** What is typed may be wrong in any way; only its size is bounded. */
-const typedPassword = z.string().min(1).max(200).meta({ format: 'password' });
 
 export const session = z
   .strictObject({
@@ -23,26 +22,30 @@ export const session = z
     createdAt: field.time,
     lastUsedAt: field.time,
     expiresAt: field.time,
+    /** How the user logged in: `password`, `code`, `recoveryCode`, `passkey`, `provider`. */
+    methods: z.array(z.string()),
+    /** When the user last proved that it is them. */
+    authenticatedAt: field.time,
     /** It is the one that asks. */
     current: z.boolean(),
   })
   .meta({ id: 'Session' });
 
-export const login = z
-  .strictObject({
-    /** Null where it was set as a cookie. */
-    token: z.string().nullable(),
-    /** Shown at the next login, it lets this client try on while others guess passwords; null where set as a cookie. */
-    knownClient: z.string().nullable(),
-    expiresAt: field.time,
-    user: entities.user,
-  })
-  .meta({ id: 'Login' });
-
 export const me = z
   .strictObject({
     user: entities.user,
     permissions: z.array(z.enum(PERMISSIONS)),
+    /** Null for an API token. */
+    session: z
+      .strictObject({
+        methods: session.shape.methods,
+        authenticatedAt: field.time,
+        /** A second factor is required that the user has not set up: until then this session can do that alone. */
+        mustEnrol: z.boolean(),
+        /** What changes must send as X-CSRF-Token; null where the session is no cookie. */
+        csrfToken: z.string().nullable(),
+      })
+      .nullable(),
     standing: z.strictObject({
       devices: z.strictObject({ used: z.number().int(), allowed: z.number().int().nullable() }),
       trafficBytesThisMonth: z.strictObject({
@@ -151,6 +154,13 @@ export const identityRoutes = {
     body: z.strictObject({
       name: z.string().min(1).max(200),
       password: typedPassword,
+      code: z
+        .string()
+        .trim()
+        .min(6)
+        .max(40)
+        .optional()
+        .meta({ format: 'password', description: 'Of the authenticator app, or a recovery code' }),
       client: z.string().max(100).optional().meta({ description: 'What the client calls itself: `alice-laptop`' }),
       knownClient: field.token.optional().meta({ description: 'What an earlier login gave' }),
       cookie: z.boolean().optional().meta({ description: 'For browsers: the session becomes a cookie' }),
@@ -162,7 +172,7 @@ export const identityRoutes = {
     method: 'POST',
     path: '/logout',
     summary: 'Ends the session that sends this',
-    permission: 'self',
+    permission: 'enrol',
     tag: 'login',
   }),
   getMe: route({
@@ -170,7 +180,7 @@ export const identityRoutes = {
     method: 'GET',
     path: '/me',
     summary: 'Who is logged in, what they may do, and where they stand with their limits',
-    permission: 'self',
+    permission: 'enrol',
     tag: 'me',
     result: me,
     command: { name: 'me show', examples: ['sallyport me show'] },
@@ -329,10 +339,27 @@ export const identityRoutes = {
     path: '/users/{userId}',
     summary: 'Removes a user with their devices, sessions and tokens',
     permission: 'users:write',
+    stepUp: true,
     tag: 'users',
     params: userParams,
     versioned: true,
     command: { name: 'user delete', positional: ['userId'], examples: ['sallyport user delete alice'] },
+  }),
+  listUserSessions: route({
+    id: 'listUserSessions',
+    method: 'GET',
+    path: '/users/{userId}/sessions',
+    summary: 'The sessions of a user, the last used first',
+    permission: 'users:read',
+    tag: 'users',
+    params: userParams,
+    result: field.page(session),
+    command: {
+      name: 'user sessions',
+      positional: ['userId'],
+      examples: ['sallyport user sessions alice'],
+      columns: ['id', 'client', 'methods', 'createdAt', 'lastUsedAt', 'expiresAt'],
+    },
   }),
   endUserSessions: route({
     id: 'endUserSessions',
@@ -375,6 +402,7 @@ export const identityRoutes = {
       name: field.slug,
       description: field.note.optional(),
       requireDeviceApproval: z.boolean().optional(),
+      requireSecondFactor: z.boolean().optional(),
       sessionLifetimeSeconds: field.seconds.nullable().optional(),
       ...optionalLimits,
     }),
@@ -411,6 +439,7 @@ export const identityRoutes = {
       name: field.slug.optional(),
       description: field.note.optional(),
       requireDeviceApproval: z.boolean().optional(),
+      requireSecondFactor: z.boolean().optional(),
       sessionLifetimeSeconds: field.seconds.nullable().optional(),
       ...optionalLimits,
     }),
@@ -559,6 +588,7 @@ export const identityRoutes = {
     path: '/tokens',
     summary: 'Creates an API token of the caller; it never may do more than they may at the time',
     permission: 'tokens:write',
+    stepUp: true,
     tag: 'tokens',
     body: z.strictObject({
       name: field.label,
@@ -635,7 +665,6 @@ export const identityRoutes = {
 };
 
 export type Session = z.infer<typeof session>;
-export type Login = z.infer<typeof login>;
 export type Me = z.infer<typeof me>;
 export type Invitation = z.infer<typeof invitation>;
 export type NewInvitation = z.infer<typeof newInvitation>;

@@ -1,17 +1,17 @@
 import type { TokenScope } from '@sallyport/api';
 import { ApiError } from '../http/api-error.ts';
 import type { IncomingRequest } from '../http/api.ts';
-import { ANONYMOUS, type Authenticated } from '../http/caller.ts';
+import { NOBODY, type Authenticated } from '../http/caller.ts';
 import { findApiToken } from '../repositories/tokens.ts';
 import { findSession } from '../repositories/sessions.ts';
 import type { Services } from '../services.ts';
 import { readCookie } from './cookies.ts';
+import type { CsrfTokens } from './csrf.ts';
+import { hasSecondFactor, methodsOf } from './login-methods.ts';
 import { permissionsOf } from './roles.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { endOfSession, LAST_USE_EVERY_MS, type SessionLifetime } from './sessions.ts';
 import { hashToken, TOKEN_PREFIX } from './tokens.ts';
-
-const anonymous: Authenticated = { caller: ANONYMOUS, secret: '', byCookie: false };
 
 /**
  * Says who sends a request, from the database each time: who is disabled, expired or demoted is so with the next request,
@@ -20,6 +20,7 @@ const anonymous: Authenticated = { caller: ANONYMOUS, secret: '', byCookie: fals
 export function createAuthenticator(
   services: Services,
   lifetime: SessionLifetime,
+  csrf: CsrfTokens,
 ): (request: IncomingRequest) => Promise<Authenticated> {
   return async (request) => {
     const authorization = request.header('authorization');
@@ -39,10 +40,18 @@ export function createAuthenticator(
       return found;
     }
     const cookie = readCookie(request.header('cookie'), 'session', request.client);
-    if (cookie === undefined) return anonymous;
+    if (cookie === undefined) return NOBODY;
     const found = await bySession(services, lifetime, cookie, true);
-    if (found === undefined) return anonymous;
-    if (request.method !== 'GET' && request.method !== 'HEAD') requireSameOrigin(request, services.publicUrl());
+    if (found === undefined) return NOBODY;
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      requireSameOrigin(request, services.publicUrl());
+      if (!csrf.isOf(found.caller.credentialId, request.header('x-csrf-token'))) {
+        throw new ApiError(
+          'forbidden',
+          'This change lacks the X-CSRF-Token of its session, which the login and GET /api/v1/me say. Load the page again.',
+        );
+      }
+    }
     return found;
   };
 }
@@ -61,13 +70,16 @@ async function bySession(
       db.updateTable('session').set({ last_used_at: now }).where('id', '=', session.id).execute(),
     );
   }
+  const methods = methodsOf(session);
+  const mustEnrol = session.demanded_by !== null && session.vouching_provider === null && !hasSecondFactor(methods);
   return {
     caller: {
       kind: 'session',
       userId: session.user_id,
       userName: session.user_name,
       credentialId: session.id,
-      permissions: permissionsOf(session.role),
+      permissions: mustEnrol ? new Set(['enrol']) : permissionsOf(session.role),
+      session: { methods, authenticatedAt: session.authenticated_at, providerId: session.provider_id, mustEnrol },
     },
     secret: token,
     byCookie,

@@ -1,5 +1,7 @@
 import type { Services } from '../services.ts';
 import { createAuthenticator } from './authenticator.ts';
+import { Challenges } from './challenges.ts';
+import { CsrfTokens } from './csrf.ts';
 import { LoginFailures } from './login-failures.ts';
 import { DEFAULT_LOGIN_RATES, LoginLimits, type LoginRates } from './login-limits.ts';
 import { DEFAULT_COST, Passwords, type PasswordCost } from './passwords.ts';
@@ -11,26 +13,31 @@ export interface IdentityOptions {
   readonly loginRates?: LoginRates;
 }
 
-/** What routes need to know people by their passwords; one for a process. */
+/** What routes need to know people; one for a process. */
 export interface Identity {
   readonly passwords: Passwords;
   readonly limits: LoginLimits;
   readonly failures: LoginFailures;
   readonly sessions: SessionLifetime;
+  readonly challenges: Challenges;
+  readonly csrf: CsrfTokens;
   readonly authenticate: ReturnType<typeof createAuthenticator>;
   /** Writes what is still to be written. */
   close(): Promise<void>;
 }
 
-export function createIdentity(services: Services, options: IdentityOptions = {}): Identity {
+export async function createIdentity(services: Services, options: IdentityOptions = {}): Promise<Identity> {
   const sessions = options.sessions ?? DEFAULT_SESSION_LIFETIME;
   const failures = new LoginFailures(services);
+  const csrf = await CsrfTokens.open(services.store);
   return {
     passwords: new Passwords(options.passwordCost ?? DEFAULT_COST),
     limits: new LoginLimits(options.loginRates ?? DEFAULT_LOGIN_RATES),
     failures,
     sessions,
-    authenticate: createAuthenticator(services, sessions),
+    challenges: await Challenges.open(services),
+    csrf,
+    authenticate: createAuthenticator(services, sessions, csrf),
     close: () => failures.flush(),
   };
 }

@@ -4,7 +4,7 @@ import type { Origin } from '../store/store.ts';
 export interface LoginFailure {
   /** Undefined where nobody has the name that was given. That name may be a password in the wrong field: it is not kept. */
   readonly user: { readonly id: string; readonly name: string } | undefined;
-  readonly why: 'password' | 'disabled' | 'unknown';
+  readonly why: 'password' | 'code' | 'passkey' | 'provider' | 'disabled' | 'unknown';
   readonly origin: Origin;
 }
 

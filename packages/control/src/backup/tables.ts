@@ -2,7 +2,7 @@ import type { Database } from '../store/schema.ts';
 
 /**
  * What is backed up, with the columns of the primary key, in an order in which no row refers to one that comes later.
- * Logins, open invitations, join tokens and answers kept for repeated requests are left out: restoring must not bring back
+ * Logins, answered challenges, open invitations, join tokens and answers kept for repeated requests are left out: restoring must not bring back
  * what was ended or used since.
  */
 export const BACKED_UP = [
@@ -11,6 +11,15 @@ export const BACKED_UP = [
   ['user', ['id']],
   ['group', ['id']],
   ['group_member', ['group_id', 'user_id']],
+  ['totp', ['user_id']],
+  ['recovery_code', ['user_id', 'code_hash']],
+  ['passkey', ['id']],
+  ['identity_provider', ['id']],
+  ['external_identity', ['provider_id', 'subject']],
+  ['claimed_membership', ['provider_id', 'user_id', 'group_id']],
+  ['scim_client', ['id']],
+  ['scim_user', ['user_id']],
+  ['scim_group', ['group_id']],
   ['api_token', ['id']],
   ['known_client', ['token_hash']],
   ['region', ['id']],
@@ -30,6 +39,7 @@ export const BACKED_UP = [
 /** Every table is in one of the two, or this does not compile. */
 export const LEFT_OUT: Readonly<Record<Exclude<keyof Database, (typeof BACKED_UP)[number][0]>, true>> = {
   session: true,
+  used_challenge: true,
   invitation: true,
   join_token: true,
   idempotency: true,

@@ -30,6 +30,7 @@ export function problemAnswer(error: unknown, requestId: string, headers: Readon
     detail: known.detail,
     ...(known.more.faults === undefined ? {} : { faults: known.more.faults }),
     ...(known.more.tests === undefined ? {} : { tests: known.more.tests }),
+    ...(known.more.methods === undefined ? {} : { methods: known.more.methods }),
   };
   return new Response(JSON.stringify(body), {
     status,

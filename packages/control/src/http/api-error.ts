@@ -4,14 +4,14 @@ import { PROBLEMS, type Problem, type ProblemCode } from '@sallyport/api';
 export class ApiError extends Error {
   readonly code: ProblemCode;
   readonly detail: string;
-  readonly more: Pick<Problem, 'faults' | 'tests'>;
+  readonly more: Pick<Problem, 'faults' | 'tests' | 'methods'>;
   /** Seconds, for Retry-After. */
   readonly retryAfter: number | undefined;
 
   constructor(
     code: ProblemCode,
     detail: string,
-    more: Pick<Problem, 'faults' | 'tests'> & { readonly retryAfter?: number } = {},
+    more: Pick<Problem, 'faults' | 'tests' | 'methods'> & { readonly retryAfter?: number } = {},
   ) {
     super(`${code}: ${detail}`);
     this.name = 'ApiError';

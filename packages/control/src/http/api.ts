@@ -1,6 +1,6 @@
 /**
  * The HTTP API: what happens to a request before and after the function that serves it, in this order: size, rate,
- * login, permission, form, version, repetition. A route without a contract, a permission or a function does not start.
+ * login, permission, proof, form, version, repetition. A route without a contract, a permission or a function does not start.
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -8,13 +8,15 @@ import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { createOpenApi, demandsVersion, statusOf, takesIdempotencyKey, type RouteContract } from '@sallyport/api';
 import { Hono, type Context } from 'hono';
 import { Histogram, type Registry } from 'prom-client';
+import { requireStepUp } from '../auth/step-up.ts';
 import type { Services } from '../services.ts';
 import type { Origin } from '../store/store.ts';
 import { baseHeaders, problemAnswer } from './answers.ts';
 import { ApiError } from './api-error.ts';
-import type { Authenticated, Caller } from './caller.ts';
+import { NOBODY, type Authenticated, type Caller } from './caller.ts';
 import { clientReader, limitKey, type Client } from './client-address.ts';
 import { checkDeclarations, type Declared } from './declarations.ts';
+import type { Endpoint, EndpointRequest } from './endpoint.ts';
 import { createHealth, type ReadinessCheck } from './health.ts';
 import { Idempotency, type IdempotentRequest } from './idempotency.ts';
 import type { RouteImplementation } from './implement.ts';
@@ -42,6 +44,8 @@ export interface ApiOptions {
   readonly readiness: readonly ReadinessCheck[];
   /** Of the software, for the OpenAPI document. */
   readonly version: string;
+  /** What stands beside the API. */
+  readonly endpoints?: readonly Endpoint[];
   /** Pages outside /api, by path. */
   readonly pages?: ReadonlyMap<string, Page>;
   /** Addresses and prefixes of the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Default: none. */
@@ -98,7 +102,7 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
 
   for (const route of routes) {
     const serve = createRoute(route, options, idempotency);
-    app.on(route.contract.method, apiPrefix + route.contract.path.replace(/\{(\w+)\}/g, ':$1'), (context) =>
+    app.on(route.contract.method, apiPrefix + honoPath(route.contract.path), (context) =>
       timed(context, route.contract.path, () => serve(context)),
     );
   }
@@ -123,6 +127,21 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
     permit(caller, 'metrics:read');
     return respond(context, await options.metrics.metrics(), options.metrics.contentType);
   });
+  for (const endpoint of options.endpoints ?? []) {
+    app.on(endpoint.method, honoPath(endpoint.path), (context) =>
+      timed(context, endpoint.path, async () => {
+        const request = endpointRequest(context, services);
+        try {
+          return await endpoint.serve(request);
+        } catch (error) {
+          if (endpoint.answerError === undefined) throw error;
+          const { id } = context.get('state');
+          if (!(error instanceof ApiError)) services.log.error({ err: error, request: id }, 'a request failed');
+          return endpoint.answerError(error, request, id);
+        }
+      }),
+    );
+  }
   for (const [path, page] of options.pages ?? []) {
     plain(path, (context) => {
       const answer = respond(context, page.body, page.type);
@@ -133,9 +152,12 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
 
   // What has another method.
   const allowed = new Map<string, string[]>();
-  for (const { contract } of routes) {
-    const path = apiPrefix + contract.path.replace(/\{(\w+)\}/g, ':$1');
-    allowed.set(path, [...(allowed.get(path) ?? []), contract.method]);
+  const served = [
+    ...routes.map(({ contract }) => ({ method: contract.method, path: apiPrefix + contract.path })),
+    ...(options.endpoints ?? []),
+  ];
+  for (const { method, path } of served) {
+    allowed.set(honoPath(path), [...(allowed.get(honoPath(path)) ?? []), method]);
   }
   for (const path of ['/api/openapi.json', '/healthz', '/readyz', '/metrics', ...(options.pages?.keys() ?? [])]) {
     allowed.set(path, ['GET']);
@@ -186,6 +208,11 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
 
 const apiPrefix = '/api/v1';
 
+/** A path as the router writes it. */
+function honoPath(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1');
+}
+
 function createRoute(
   { contract, serve }: Declared,
   options: ApiOptions,
@@ -198,9 +225,11 @@ function createRoute(
   return async (context) => {
     const state = context.get('state');
     const request = incomingRequest(context);
-    const authenticated = await options.authenticate(request);
+    // What needs no login takes no notice of one: a browser sends the cookie of a session that a page knows nothing of.
+    const authenticated = contract.permission === 'public' ? NOBODY : await options.authenticate(request);
     const { caller } = authenticated;
     permit(caller, contract.permission);
+    if (contract.stepUp === true) requireStepUp(caller, services.now());
     const body = contract.body === undefined ? undefined : await readJsonBody(context.env.incoming);
     const url = new URL(context.req.url);
     const input = validate(context.req.param(), url.searchParams, body?.value);
@@ -265,9 +294,16 @@ function permit(caller: Caller, permission: RouteContract['permission']): void {
   if (caller.kind === 'anonymous') {
     throw new ApiError('loginRequired', 'Log in, or send an API token, as "authorization: Bearer …".');
   }
-  if (!caller.permissions.has(permission)) {
-    throw new ApiError('forbidden', `This needs the permission ${permission}, which you or your token don't have.`);
+  const { permissions } = caller;
+  if (permissions.has(permission) || (permission === 'enrol' && permissions.has('self'))) return;
+  if (caller.session?.mustEnrol === true) {
+    throw new ApiError(
+      'enrolmentRequired',
+      'Your group asks for a second factor: set up an authenticator app or a passkey first (/api/v1/me/second-factors), or ' +
+        'show the one that you have at POST /api/v1/me/step-up.',
+    );
   }
+  throw new ApiError('forbidden', `This needs the permission ${permission}, which you or your token don't have.`);
 }
 
 function originOf(services: Services, caller: Caller, byCookie: boolean, request: IncomingRequest): Origin {
@@ -293,6 +329,17 @@ function incomingRequest(context: Context<Env>): IncomingRequest {
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
+  };
+}
+
+function endpointRequest(context: Context<Env>, services: Services): EndpointRequest {
+  return {
+    ...incomingRequest(context),
+    url: new URL(context.req.url),
+    params: context.req.param() as Record<string, string>,
+    headers: context.get('state').headers,
+    services,
+    json: async (...mediaTypes) => (await readJsonBody(context.env.incoming, mediaTypes)).value,
   };
 }
 

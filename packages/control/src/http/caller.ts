@@ -9,7 +9,20 @@ export interface Caller {
   /** The id of the session or token. */
   readonly credentialId: string;
   /** What this credential may do now; `self` among them where it may do what every user may with their own. */
-  readonly permissions: ReadonlySet<TokenScope>;
+  readonly permissions: ReadonlySet<TokenScope | 'enrol'>;
+  /** Where it is a session. */
+  readonly session?: CallerSession;
+}
+
+/** How the user of a session proved that it is them. */
+export interface CallerSession {
+  readonly methods: readonly string[];
+  /** Unix milliseconds of the last time. */
+  readonly authenticatedAt: number;
+  /** The identity provider that it came by. */
+  readonly providerId: string | null;
+  /** It lacks a second factor that a group demands: `enrol` is all that it may do. */
+  readonly mustEnrol: boolean;
 }
 
 export const ANONYMOUS: Caller = {
@@ -28,3 +41,6 @@ export interface Authenticated {
   /** It came by cookie, which browsers send by themselves. */
   readonly byCookie: boolean;
 }
+
+/** Who shows no credential. */
+export const NOBODY: Authenticated = { caller: ANONYMOUS, secret: '', byCookie: false };

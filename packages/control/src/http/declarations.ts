@@ -44,7 +44,7 @@ export function checkDeclarations(
   return declared.sort((a, b) => parameters(a) - parameters(b));
 }
 
-const known: ReadonlySet<string> = new Set([...PERMISSIONS, 'public', 'self']);
+const known: ReadonlySet<string> = new Set([...PERMISSIONS, 'public', 'self', 'enrol']);
 
 /** Fixed paths come before those with parameters, so that `/invitations/accept` is no invitation's id. */
 function parameters({ contract }: Declared): number {

@@ -8,13 +8,14 @@ export function checkBodyHeaders(request: IncomingMessage): void {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
 }
 
-/** Reads a body of JSON. Throws an {@link ApiError}. `bytes` is what was sent. */
+/** Reads a body of JSON in one of these media types. Throws an {@link ApiError}. `bytes` is what was sent. */
 export async function readJsonBody(
   request: IncomingMessage,
+  mediaTypes: readonly string[] = ['application/json'],
 ): Promise<{ readonly bytes: Buffer; readonly value: unknown }> {
   const type = (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
-  if (type !== 'application/json') {
-    throw new ApiError('unsupportedMediaType', 'Send the body as JSON, with "content-type: application/json".');
+  if (!mediaTypes.includes(type)) {
+    throw new ApiError('unsupportedMediaType', `Send the body as JSON, with "content-type: ${mediaTypes[0]}".`);
   }
   if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
     throw new ApiError('unsupportedMediaType', 'Send the body as it is, without a content-encoding.');

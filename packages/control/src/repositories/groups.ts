@@ -76,7 +76,22 @@ export async function describeGroups(db: Kysely<Database>, rows: readonly GroupR
     .execute();
   const members = new Map(counts.map((row) => [row.group_id, Number(row.members)]));
   if (rows.some(({ id }) => id === EVERYONE)) members.set(EVERYONE, await countUsers(db));
-  return rows.map((row) => ({ ...describeGroupRow(row), memberCount: members.get(row.id) ?? 0 }));
+  const kept = await db
+    .selectFrom('scim_group')
+    .innerJoin('scim_client', 'scim_client.id', 'scim_group.client_id')
+    .select(['scim_group.group_id', 'scim_client.name'])
+    .where(
+      'scim_group.group_id',
+      'in',
+      rows.map(({ id }) => id),
+    )
+    .execute();
+  const keepers = new Map(kept.map((row) => [row.group_id, row.name]));
+  return rows.map((row) => ({
+    ...describeGroupRow(row),
+    memberCount: members.get(row.id) ?? 0,
+    managedBy: keepers.get(row.id) ?? null,
+  }));
 }
 
 export async function describeGroup(db: Kysely<Database>, row: GroupRow): Promise<Group> {
@@ -90,6 +105,7 @@ export function describeGroupRow(row: GroupRow) {
     name: row.name,
     description: row.description,
     requireDeviceApproval: row.require_device_approval === 1,
+    requireSecondFactor: row.require_second_factor === 1,
     sessionLifetimeSeconds: row.session_lifetime_seconds,
     devicesPerUser: row.devices_per_user,
     bitsPerSecond: row.bits_per_second,

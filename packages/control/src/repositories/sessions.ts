@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely } from 'kysely';
+import type { LoginMethod } from '../auth/login-methods.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import type { Database, SessionTable } from '../store/schema.ts';
+import { demandingGroup } from './second-factors.ts';
 
 /** What of a user says whether their credentials count. */
 export interface CredentialUser {
@@ -17,17 +19,35 @@ const maxSessions = 50;
 const maxKnownClients = 20;
 const knownClientMs = 365 * 24 * 60 * 60_000;
 
-export type FoundSession = Pick<SessionTable, 'id' | 'last_used_at' | 'expires_at'> & CredentialUser;
+export interface FoundSession
+  extends
+    Pick<SessionTable, 'id' | 'last_used_at' | 'expires_at' | 'authenticated_at' | 'methods' | 'provider_id'>,
+    CredentialUser {
+  /** A group of the user that demands a second factor. */
+  readonly demanded_by: string | null;
+  /** The session's identity provider, where it asks for a second factor itself. */
+  readonly vouching_provider: string | null;
+}
 
 export async function findSession(db: Kysely<Database>, tokenHash: string): Promise<FoundSession | undefined> {
   return db
     .selectFrom('session')
     .innerJoin('user', 'user.id', 'session.user_id')
     .where('session.token_hash', '=', tokenHash)
-    .select([
+    .select((eb) => [
+      demandingGroup(eb.ref('user.id')).as('demanded_by'),
+      eb
+        .selectFrom('identity_provider')
+        .select('identity_provider.id')
+        .whereRef('identity_provider.id', '=', 'session.provider_id')
+        .where('identity_provider.asks_second_factor', '=', 1)
+        .as('vouching_provider'),
       'session.id',
       'session.last_used_at',
       'session.expires_at',
+      'session.authenticated_at',
+      'session.methods',
+      'session.provider_id',
       'user.id as user_id',
       'user.name as user_name',
       'user.role',
@@ -47,13 +67,19 @@ export async function listSessions(db: Kysely<Database>, userId: string): Promis
     .execute();
 }
 
+export interface NewSession {
+  readonly userId: string;
+  readonly client: string;
+  readonly now: number;
+  readonly expiresAt: number;
+  readonly methods: readonly LoginMethod[];
+  readonly providerId: string | null;
+}
+
 /** Makes a session and answers its token. Takes away the user's longest unused ones, and everybody's that are over. */
 export async function createSession(
   db: Kysely<Database>,
-  userId: string,
-  client: string,
-  now: number,
-  expiresAt: number,
+  { userId, client, now, expiresAt, methods, providerId }: NewSession,
 ): Promise<{ readonly id: string; readonly token: string }> {
   const token = newToken('session');
   const id = randomUUID();
@@ -68,6 +94,9 @@ export async function createSession(
       created_at: now,
       last_used_at: now,
       expires_at: expiresAt,
+      authenticated_at: now,
+      methods: JSON.stringify(methods),
+      provider_id: providerId,
     })
     .execute();
   const surplus = (await listSessions(db, userId)).filter((session) => session.id !== id).slice(maxSessions - 1);

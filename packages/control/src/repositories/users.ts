@@ -5,6 +5,7 @@ import { ApiError } from '../http/api-error.ts';
 import type { Database, UserTable } from '../store/schema.ts';
 import { cursorOf, pageOf } from './pages.ts';
 import { afterCursor, holds, type PageRequest } from './search.ts';
+import { usersWithSecondFactor } from './second-factors.ts';
 
 export type UserRow = Selectable<UserTable>;
 
@@ -78,18 +79,32 @@ export async function groupsOfUsers(
   return groups;
 }
 
+/** The names of the SCIM clients that keep users, by the users' ids. */
+async function keepersOfUsers(db: Kysely<Database>, userIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  if (userIds.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('scim_user')
+    .innerJoin('scim_client', 'scim_client.id', 'scim_user.client_id')
+    .select(['scim_user.user_id', 'scim_client.name'])
+    .where('scim_user.user_id', 'in', userIds)
+    .execute();
+  return new Map(rows.map((row) => [row.user_id, row.name]));
+}
+
 /** Users as the API answers them. */
 export async function describeUsers(
   db: Kysely<Database>,
   model: AccessModel,
   rows: readonly UserRow[],
 ): Promise<User[]> {
-  const groups = await groupsOfUsers(
-    db,
-    rows.map(({ id }) => id),
-  );
+  const ids = rows.map(({ id }) => id);
+  const groups = await groupsOfUsers(db, ids);
+  const secured = await usersWithSecondFactor(db, ids);
+  const keepers = await keepersOfUsers(db, ids);
   return rows.map((row) => ({
     ...describeUserRow(row, groups.get(row.id) ?? []),
+    hasSecondFactor: secured.has(row.id),
+    managedBy: keepers.get(row.id) ?? null,
     trafficBytesThisMonth: model.users.get(row.id)?.trafficBytesThisMonth ?? 0,
     createdAt: timeText(row.created_at),
     lastLoginAt: row.last_login_at === null ? null : timeText(row.last_login_at),

@@ -37,6 +37,7 @@ export function groupRoutes(): RouteImplementation[] {
           name: body.name,
           description: body.description ?? '',
           require_device_approval: body.requireDeviceApproval === true ? 1 : 0,
+          require_second_factor: body.requireSecondFactor === true ? 1 : 0,
           session_lifetime_seconds: body.sessionLifetimeSeconds ?? null,
           devices_per_user: body.devicesPerUser ?? null,
           bits_per_second: body.bitsPerSecond ?? null,
@@ -67,6 +68,8 @@ export function groupRoutes(): RouteImplementation[] {
               : body.requireDeviceApproval
                 ? 1
                 : 0,
+          require_second_factor:
+            body.requireSecondFactor === undefined ? before.require_second_factor : body.requireSecondFactor ? 1 : 0,
           session_lifetime_seconds:
             body.sessionLifetimeSeconds === undefined ? before.session_lifetime_seconds : body.sessionLifetimeSeconds,
           devices_per_user: body.devicesPerUser === undefined ? before.devices_per_user : body.devicesPerUser,

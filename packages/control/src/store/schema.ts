@@ -27,6 +27,7 @@ export interface GroupTable {
   name: string;
   description: string;
   require_device_approval: number;
+  require_second_factor: number;
   session_lifetime_seconds: number | null;
   devices_per_user: number | null;
   bits_per_second: number | null;
@@ -60,6 +61,115 @@ export interface SessionTable {
   created_at: number;
   last_used_at: number;
   expires_at: number;
+  /** When the user last proved that it is them. */
+  authenticated_at: number;
+  /** JSON list of how: `password`, `code`, `recoveryCode`, `passkey`, `provider`. */
+  methods: string;
+  /** The identity provider that it came by. */
+  provider_id: string | null;
+}
+
+/** Authenticator apps. */
+export interface TotpTable {
+  user_id: string;
+  sealed_secret: string;
+  /** A code was shown; before, it asks for nothing. */
+  confirmed: number;
+  /** The time step of the last code that was taken: no code counts twice. */
+  last_step: number;
+  created_at: number;
+}
+
+export interface RecoveryCodeTable {
+  code_hash: string;
+  user_id: string;
+}
+
+/** Credentials of WebAuthn; ids and keys in base64url. */
+export interface PasskeyTable {
+  id: string;
+  user_id: string;
+  credential_id: string;
+  public_key: string;
+  sign_count: number;
+  /** JSON list. */
+  transports: string;
+  synced: number;
+  name: string;
+  created_at: number;
+  last_used_at: number | null;
+}
+
+/** Challenges that were answered well, until they would have ended: none counts twice. */
+export interface UsedChallengeTable {
+  challenge_hash: string;
+  expires_at: number;
+}
+
+/** OpenID Connect. */
+export interface IdentityProviderTable {
+  id: string;
+  name: string;
+  issuer: string;
+  client_id: string;
+  sealed_client_secret: string | null;
+  /** JSON list. */
+  scopes: string;
+  enabled: number;
+  create_users: number;
+  /** JSON list. */
+  email_domains: string;
+  link_by_email: number;
+  asks_second_factor: number;
+  groups_claim: string;
+  groups_by_name: number;
+  /** JSON list of the API's mappings. */
+  group_mapping: string;
+  version: number;
+}
+
+/** Who a user is at a provider. */
+export interface ExternalIdentityTable {
+  provider_id: string;
+  subject: string;
+  user_id: string;
+  created_at: number;
+  last_login_at: number;
+}
+
+/** Memberships that came by a provider's claims, which its next claims may take away again. */
+export interface ClaimedMembershipTable {
+  provider_id: string;
+  user_id: string;
+  group_id: string;
+}
+
+export interface ScimClientTable {
+  id: string;
+  name: string;
+  token_hash: string;
+  created_at: number;
+  last_used_at: number | null;
+}
+
+/** Users that a SCIM client keeps. */
+export interface ScimUserTable {
+  user_id: string;
+  client_id: string;
+  /** As the client spells it; the user's own name here is made from it. */
+  user_name: string;
+  external_id: string | null;
+  /** JSON of what it sent and reads back, and this service has no use for. */
+  attributes: string;
+  modified_at: number;
+}
+
+export interface ScimGroupTable {
+  group_id: string;
+  client_id: string;
+  display_name: string;
+  external_id: string | null;
+  modified_at: number;
 }
 
 export interface ApiTokenTable {
@@ -269,6 +379,16 @@ export interface Database {
   group_member: GroupMemberTable;
   invitation: InvitationTable;
   session: SessionTable;
+  totp: TotpTable;
+  recovery_code: RecoveryCodeTable;
+  passkey: PasskeyTable;
+  used_challenge: UsedChallengeTable;
+  identity_provider: IdentityProviderTable;
+  external_identity: ExternalIdentityTable;
+  claimed_membership: ClaimedMembershipTable;
+  scim_client: ScimClientTable;
+  scim_user: ScimUserTable;
+  scim_group: ScimGroupTable;
   api_token: ApiTokenTable;
   known_client: KnownClientTable;
   device: DeviceTable;

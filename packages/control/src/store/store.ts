@@ -28,6 +28,11 @@ export type EntityKind =
   | 'rule'
   | 'policyTest'
   | 'settings'
+  | 'invitation'
+  | 'token'
+  | 'session'
+  | 'identityProvider'
+  | 'scimClient'
   /** A user's traffic went over, or came back under, what is allowed. */
   | 'usage';
 

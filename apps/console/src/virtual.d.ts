@@ -1,0 +1,4 @@
+declare module 'virtual:routes' {
+  /** Method, path below /api/v1, and the media type where it isn't JSON; by the contract's id. */
+  export const table: Readonly<Record<string, readonly [method: string, path: string, mediaType: string | null]>>;
+}

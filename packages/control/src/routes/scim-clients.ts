@@ -1,0 +1,5 @@
+import type { RouteImplementation } from '../http/implement.ts';
+
+export function scimClientRoutes(): RouteImplementation[] {
+  return [];
+}

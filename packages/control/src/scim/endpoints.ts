@@ -1,0 +1,5 @@
+import type { Endpoint } from '../http/endpoint.ts';
+
+export function scimEndpoints(): Endpoint[] {
+  return [];
+}
