@@ -2,9 +2,9 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['**/node_modules/', 'coverage/']),
+  globalIgnores(['**/node_modules/', '**/dist/', 'coverage/']),
   {
-    files: ['**/*.ts'],
+    files: ['**/*.{ts,tsx}'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     linterOptions: { reportUnusedDisableDirectives: 'error' },
@@ -41,7 +41,12 @@ export default defineConfig(
     files: ['packages/io/**/*.ts'],
     rules: { '@typescript-eslint/no-unnecessary-type-parameters': 'off' },
   },
-  { files: ['{apps,bench,demo,scripts,tests}/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['{apps,bench,demo,scripts,tests}/**/*.{ts,tsx}'], rules: { 'no-console': 'off' } },
+  {
+    // What has not come yet is undefined, what there is none of null; often the two are shown alike.
+    files: ['apps/console/**/*.{ts,tsx}'],
+    rules: { eqeqeq: ['error', 'always', { null: 'ignore' }] },
+  },
   {
     files: ['tests/**/*.ts'],
     rules: {

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { Laboratory, LaboratoryClosed, sallyportDevice, type Program } from '@sallyport/netlab';
 import type { BenchContext, Comparison, Figure } from './figure.ts';
 import { api } from './figures/api.ts';
+import { console as webConsole } from './figures/console.ts';
 import { footprint } from './figures/footprint.ts';
 import { handshake } from './figures/handshake.ts';
 import { latency } from './figures/latency.ts';
@@ -27,6 +28,7 @@ const figures: readonly Figure[] = [
   recompute,
   revocation,
   api,
+  webConsole,
   footprint,
 ];
 

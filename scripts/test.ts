@@ -1,8 +1,9 @@
 /**
  * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
  *
- * Files that build network namespaces run one at a time, so that their timings are their own; the others run side by
- * side. With CI=true a skipped test is a fault: nothing may pass there by not having been run.
+ * Files that build network namespaces run two at a time, for they wait more than they work; those that measure run
+ * alone, so that the machine is theirs; the others run side by side. With CI=true a skipped test is a fault: nothing may
+ * pass there by not having been run.
  */
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -14,7 +15,22 @@ import { spec } from 'node:test/reporters';
 const root = resolve(import.meta.dirname, '..');
 const fileTimeoutMs = 10 * 60_000;
 /** Folders of tests/ whose files use network namespaces or compete for the machine. */
-const serialAreas = ['demo', 'faults', 'interop', 'netns'];
+const pairedAreas = ['demo', 'faults', 'interop', 'netns'];
+/** Files of theirs whose proof is a rate, a moment, that no packet is lost, or that nothing is left on the machine. */
+const aloneFiles = [
+  'faults/service-control',
+  'netns/demo',
+  'netns/faults',
+  'netns/firewall-rates',
+  'netns/firewall-under-load',
+  'netns/interop',
+  'netns/privileged-flush',
+  'netns/service-cut-off',
+  'netns/service-limits',
+].map((name) => join(root, 'tests', `${name}.test.ts`));
+
+// For the many processes that the tests start: Node need not compile the same files for each of them.
+process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node-compile-cache');
 
 const counterNames = ['tests', 'suites', 'passed', 'failed', 'cancelled', 'skipped', 'todo'] as const;
 /** The words that the runner's closing lines use for its own counters. */
@@ -51,13 +67,14 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
 
 async function* runAll(files: string[]): AsyncGenerator<object> {
   const start = performance.now();
-  const isSerial = (file: string): boolean =>
-    serialAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
-  yield* runPhase(
-    files.filter((file) => !isSerial(file)),
-    availableParallelism(),
+  const isPaired = (file: string): boolean =>
+    pairedAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
+  const phases = Object.groupBy(files, (file) =>
+    aloneFiles.includes(file) ? 'alone' : isPaired(file) ? 'paired' : 'parallel',
   );
-  yield* runPhase(files.filter(isSerial), 1);
+  yield* runPhase(phases.parallel ?? [], availableParallelism());
+  yield* runPhase(phases.paired ?? [], 2);
+  yield* runPhase(phases.alone ?? [], 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
   lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`);
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };

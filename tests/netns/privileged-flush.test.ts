@@ -106,7 +106,7 @@ test('after "nft flush ruleset" the table is back at once, and what is forbidden
     assert.ok(await reaches(rig.devices, ALLOWED[6], 'fd77::2'));
     await delay(400);
   }
-  // A packet that was between two hooks when the table went has passed the one and misses the other.
+  // Each processor handles one packet at a time: the one that was between two hooks when the table went passes.
   const passed = await forbiddenPackets();
   t.diagnostic(`${String(passed)} forbidden packets passed`);
   assert.ok(passed <= FLUSHES * availableParallelism());

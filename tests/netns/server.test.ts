@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Laboratory, until, wire, type NetworkNamespace } from '@sallyport/netlab';
 import { excessPrivileges, processPrivileges } from '@sallyport/privileged';
 import { dataFolder, isAlive, Server } from './server-world.ts';
@@ -33,6 +34,17 @@ describe('sallyport server', () => {
   after(async () => {
     await laboratory.close();
     data.remove();
+  });
+  // What a test that failed has left running doesn't fail the next ones too.
+  afterEach(async () => {
+    const { stdout } = await laboratory.run(['ip', 'netns', 'pids', namespace.name]);
+    const left = stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(Number)
+      .filter(isAlive);
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    await until('the end of what was left', () => !left.some(isAlive));
   });
 
   const options = ['--data', data.path, '--listen', LISTEN];
@@ -190,7 +202,11 @@ describe('sallyport server', () => {
   test('a supervisor that is killed takes its processes along', { timeout: 60_000 }, async () => {
     const server = await Server.start(namespace, options);
     const before = server.processes();
+    // The gateway finds the control plane and the supervisor gone in the same moment, and can tell nobody.
+    process.kill(before['gateway'] ?? 0, 'SIGSTOP');
     server.process.signal('SIGKILL');
+    await delay(500);
+    process.kill(before['gateway'] ?? 0, 'SIGCONT');
     await until('their end', () => Object.values(before).every((pid) => !isAlive(pid)), 15_000);
     const next = await Server.start(namespace, options);
     await next.stop();

@@ -8,6 +8,7 @@ import { sleep, startFlows } from './service/flows.ts';
 import { INTERNET, LEDGER, ServiceRig, type Client } from './service/rig.ts';
 
 const WITHIN_MS = 1000;
+const PASSWORD = 'a password, long enough';
 /** Gateways count out what they saw every five seconds, and the control plane stores it every second. */
 const REPORTED_WITHIN_MS = 7500;
 
@@ -15,16 +16,27 @@ describe('being cut off', () => {
   let rig: ServiceRig;
   let others: Flows;
   let number = 0;
+  /** When carol, whose session is a short one, logged in; the other tests fill the time until it ends. */
+  let loggedIn = 0;
 
   before(async () => {
     rig = await ServiceRig.start();
     await rig.user('bob', { groups: ['finance'] });
     const bob = await rig.connect('bob', 'bob');
     others = await startFlows(bob.machine, [...INTERNET, ...LEDGER]);
+    await rig.api.call('createGroup', { body: { name: 'sessions', sessionLifetimeSeconds: 60 } });
+    await rig.user('carol', { groups: ['sessions'] });
+    await rig.password('carol', PASSWORD);
+    await logIn();
   });
   after(async () => {
     await rig?.close();
   });
+
+  async function logIn(): Promise<void> {
+    await rig.logIn('carol', PASSWORD);
+    loggedIn = Date.now();
+  }
 
   /** A user of their own, connected at alice's machine, with flows; bob's must go on whatever happens. */
   async function cut(
@@ -140,12 +152,7 @@ describe('being cut off', () => {
   );
 
   test('by the end of the session, until the next login', { timeout: 150_000 }, async () => {
-    const password = 'a password, long enough';
-    await rig.api.call('createGroup', { body: { name: 'sessions', sessionLifetimeSeconds: 60 } });
-    await rig.user('carol', { groups: ['sessions'] });
-    await rig.password('carol', password);
-    await rig.logIn('carol', password);
-    const loggedIn = Date.now();
+    if (Date.now() - loggedIn > 45_000) await logIn();
     const client = await rig.connect('alice', 'carol');
     const flows = await startFlows(client.machine, INTERNET);
     await sleep(58_000 - (Date.now() - loggedIn));
@@ -158,7 +165,7 @@ describe('being cut off', () => {
     assert.equal(why, 'loginRequired');
     assert.match(message, /log in/i);
 
-    await rig.logIn('carol', password);
+    await logIn();
     const again = await startFlows(client.machine, INTERNET);
     await standing(client, 'active');
     await again.stop();

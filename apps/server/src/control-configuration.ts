@@ -31,6 +31,8 @@ export const controlConfiguration = z.strictObject({
   user: z.strictObject({ uid: z.number().int().min(1), gid: z.number().int().min(1) }).optional(),
   /** Make a token by which the gateway of this machine joins. */
   joinToken: z.boolean(),
+  /** The folder of the console's built files; what isn't there isn't served. */
+  console: z.string().startsWith('/'),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   software: z.string(),
 });

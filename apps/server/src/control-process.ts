@@ -12,12 +12,14 @@ import {
   isStorageAway,
   ListenError,
   loadAcmeClient,
+  loadConsole,
   openAcme,
   openSelfSigned,
   startControl,
   WebServer,
   type AcmeCertificate,
   type CertificateSource,
+  type ConsoleFiles,
   type Control,
 } from '@sallyport/control';
 import { Secret } from '@sallyport/core';
@@ -63,7 +65,8 @@ for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => und
 void parentGone.then(stop);
 
 function tell(message: ControlMessage): void {
-  process.send?.(message);
+  // The supervisor may be gone before this process has heard of it.
+  process.send?.(message, () => undefined);
 }
 
 /** Ends because of what a person must mend. */
@@ -89,6 +92,7 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
   const challenges = tls.kind === 'acme' ? await WebServer.bind(tls.listen, { tls: false }) : undefined;
   if (challenges !== undefined) servers.push(challenges);
   const acmeClient = tls.kind === 'acme' ? await loadAcmeClient() : undefined;
+  const consoleFiles = loadConsole(settings.console);
 
   // For the next start, while its folder can be written.
   flushCompileCache();
@@ -129,7 +133,7 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
     tls.kind === 'selfSigned' && certificates !== undefined ? fingerprintOf(certificates.current) : undefined;
   tell({ kind: 'listening', addresses: web.addresses, ...(fingerprint === undefined ? {} : { fingerprint }) });
 
-  control = await openControl();
+  control = await openControl(consoleFiles);
   const { request, upgrade } = control;
   web.open({ request, upgrade });
   const setupUrl = await control.createSetupUrl();
@@ -142,7 +146,7 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
 }
 
 /** Waits for a database that is away; what else is wrong with it is thrown. */
-async function openControl(): Promise<Control> {
+async function openControl(consoleFiles: ConsoleFiles): Promise<Control> {
   let retryMs = FIRST_RETRY_MS;
   for (;;) {
     try {
@@ -154,6 +158,7 @@ async function openControl(): Promise<Control> {
         publicUrl: settings.publicUrl,
         trustedProxies: settings.trustedProxies,
         version: settings.software,
+        console: consoleFiles,
         now: () => Date.now(),
         log,
       });

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Reach } from './addresses.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
@@ -14,6 +15,9 @@ import { version } from './version.ts';
 
 /** Where the addresses of devices may lie as far as a gateway knows before its control plane told it. */
 const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
+
+/** Where scripts/build-console.ts puts what it builds. */
+const CONSOLE = fileURLToPath(new URL('../../console/dist', import.meta.url));
 
 export function controlSettings(
   configuration: Configuration,
@@ -33,6 +37,7 @@ export function controlSettings(
     ...(network.pool6 === '' ? {} : { pool6: network.pool6 }),
     user: { uid: users.controlUid, gid: users.controlUid },
     joinToken,
+    console: CONSOLE,
     logLevel: log.level,
     software: version(),
   };

@@ -9,11 +9,11 @@ import { createSetupToken } from './auth/setup-token.ts';
 import { openDirectory } from './directory/open-directory.ts';
 import { createApi, type ApiOptions } from './http/api.ts';
 import { clientReader, limitKey } from './http/client-address.ts';
-import { loadPages } from './http/pages.ts';
+import type { ConsoleFiles } from './http/console-files.ts';
 import { RateLimiter, type Rate } from './http/rate-limiter.ts';
 import { keepHouse } from './housekeeping.ts';
 import { openHub, refuseUpgrade, type Hub, type HubOptions } from './hub/hub.ts';
-import { openLiveFeed } from './live/live-feed.ts';
+import { LiveFeed } from './live/live-feed.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import { keepPools } from './pools.ts';
 import { allEndpoints, allImplementations } from './routes/all.ts';
@@ -36,6 +36,8 @@ export interface ControlOptions {
   readonly trustedProxies?: readonly string[];
   /** Of the software. */
   readonly version: string;
+  /** What is shown to browsers; from `loadConsole`. Default: that there is no console. */
+  readonly console?: ConsoleFiles;
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly log: Logger;
@@ -60,7 +62,10 @@ export interface Control {
   createSetupUrl(): Promise<string | undefined>;
   /** A token by which the gateway of this very machine joins. */
   createJoinToken(): Promise<string>;
-  /** Lets the gateways go, which then look for another node or this one again, and stores what they reported. */
+  /**
+   * Lets gateways and open consoles go, which then look for another node or this one again, and stores what gateways
+   * reported.
+   */
   disconnect(): Promise<void>;
   /** Ends it, once its requests are answered. */
   close(): Promise<void>;
@@ -71,9 +76,6 @@ const LOCAL_JOIN_SECONDS = 600;
 
 /** Links that one address (IPv6: /64) may open: at once those of many gateways behind it, when the service starts. */
 const UPGRADE_RATE: Rate = { burst: 256, perSecond: 20 };
-
-// Read with the program: later its files may be out of reach.
-const pages = loadPages();
 
 /** Opens the database and starts to serve it. Throws what {@link isStorageAway} tells apart. */
 export async function startControl(options: ControlOptions): Promise<Control> {
@@ -92,7 +94,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       ...(options.times === undefined ? {} : { times: options.times }),
     });
     counters.watch(services, hub);
-    const live = openLiveFeed(services, hub);
+    const live = new LiveFeed(services, { version });
     const request = createApi({
       services,
       contracts: allRoutes,
@@ -109,7 +111,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       ],
       version,
       endpoints: allEndpoints(identity),
-      pages,
+      ...(options.console === undefined ? {} : { console: options.console }),
       trustedProxies: options.trustedProxies ?? [],
       checkResults: options.checkResults ?? false,
       ...(options.rate === undefined ? {} : { rate: options.rate }),
@@ -130,10 +132,13 @@ export async function startControl(options: ControlOptions): Promise<Control> {
       createSetupUrl: async () => (await createSetupToken(services))?.url,
       createJoinToken: async () =>
         (await addJoinToken(services, SYSTEM, { expiresInSeconds: LOCAL_JOIN_SECONDS })).token,
-      disconnect: () => hub.close(),
+      disconnect: () => {
+        live.end();
+        return hub.close();
+      },
       close: async () => {
         stopHousekeeping();
-        live.close();
+        await live.close();
         await hub.close();
         await identity.close();
         directory.close();

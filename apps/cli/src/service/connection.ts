@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { ApiClient, ApiProblem, ApiUnreachable, type RouteContract } from '@sallyport/api';
-import { CommandFailure, EXIT_FAILED, EXIT_NOT_PERMITTED, EXIT_NO_INPUT, EXIT_UNAVAILABLE } from '../command.ts';
+import { ApiClient, ApiProblem, ApiUnreachable, routes, type RouteContract } from '@sallyport/api';
+import { CommandFailure, EXIT_FAILED, EXIT_NOT_PERMITTED, EXIT_NO_INPUT, EXIT_UNAVAILABLE, tell } from '../command.ts';
 import { readCredentials } from './credentials.ts';
 import { fieldsOf } from './fields.ts';
+import { askSecret } from './prompt.ts';
 
 /** The service, as commands call it. Problems come as CommandFailure with what to do. */
 export interface Connection {
@@ -57,12 +58,43 @@ export function connectionTo(client: ApiClient): Connection {
     async call(contract, input) {
       try {
         const body = contract.body === undefined ? undefined : (input.body ?? {});
-        return await client.callUntyped(contract, { ...input, body });
+        return await client.callUntyped(contract, { ...input, body }).catch(async (error: unknown) => {
+          if (problemCode(error) !== 'stepUpRequired' || !process.stdin.isTTY) throw error;
+          await proveOneself(client);
+          return client.callUntyped(contract, { ...input, body });
+        });
       } catch (error) {
         throw failureOf(error, contract);
       }
     },
   };
+}
+
+/** Asks for what proves again who sits at the terminal. */
+async function proveOneself(client: ApiClient): Promise<void> {
+  const { password, code } = await client.call(routes.beginStepUp);
+  if (!password && !code) {
+    throw new CommandFailure(
+      EXIT_NOT_PERMITTED,
+      'this needs a proof that it is you, which you can give in a browser only (passkey, identity provider): do it in the ' +
+        'console, or use an API token (SALLYPORT_URL and SALLYPORT_TOKEN_FILE)',
+    );
+  }
+  tell('this needs a proof that it is you');
+  await client.call(routes.stepUp, {
+    body: {
+      ...(password ? { password: await askSecret('Password') } : {}),
+      ...(code ? { code: await askSecret(CODE_QUESTION) } : {}),
+    },
+  });
+}
+
+export const CODE_QUESTION = 'Code of the authenticator app, or a recovery code';
+
+/** The code of the API's problem that an error is, or that led to it. */
+export function problemCode(error: unknown): string | undefined {
+  if (error instanceof ApiProblem) return error.problem.code;
+  return error instanceof CommandFailure ? problemCode(error.cause) : undefined;
 }
 
 function failureOf(error: unknown, contract: RouteContract): unknown {
@@ -76,12 +108,23 @@ function failureOf(error: unknown, contract: RouteContract): unknown {
     ...(faults ?? []).map(({ at, message }) => `  ${placeOf(at, contract)}: ${message}`),
     ...(tests ?? []).map(({ name, expected, explanation }) => `  test "${name}" expects ${expected}: ${explanation}`),
     ...(code === 'loginRequired' ? ['Log in again: sallyport login URL --user NAME'] : []),
+    ...(code === 'stepUpRequired' ? ['Run it at a terminal, which asks for the proof, or with an API token.'] : []),
     ...(code === 'versionMismatch' ? ['Somebody changed it meanwhile: look at it and try again.'] : []),
     ...(error.retryAfter === undefined ? [] : [`Try again in ${String(error.retryAfter)} seconds.`]),
   ];
-  const denied = code === 'loginRequired' || code === 'loginFailed' || code === 'forbidden';
-  return new CommandFailure(denied ? EXIT_NOT_PERMITTED : EXIT_FAILED, lines.join('\n'), { cause: error });
+  return new CommandFailure(DENIED.includes(code) ? EXIT_NOT_PERMITTED : EXIT_FAILED, lines.join('\n'), {
+    cause: error,
+  });
 }
+
+const DENIED = [
+  'loginRequired',
+  'loginFailed',
+  'secondFactorRequired',
+  'stepUpRequired',
+  'enrolmentRequired',
+  'forbidden',
+];
 
 /** The option or argument that a fault is about: `/body/groups/0` is `--groups, item 1`. What is none stays a JSON pointer. */
 function placeOf(at: string, contract: RouteContract): string {

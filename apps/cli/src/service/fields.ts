@@ -34,7 +34,7 @@ interface JsonSchema {
   readonly $defs?: Readonly<Record<string, JsonSchema>>;
 }
 
-const SECRET = /^(password|currentPassword|newPassword|token)$/;
+const SECRET = /^(password|currentPassword|newPassword|token|clientSecret)$/;
 
 export function fieldsOf(contract: RouteContract): Field[] {
   const fields: Field[] = [];
@@ -73,16 +73,18 @@ function collect(place: Field['place'], path: string[], schema: JsonSchema, requ
     return;
   }
   const name = path.at(-1) ?? '';
+  const secret = place === 'body' && SECRET.test(name);
   into.push({
     option: path.map(kebab).join('-'),
     path,
     place,
-    required,
+    // Asked for, too, where an empty answer stands for none.
+    required: required || (secret && schema.default === ''),
     kind: kindOf(core),
     nullable,
     choices: choicesOf(core.type === 'array' ? (core.items ?? {}) : core),
     description: schema.description ?? core.description ?? '',
-    secret: place === 'body' && SECRET.test(name),
+    secret,
   });
 }
 

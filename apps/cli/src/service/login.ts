@@ -1,8 +1,8 @@
-import { ApiClient, routes } from '@sallyport/api';
+import { ApiClient, ApiProblem, routes } from '@sallyport/api';
 import type { Command } from '../command.ts';
-import { CommandFailure, EXIT_USAGE, tell } from '../command.ts';
+import { CommandFailure, EXIT_NOT_PERMITTED, EXIT_USAGE, tell } from '../command.ts';
 import { trustedFingerprint } from './certificate.ts';
-import { clientName, connect, connectionTo, USER_AGENT } from './connection.ts';
+import { clientName, CODE_QUESTION, connect, connectionTo, problemCode, USER_AGENT } from './connection.ts';
 import { readCredentials, removeCredentials, writeCredentials } from './credentials.ts';
 import { askSecret, closeInput } from './prompt.ts';
 
@@ -10,7 +10,8 @@ export const login: Command = {
   name: 'login',
   usage: 'URL --user NAME [--fingerprint SHA256]',
   summary: 'log in to a service; commands then go there',
-  help: `Asks for the password (or reads it from the standard input) and keeps the session in
+  help: `Asks for the password (or reads it from the standard input), at a terminal for a code where the user has a second
+factor, and keeps the session in
 ~/.config/sallyport/credentials.json, which only you can read.
 
 Options:
@@ -138,6 +139,19 @@ function serviceUrl(text: string): URL {
   return url;
 }
 
+/** Asks for the second factor at the terminal. */
+async function askCode(error: unknown): Promise<string> {
+  const { cause } = error as CommandFailure;
+  const methods = cause instanceof ApiProblem ? (cause.problem.methods ?? []) : [];
+  if (process.stdin.isTTY && methods.some((method) => method !== 'passkey')) return askSecret(CODE_QUESTION);
+  throw new CommandFailure(
+    EXIT_NOT_PERMITTED,
+    'this user has a second factor, which is asked for at a terminal (a passkey in a browser only); programs use an API ' +
+      'token instead: set SALLYPORT_URL and SALLYPORT_TOKEN_FILE',
+    { cause: error },
+  );
+}
+
 async function openSession(
   url: URL,
   fingerprint: string | undefined,
@@ -148,7 +162,12 @@ async function openSession(
   const known = before?.url === url.origin ? before.knownClient : undefined;
   const client = new ApiClient({ url: url.origin, certificateSha256: fingerprint, userAgent: USER_AGENT });
   const body = { name, password, client: clientName(), ...(known === undefined ? {} : { knownClient: known }) };
-  const session = (await connectionTo(client).call(routes.logIn, { body })) as {
+  const session = (await connectionTo(client)
+    .call(routes.logIn, { body })
+    .catch(async (error: unknown) => {
+      if (problemCode(error) !== 'secondFactorRequired') throw error;
+      return connectionTo(client).call(routes.logIn, { body: { ...body, code: await askCode(error) } });
+    })) as {
     token: string;
     knownClient: string | null;
     expiresAt: string;

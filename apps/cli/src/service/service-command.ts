@@ -27,17 +27,19 @@ export function serviceCommand(contract: RouteContract, all: readonly RouteContr
     return field;
   });
   const optional = fields.filter((field) => !positional.includes(field) && !field.secret);
+  // Each a switch, which has it asked for: its value never stands in a command line.
+  const secrets = fields.filter((field) => field.secret && !field.required);
   const required = positional.filter((field) => field.required).length;
   return {
     name: command.name,
     usage: usage(positional, optional),
     summary: contract.summary.charAt(0).toLowerCase() + contract.summary.slice(1),
-    help: help(contract, positional, optional),
-    options: ['json'],
+    help: help(contract, positional, optional, secrets),
+    options: ['json', ...secrets.map(({ option }) => option)],
     valued: [...optional.map(({ option }) => option), ...(contract.body === undefined ? [] : ['file'])],
     arguments: [required, positional.at(-1)?.kind === 'list' ? Infinity : positional.length],
     async run(words, options, values) {
-      const given = await readFields(positional, optional, fields, words, values);
+      const given = await readFields(positional, optional, fields, words, options, values);
       const connection = await connect();
       const request = requestOf(given);
       const file = values.get('file')?.at(-1);
@@ -68,11 +70,13 @@ function help(
   { summary, command, permission, body }: RouteContract,
   positional: readonly Field[],
   optional: readonly Field[],
+  secrets: readonly Field[],
 ): string {
   const rows: [string, string][] = optional.map((field) => [
     `--${field.option} ${placeholder(field)}`,
     describe(field),
   ]);
+  for (const { option } of secrets) rows.push([`--${option}`, 'ask for it, or read it from the standard input']);
   if (body !== undefined)
     rows.push(['--file FILE', 'take the fields from a file with a JSON object; "-" is the standard input']);
   rows.push(['--json', 'print JSON']);
@@ -80,7 +84,9 @@ function help(
   const described = positional.filter(({ description }) => description !== '');
   return [
     `${summary}.`,
-    ...(permission === 'public' || permission === 'self' ? [] : [`Needs the permission ${permission}.`]),
+    ...(permission === 'public' || permission === 'self' || permission === 'enrol'
+      ? []
+      : [`Needs the permission ${permission}.`]),
     ...described.map((field) => `${wordOf(field)}: ${field.description}`),
     '\nOptions:',
     ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd()),
@@ -131,6 +137,7 @@ async function readFields(
   optional: readonly Field[],
   all: readonly Field[],
   words: readonly string[],
+  options: ReadonlySet<string>,
   values: OptionValues,
 ): Promise<Map<Field, unknown>> {
   const given = new Map<Field, unknown>();
@@ -146,7 +153,8 @@ async function readFields(
       throw new CommandFailure(EXIT_USAGE, `--${field.option} ${placeholder(field)} is required`);
   }
   for (const field of all)
-    if (field.secret && field.required && !given.has(field)) given.set(field, await askSecret(questionOf(field)));
+    if (field.secret && (field.required || options.has(field.option)) && !given.has(field))
+      given.set(field, await askSecret(questionOf(field)));
   closeInput();
   return given;
 }

@@ -15,7 +15,7 @@ export type OutputOf<I extends RouteId> =
   Routes[I] extends RouteContract<infer _P, infer _Q, infer _B, infer R>
     ? R extends z.ZodType
       ? z.output<R>
-      : void
+      : undefined
     : never;
 /** Inputs may be left out where nothing must be given. */
 type Arguments<I extends RouteId> =
@@ -38,7 +38,7 @@ export class Unreachable extends Error {
 
 interface AnyInput {
   readonly params?: Readonly<Record<string, string>>;
-  readonly query?: Readonly<Record<string, unknown>>;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   readonly ifMatch?: number;
   readonly signal?: AbortSignal | undefined;
@@ -63,7 +63,7 @@ export async function callAny(id: RouteId, input: AnyInput): Promise<unknown> {
 
 /** Where a contract is served, for links to downloads. */
 export function addressOf(id: RouteId, { params = {}, query = {} }: AnyInput = {}): string {
-  const path = table[id]?.[1] ?? '';
+  const [, path] = table[id];
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''));
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -75,7 +75,7 @@ export function addressOf(id: RouteId, { params = {}, query = {} }: AnyInput = {
 const timeoutMs = 30_000;
 
 async function send(id: RouteId, input: AnyInput): Promise<unknown> {
-  const [method = 'GET', , mediaType = null] = table[id] ?? [];
+  const [method, , mediaType] = table[id];
   const headers: Record<string, string> = { accept: mediaType ?? 'application/json' };
   if (input.body !== undefined) headers['content-type'] = 'application/json';
   if (input.ifMatch !== undefined) headers['if-match'] = `"${input.ifMatch}"`;

@@ -72,7 +72,7 @@ function open(tell: (message: Message) => void): void {
   const source = new EventSource(addressOf('streamEvents'));
   for (const name of names) {
     source.addEventListener(name, ({ data }: MessageEvent<string>) => {
-      tell({ name, data: JSON.parse(data) } as Message);
+      tell({ name, data: JSON.parse(data) as never });
     });
   }
   source.onerror = () => {

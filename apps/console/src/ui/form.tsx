@@ -156,9 +156,8 @@ export function TextField({
         return rows === undefined ? (
           <input
             {...shared}
-            type={type as 'text'}
-            autocomplete={autocomplete as never}
-            inputmode={inputmode}
+            // The types of the elements want a type that is known when this is written.
+            {...({ type, autocomplete, inputmode } as object)}
             onInput={({ currentTarget }) => onChange(currentTarget.value)}
           />
         ) : (

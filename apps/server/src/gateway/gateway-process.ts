@@ -16,9 +16,12 @@ import { WireGuardTunnel } from './wireguard-tunnel.ts';
 const LINK_LOCAL = /^fe[89ab]/i;
 /** What is taken down at the end has this long. */
 const TEAR_DOWN_MS = 5000;
+/** And its whole end, whatever it waits for: nobody kills it where the supervisor is gone. */
+const MAX_STOP_MS = 8000;
 
 function tell(message: GatewayMessage): void {
-  if (process.connected) process.send?.(message);
+  // The supervisor may be gone before this process has heard of it.
+  if (process.connected) process.send?.(message, () => undefined);
 }
 
 /** Tells why, and ends. */
@@ -73,6 +76,7 @@ try {
   );
 
   const stop = (): void => {
+    if (!stopping) setTimeout(() => process.exit(GATEWAY_EXIT.failed), MAX_STOP_MS).unref();
     stopping = true;
     agent?.stop();
   };

@@ -261,6 +261,8 @@ export const accessRoutes = {
       ...field.pageQuery,
       user: reference.optional().meta({ description: 'Only the devices of this user' }),
       approved: z.enum(['true', 'false']).optional(),
+      standing: entities.deviceStanding.optional(),
+      gateway: reference.optional().meta({ description: 'Only devices whose last handshake was at this gateway' }),
     }),
     result: field.page(entities.device),
     command: {
@@ -269,6 +271,7 @@ export const accessRoutes = {
         'sallyport device list',
         'sallyport device list --user alice',
         'sallyport device list --approved false',
+        'sallyport device list --standing trafficUsedUp --gateway oslo-1',
       ],
       columns: deviceColumns,
     },

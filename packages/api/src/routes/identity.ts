@@ -203,7 +203,14 @@ export const identityRoutes = {
     summary: "Changes the caller's password and ends all their other sessions",
     permission: 'self',
     tag: 'me',
-    body: z.strictObject({ currentPassword: typedPassword, newPassword: field.password }),
+    body: z.strictObject({
+      currentPassword: z
+        .string()
+        .max(200)
+        .default('')
+        .meta({ format: 'password', description: 'Empty where there is none yet' }),
+      newPassword: field.password,
+    }),
     command: { name: 'me password', examples: ['sallyport me password'] },
   }),
   listMySessions: route({

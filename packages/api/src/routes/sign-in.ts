@@ -480,3 +480,33 @@ export type IdentityProvider = z.infer<typeof identityProvider>;
 export type IdentityProviderCheck = z.infer<typeof identityProviderCheck>;
 export type ScimClient = z.infer<typeof scimClient>;
 export type NewScimClient = z.infer<typeof newScimClient>;
+
+/** Why a login by an identity provider did not work: what `/login?problem=…` says to the page. */
+export const LOGIN_PROBLEMS = [
+  /** It took too long, was begun in another browser, or is over already. */
+  'expired',
+  /** The answer is not the one to what was asked, or is faulty. */
+  'mismatch',
+  /** The provider said no. */
+  'providerRefused',
+  /** The provider gave no answer that could be used. */
+  'providerUnreachable',
+  /** There is no such provider, or it is switched off. */
+  'providerDisabled',
+  /** The provider knows the person, and nobody here is them. */
+  'notAllowed',
+  /** The account is disabled or has expired. */
+  'disabled',
+  /** To prove that it is them, somebody else logged in, or by another provider than the session's. */
+  'otherUser',
+  /** The session that was to be proved has ended. */
+  'sessionEnded',
+  'tooManyRequests',
+  /** Without TLS, browsers log in on the machine of the service only. */
+  'insecure',
+  /** The service can't do it now. */
+  'unavailable',
+  'internal',
+] as const;
+
+export type LoginProblem = (typeof LOGIN_PROBLEMS)[number];

@@ -1,9 +1,20 @@
 import { ApiError } from '../http/api-error.ts';
 import type { Client } from '../http/client-address.ts';
 
-export type CookieName = 'session' | 'knownClient';
+export type CookieName = 'session' | 'knownClient' | 'oidc';
 
-const names: Readonly<Record<CookieName, string>> = { session: 'sallyport', knownClient: 'sallyport-client' };
+const names: Readonly<Record<CookieName, string>> = {
+  session: 'sallyport',
+  knownClient: 'sallyport-client',
+  oidc: 'sallyport-oidc',
+};
+
+/** Other sites' links and redirects bring a Lax one along: that of an identity provider has to. */
+const sameSite: Readonly<Record<CookieName, 'Strict' | 'Lax'>> = {
+  session: 'Strict',
+  knownClient: 'Strict',
+  oidc: 'Lax',
+};
 
 /**
  * The name of a cookie on this connection. `__Host-` makes browsers take it by TLS only, from this host only, for all of
@@ -34,5 +45,5 @@ export function setCookie(cookie: CookieName, client: Client, value: string, max
     );
   }
   const secure = client.secure ? '; Secure' : '';
-  return `${name}=${value}; Path=/; Max-Age=${Math.floor(maxAgeSeconds)}; HttpOnly; SameSite=Strict${secure}`;
+  return `${name}=${value}; Path=/; Max-Age=${Math.floor(maxAgeSeconds)}; HttpOnly; SameSite=${sameSite[cookie]}${secure}`;
 }

@@ -10,6 +10,8 @@ export interface LoginRates {
   readonly account: Rate;
   /** Failures of one client that logged in to the account before. */
   readonly knownClient: Rate;
+  /** Wrong codes for one account: of strangers together, and of the clients that it knows together. */
+  readonly code?: Rate;
 }
 
 export const DEFAULT_LOGIN_RATES: LoginRates = {
@@ -17,6 +19,9 @@ export const DEFAULT_LOGIN_RATES: LoginRates = {
   account: { burst: 10, perSecond: 1 / 60 },
   knownClient: { burst: 10, perSecond: 1 / 60 },
 };
+
+/** About a hundred wrong codes a day: who has the password and guesses for a year gets in with a chance of one to ten. */
+const codeRate: Rate = { burst: 5, perSecond: 1 / 900 };
 
 /**
  * How often passwords can be tried. Whoever guesses at an account uses up the tries of strangers to it, and not those of
@@ -27,11 +32,13 @@ export class LoginLimits {
   readonly #address: RateLimiter;
   readonly #account: RateLimiter;
   readonly #knownClient: RateLimiter;
+  readonly #code: RateLimiter;
 
   constructor(rates: LoginRates = DEFAULT_LOGIN_RATES) {
     this.#address = new RateLimiter(rates.address);
     this.#account = new RateLimiter(rates.account, 50_000);
     this.#knownClient = new RateLimiter(rates.knownClient);
+    this.#code = new RateLimiter(rates.code ?? codeRate, 50_000);
   }
 
   /**
@@ -56,6 +63,23 @@ export class LoginLimits {
       this.#address.giveBack(address);
       this.#account.giveBack(account);
     };
+  }
+
+  /**
+   * Takes a try at a code, after the password was right. There are only a million codes, of which three count at a time,
+   * so addresses and clients share the tries of an account; who is known to it has tries that strangers don't use up.
+   */
+  takeCode(by: { readonly userId: string; readonly known: boolean }, now: number): () => void {
+    const key = `${by.known ? 'known' : 'strange'} ${by.userId}`;
+    refuse(this.#code.take(key, now));
+    return () => this.#code.giveBack(key);
+  }
+
+  /** Takes a try where no account is named: a passkey says whose it is. */
+  takeAnonymous(address: string, now: number): () => void {
+    const key = limitKey(address);
+    refuse(this.#address.take(key, now));
+    return () => this.#address.giveBack(key);
   }
 }
 

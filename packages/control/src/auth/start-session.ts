@@ -57,7 +57,14 @@ export async function startSession(
       .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
       .executeTakeFirst();
     if (numUpdatedRows === 0n) throw new ApiError('loginFailed', 'The account is not active any more.');
-    const session = await createSession(db, { userId: user.id, client: clientName, now, expiresAt, methods, providerId });
+    const session = await createSession(db, {
+      userId: user.id,
+      client: clientName,
+      now,
+      expiresAt,
+      methods,
+      providerId,
+    });
     if (knownMark !== undefined) await renewKnownClient(db, hashToken(knownMark), now);
     const mark = knownMark ?? (await addKnownClient(db, user.id, now));
     await audit('login.succeed', { kind: 'user', id: user.id, name: user.name }, undefined, {

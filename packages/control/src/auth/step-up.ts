@@ -25,12 +25,23 @@ export async function markSteppedUp(
   now: number,
   methods: readonly LoginMethod[],
 ): Promise<boolean> {
+  if (!(await addMethods(db, sessionId, methods))) return false;
+  await db.updateTable('session').set({ authenticated_at: now }).where('id', '=', sessionId).execute();
+  return true;
+}
+
+/** Notes that a session's user has shown these, too. Answers false where the session has ended. */
+export async function addMethods(
+  db: Kysely<Database>,
+  sessionId: string,
+  methods: readonly LoginMethod[],
+): Promise<boolean> {
   const row = await db.selectFrom('session').select('methods').where('id', '=', sessionId).executeTakeFirst();
   if (row === undefined) return false;
   const all = [...new Set([...methodsOf(row), ...methods])];
   await db
     .updateTable('session')
-    .set({ authenticated_at: now, methods: JSON.stringify(all) })
+    .set({ methods: JSON.stringify(all) })
     .where('id', '=', sessionId)
     .execute();
   return true;

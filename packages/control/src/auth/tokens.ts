@@ -7,6 +7,7 @@ export const TOKEN_PREFIX = {
   invitation: 'spi_',
   setup: 'spf_',
   knownClient: 'spk_',
+  scim: 'spm_',
 } as const;
 
 export type TokenKind = keyof typeof TOKEN_PREFIX;

@@ -11,7 +11,7 @@ export const BACKED_UP = [
   ['user', ['id']],
   ['group', ['id']],
   ['group_member', ['group_id', 'user_id']],
-  ['totp', ['user_id']],
+  ['totp', ['user_id', 'confirmed']],
   ['recovery_code', ['user_id', 'code_hash']],
   ['passkey', ['id']],
   ['identity_provider', ['id']],

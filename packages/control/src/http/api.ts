@@ -15,12 +15,12 @@ import { baseHeaders, problemAnswer } from './answers.ts';
 import { ApiError } from './api-error.ts';
 import { NOBODY, type Authenticated, type Caller } from './caller.ts';
 import { clientReader, limitKey, type Client } from './client-address.ts';
+import { ConsoleFiles } from './console-files.ts';
 import { checkDeclarations, type Declared } from './declarations.ts';
 import type { Endpoint, EndpointRequest } from './endpoint.ts';
 import { createHealth, type ReadinessCheck } from './health.ts';
 import { Idempotency, type IdempotentRequest } from './idempotency.ts';
 import type { RouteImplementation } from './implement.ts';
-import type { Page } from './pages.ts';
 import { RateLimiter, type Rate } from './rate-limiter.ts';
 import { checkBodyHeaders, readJsonBody } from './request-body.ts';
 import { requestValidator, type Validated } from './validation.ts';
@@ -46,8 +46,8 @@ export interface ApiOptions {
   readonly version: string;
   /** What stands beside the API. */
   readonly endpoints?: readonly Endpoint[];
-  /** Pages outside /api, by path. */
-  readonly pages?: ReadonlyMap<string, Page>;
+  /** What is shown to browsers. Default: that there is no console. */
+  readonly console?: ConsoleFiles;
   /** Addresses and prefixes of the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Default: none. */
   readonly trustedProxies?: readonly string[];
   /** Requests of one address (IPv6: /64). Default: {@link DEFAULT_RATE}. */
@@ -142,14 +142,6 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
       }),
     );
   }
-  for (const [path, page] of options.pages ?? []) {
-    plain(path, (context) => {
-      const answer = respond(context, page.body, page.type);
-      answer.headers.set('content-security-policy', page.policy);
-      return answer;
-    });
-  }
-
   // What has another method.
   const allowed = new Map<string, string[]>();
   const served = [
@@ -159,7 +151,7 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
   for (const { method, path } of served) {
     allowed.set(honoPath(path), [...(allowed.get(honoPath(path)) ?? []), method]);
   }
-  for (const path of ['/api/openapi.json', '/healthz', '/readyz', '/metrics', ...(options.pages?.keys() ?? [])]) {
+  for (const path of ['/api/openapi.json', '/healthz', '/readyz', '/metrics']) {
     allowed.set(path, ['GET']);
   }
   for (const [path, methods] of allowed) {
@@ -168,6 +160,12 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
       throw new ApiError('methodNotAllowed', `Here go ${methods.join(', ')}.`);
     });
   }
+  const files = options.console ?? new ConsoleFiles();
+  app.get('*', (context, next) => {
+    const { header } = incomingRequest(context);
+    const answer = files.answer({ path: context.req.path, header }, context.get('state').headers);
+    return answer === undefined ? next() : timed(context, 'console', () => Promise.resolve(answer));
+  });
   app.notFound(() => {
     throw new ApiError('notFound', 'There is nothing at this address. /api/openapi.json lists what there is.');
   });
@@ -254,6 +252,11 @@ function createRoute(
       result = await serve({
         ...(input as Required<Validated>),
         caller,
+        recheck: async () => {
+          const now = await options.authenticate(request);
+          permit(now.caller, contract.permission);
+          return now.caller;
+        },
         origin: originOf(services, caller, authenticated.byCookie, request),
         client: state.client,
         services,
@@ -270,7 +273,10 @@ function createRoute(
     const status = statusOf(contract);
     let answer: Response;
     if (isStream(result)) {
-      answer = new Response(streamOf(result), {
+      const chunks = result[Symbol.asyncIterator]();
+      const isHead = context.env.incoming.method === 'HEAD';
+      if (isHead) await chunks.return?.();
+      answer = new Response(isHead ? null : streamOf(chunks), {
         status,
         headers: { ...answerHeaders, 'content-type': contract.mediaType ?? 'text/plain; charset=utf-8' },
       });
@@ -382,6 +388,20 @@ function isStream(value: unknown): value is AsyncIterable<string> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-function streamOf(chunks: AsyncIterable<string>): ReadableStream<Uint8Array> {
-  return ReadableStream.from(chunks).pipeThrough(new TextEncoderStream());
+/** Asks for a piece when the client has taken the one before, and says so when it is gone. */
+function streamOf(chunks: AsyncIterator<string, unknown>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next();
+        if (done === true) controller.close();
+        else controller.enqueue(encoder.encode(value));
+      },
+      async cancel() {
+        await chunks.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

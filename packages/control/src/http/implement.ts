@@ -11,6 +11,8 @@ export interface RequestContext<Params, Query, Body> {
   readonly query: Query;
   readonly body: Body;
   readonly caller: Caller;
+  /** Who sends it now, in the middle of a long answer. Throws an ApiError where they may not any more. */
+  readonly recheck: () => Promise<Caller>;
   readonly origin: Origin;
   /** Where the request came from; for limits and cookies, never to be kept. */
   readonly client: Client;

@@ -75,6 +75,7 @@ const secretFields: ReadonlySet<string> = new Set([
   'password',
   'currentPassword',
   'newPassword',
+  'clientSecret',
 ]);
 
 /** A token that was pasted into the wrong field. */

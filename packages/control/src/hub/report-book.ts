@@ -202,6 +202,7 @@ export class ReportBook {
     );
     await updateHandshakes(
       transaction,
+      this.#node,
       [...handshakes].sort(byKey).map(([, item]) => item),
     );
     return { numbers, lost, users };

@@ -1,10 +1,10 @@
 import type { Device } from '@sallyport/api';
 import { standingOf, type AccessModel, type Standing } from '@sallyport/policy';
-import type { Kysely, Selectable } from 'kysely';
+import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool } from 'kysely';
 import { deviceModel } from '../directory/rows.ts';
 import type { Database, DeviceTable } from '../store/schema.ts';
-import { cursorOf, pageOf } from './pages.ts';
-import { afterCursor, holds, type PageRequest } from './search.ts';
+import { cursorOf, pageOf, type Cursor } from './pages.ts';
+import { afterCursor, begins, holds, type PageRequest } from './search.ts';
 import { bytesOf, sumOf } from './usage.ts';
 
 /** A device's own row, and what else there is to know of it. */
@@ -17,7 +17,14 @@ export interface DeviceRow extends Selectable<DeviceTable> {
 export interface DeviceFilter extends PageRequest {
   readonly userId?: string | undefined;
   readonly approved?: boolean | undefined;
+  /** Of the last handshake. */
+  readonly gatewayId?: string | undefined;
 }
+
+/** Rows that are read at once to find those of a standing, which no table holds. */
+const CHUNK = 1000;
+/** Shorter parts of a key are in too many. */
+const MIN_KEY_PART = 6;
 
 function deviceQuery(db: Kysely<Database>) {
   return db
@@ -31,31 +38,56 @@ function deviceQuery(db: Kysely<Database>) {
 /** By name. */
 export async function listDevices(
   db: Kysely<Database>,
-  { limit, after, search, userId, approved }: DeviceFilter,
+  filter: DeviceFilter,
 ): Promise<{ items: DeviceRow[]; next: string | null }> {
+  return pageOf(await devicesAfter(db, filter, cursorOf(filter.after), filter.limit + 1), filter.limit);
+}
+
+/** {@link listDevices} of those that have a standing now. */
+export async function listDevicesOfStanding(
+  db: Kysely<Database>,
+  filter: DeviceFilter,
+  standing: Standing,
+  model: AccessModel,
+  now: number,
+): Promise<{ items: DeviceRow[]; next: string | null }> {
+  const found: DeviceRow[] = [];
+  for (let cursor = cursorOf(filter.after); found.length <= filter.limit;) {
+    const rows = await devicesAfter(db, filter, cursor, CHUNK);
+    found.push(...rows.filter((row) => standingOf(model, deviceModel(row), now).standing === standing));
+    cursor = rows.at(-1);
+    if (rows.length < CHUNK) break;
+  }
+  return pageOf(found, filter.limit);
+}
+
+async function devicesAfter(
+  db: Kysely<Database>,
+  { search, userId, approved, gatewayId }: DeviceFilter,
+  cursor: Cursor | undefined,
+  limit: number,
+): Promise<DeviceRow[]> {
+  // No text holds a NUL, which PostgreSQL doesn't take.
+  if (search?.includes('\0') === true) return [];
   let query = deviceQuery(db);
   if (userId !== undefined) query = query.where('device.user_id', '=', userId);
   if (approved !== undefined) query = query.where('device.approved', '=', approved ? 1 : 0);
-  // Names in part; keys and addresses as a whole. No text holds a NUL, which PostgreSQL doesn't take.
-  if (search?.includes('\0') === true) return { items: [], next: null };
-  if (search !== undefined) {
-    query = query.where((eb) =>
-      eb.or([
-        ...(['device.name', 'user.name'] as const).map((column) => holds(eb.ref(column), search)),
-        ...(['device.public_key', 'device.ipv4', 'device.ipv6'] as const).map((column) => eb(column, '=', search)),
-      ]),
-    );
-  }
-  const cursor = cursorOf(after);
+  if (gatewayId !== undefined) query = query.where('device_status.gateway_id', '=', gatewayId);
+  if (search !== undefined) query = query.where((eb) => eb.or(searched(eb, search)));
   if (cursor !== undefined) {
     query = query.where((eb) => afterCursor(eb.ref('device.name'), eb.ref('device.id'), cursor));
   }
-  const rows = await query
-    .orderBy('device.name')
-    .orderBy('device.id')
-    .limit(limit + 1)
-    .execute();
-  return pageOf(rows, limit);
+  return await query.orderBy('device.name').orderBy('device.id').limit(limit).execute();
+}
+
+/** Names and what looks like an address in part, and how a key begins. */
+function searched(eb: ExpressionBuilder<Database, 'device' | 'user'>, search: string): Expression<SqlBool>[] {
+  const found = [holds(eb.ref('device.name'), search), holds(eb.ref('user.name'), search)];
+  if (/^[\da-f]*[.:][\da-f.:]*$/i.test(search)) {
+    found.push(holds(eb.ref('device.ipv4'), search), holds(eb.ref('device.ipv6'), search));
+  }
+  if (search.length >= MIN_KEY_PART) found.push(begins(eb.ref('device.public_key'), search));
+  return found;
 }
 
 /** By id; of a certain user's, also by name. */

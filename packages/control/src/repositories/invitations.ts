@@ -57,3 +57,15 @@ export function describeInvitation(row: InvitationRow): Invitation {
     expiresAt: timeText(row.expires_at),
   };
 }
+
+/** Takes back a user's open invitations. Answers their ids. */
+export async function endInvitations(db: Kysely<Database>, userId: string): Promise<string[]> {
+  const open = await db
+    .selectFrom('invitation')
+    .select('id')
+    .where('user_id', '=', userId)
+    .where('used_at', 'is', null)
+    .execute();
+  await db.deleteFrom('invitation').where('user_id', '=', userId).where('used_at', 'is', null).execute();
+  return open.map(({ id }) => id);
+}

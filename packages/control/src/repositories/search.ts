@@ -14,6 +14,11 @@ export function holds(column: Expression<unknown>, search: string): RawBuilder<S
   return sql<SqlBool>`lower(${column}) like ${containing(search)} escape '\\'`;
 }
 
+/** Whether a text begins with what is searched for; both as they are written. */
+export function begins(column: Expression<unknown>, search: string): RawBuilder<SqlBool> {
+  return sql<SqlBool>`substr(${column}, 1, ${search.length}) = ${search}`;
+}
+
 /** Whether a row comes after the last of the page before, in the order of name and id. */
 export function afterCursor(name: Expression<unknown>, id: Expression<unknown>, cursor: Cursor): RawBuilder<SqlBool> {
   return sql<SqlBool>`(${name} > ${cursor.name} or (${name} = ${cursor.name} and ${id} > ${cursor.id}))`;

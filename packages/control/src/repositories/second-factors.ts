@@ -6,7 +6,7 @@ export type TotpRow = Selectable<TotpTable>;
 
 /** What a user has besides a password. */
 export interface SecondFactorCounts {
-  /** The authenticator app, where it is confirmed. */
+  /** The authenticator app that counts. */
   readonly totp: TotpRow | undefined;
   readonly passkeys: number;
   readonly recoveryCodes: number;
@@ -55,4 +55,117 @@ export async function usersWithSecondFactor(
     .union((eb) => eb.selectFrom('passkey').select('user_id').where('user_id', 'in', userIds))
     .execute();
   return new Set(rows.map(({ user_id: id }) => id));
+}
+
+/** A user's authenticator app: the one that counts, or the one that no code was shown of yet. */
+export async function findTotp(
+  db: Kysely<Database>,
+  userId: string,
+  which: 'confirmed' | 'pending',
+): Promise<TotpRow | undefined> {
+  return db
+    .selectFrom('totp')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .where('confirmed', '=', which === 'confirmed' ? 1 : 0)
+    .executeTakeFirst();
+}
+
+export async function countSecondFactors(db: Kysely<Database>, userId: string): Promise<SecondFactorCounts> {
+  const totp = await findTotp(db, userId, 'confirmed');
+  const { passkeys, codes } = await db
+    .selectNoFrom((eb) => [
+      eb
+        .selectFrom('passkey')
+        .select(({ fn }) => fn.countAll().as('n'))
+        .where('user_id', '=', userId)
+        .as('passkeys'),
+      eb
+        .selectFrom('recovery_code')
+        .select(({ fn }) => fn.countAll().as('n'))
+        .where('user_id', '=', userId)
+        .as('codes'),
+    ])
+    .executeTakeFirstOrThrow();
+  return {
+    totp,
+    passkeys: Number(passkeys),
+    recoveryCodes: Number(codes),
+  };
+}
+
+/** Whether a code of this time step counts now, and no more from then on; the same for those before. */
+export async function useTotpStep(db: Kysely<Database>, userId: string, step: number): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('totp')
+    .set({ last_step: step })
+    .where('user_id', '=', userId)
+    .where('confirmed', '=', 1)
+    .where('last_step', '<', step)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+export async function isRecoveryCode(db: Kysely<Database>, userId: string, hash: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('recovery_code')
+    .select('code_hash')
+    .where('user_id', '=', userId)
+    .where('code_hash', '=', hash)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Uses a recovery code up. Answers whether there was one. */
+export async function useRecoveryCode(db: Kysely<Database>, userId: string, hash: string): Promise<boolean> {
+  const { numDeletedRows } = await db
+    .deleteFrom('recovery_code')
+    .where('user_id', '=', userId)
+    .where('code_hash', '=', hash)
+    .executeTakeFirst();
+  return numDeletedRows > 0n;
+}
+
+/** Keeps the secret of an app until a code of it is shown. Takes the place of one before. */
+export async function addPendingTotp(db: Kysely<Database>, userId: string, sealed: string, now: number): Promise<void> {
+  await db.deleteFrom('totp').where('user_id', '=', userId).where('confirmed', '=', 0).execute();
+  await db
+    .insertInto('totp')
+    .values({ user_id: userId, sealed_secret: sealed, confirmed: 0, last_step: 0, created_at: now })
+    .execute();
+}
+
+/** From now on the pending app counts, and the one before no more. Answers false where another is pending by now. */
+export async function confirmTotp(db: Kysely<Database>, pending: TotpRow, step: number): Promise<boolean> {
+  const { user_id: userId } = pending;
+  const { numDeletedRows } = await db
+    .deleteFrom('totp')
+    .where('user_id', '=', userId)
+    .where('confirmed', '=', 0)
+    .where('sealed_secret', '=', pending.sealed_secret)
+    .executeTakeFirst();
+  if (numDeletedRows === 0n) return false;
+  await db.deleteFrom('totp').where('user_id', '=', userId).execute();
+  await db
+    .insertInto('totp')
+    .values({ ...pending, confirmed: 1, last_step: step })
+    .execute();
+  return true;
+}
+
+/** Takes the place of the recovery codes before. */
+export async function replaceRecoveryCodes(
+  db: Kysely<Database>,
+  userId: string,
+  hashes: readonly string[],
+): Promise<void> {
+  await removeRecoveryCodes(db, userId);
+  await db
+    .insertInto('recovery_code')
+    .values(hashes.map((hash) => ({ user_id: userId, code_hash: hash })))
+    .execute();
+}
+
+export async function removeRecoveryCodes(db: Kysely<Database>, userId: string): Promise<void> {
+  await db.deleteFrom('recovery_code').where('user_id', '=', userId).execute();
 }

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely } from 'kysely';
-import type { LoginMethod } from '../auth/login-methods.ts';
+import type { Session } from '@sallyport/api';
+import { methodsOf, type LoginMethod } from '../auth/login-methods.ts';
+import { endOfSession, type SessionLifetime } from '../auth/sessions.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import type { Database, SessionTable } from '../store/schema.ts';
 import { demandingGroup } from './second-factors.ts';
+import { timeText } from './users.ts';
 
 /** What of a user says whether their credentials count. */
 export interface CredentialUser {
@@ -102,6 +105,28 @@ export async function createSession(
   const surplus = (await listSessions(db, userId)).filter((session) => session.id !== id).slice(maxSessions - 1);
   for (const { id: old } of surplus) await db.deleteFrom('session').where('id', '=', old).execute();
   return { id, token };
+}
+
+/** Those that have not ended, as the API answers them. */
+export function describeSessions(
+  rows: readonly SessionTable[],
+  lifetime: SessionLifetime,
+  now: number,
+  currentId: string,
+): Session[] {
+  return rows
+    .map((row) => ({ row, end: endOfSession(row, lifetime) }))
+    .filter(({ end }) => end > now)
+    .map(({ row, end }) => ({
+      id: row.id,
+      client: row.client,
+      createdAt: timeText(row.created_at),
+      lastUsedAt: timeText(row.last_used_at),
+      expiresAt: timeText(end),
+      methods: methodsOf(row),
+      authenticatedAt: timeText(row.authenticated_at),
+      current: row.id === currentId,
+    }));
 }
 
 /** Ends a user's sessions, all or but one. Answers how many. */

@@ -1,7 +1,7 @@
 /** What gateways said of themselves and of devices, written by the control node that they are connected to. */
 import type { Gateway } from '@sallyport/api';
 import type { Report } from '@sallyport/link';
-import type { Kysely, Transaction } from 'kysely';
+import type { Kysely, Selectable, Transaction } from 'kysely';
 import type { Database, GatewayStatusTable } from '../store/schema.ts';
 
 const CHUNK = 500;
@@ -17,6 +17,12 @@ export interface GatewayStatus {
   readonly software: string;
   readonly stateVersion: number;
   readonly appliedVersion: number;
+}
+
+/** With what is counted of it. */
+export interface CountedStatus extends GatewayStatus {
+  /** Handshakes of devices since it joined. */
+  readonly handshakes: number;
 }
 
 export const NEVER_CONNECTED: GatewayStatus = {
@@ -42,7 +48,13 @@ export async function gatewayStatuses(
   return new Map((await query.execute()).map((row) => [row.gateway_id, statusOf(row, now)]));
 }
 
-function statusOf(row: GatewayStatusTable, now: number): GatewayStatus {
+/** {@link gatewayStatuses} of all gateways, with their counters. */
+export async function countedStatuses(db: Kysely<Database>, now: number): Promise<ReadonlyMap<string, CountedStatus>> {
+  const rows = await db.selectFrom('gateway_status').selectAll().execute();
+  return new Map(rows.map((row) => [row.gateway_id, { ...statusOf(row, now), handshakes: row.handshakes }]));
+}
+
+function statusOf(row: Selectable<GatewayStatusTable>, now: number): GatewayStatus {
   const reachable = row.connected === 1 && now - row.last_seen_at <= REPORT_OVERDUE_MS;
   return {
     health: reachable ? (row.health as 'healthy' | 'degraded') : 'unreachable',
@@ -149,10 +161,15 @@ export interface Handshake {
   readonly at: number;
 }
 
-/** Keeps the latest of each device. */
-export async function updateHandshakes(db: Transaction<Database>, handshakes: readonly Handshake[]): Promise<void> {
+/** Keeps the latest of each device, and counts those that are new at each gateway of this node. */
+export async function updateHandshakes(
+  db: Transaction<Database>,
+  node: string,
+  handshakes: readonly Handshake[],
+): Promise<void> {
+  const counts = new Map<string, number>();
   for (let at = 0; at < handshakes.length; at += CHUNK) {
-    await db
+    const rows = await db
       .insertInto('device_status')
       .values(
         handshakes
@@ -168,6 +185,16 @@ export async function updateHandshakes(db: Transaction<Database>, handshakes: re
           }))
           .whereRef('device_status.last_handshake_at', '<', 'excluded.last_handshake_at'),
       )
+      .returning('gateway_id')
+      .execute();
+    for (const { gateway_id: id } of rows) counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+  for (const [gatewayId, count] of [...counts].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    await db
+      .updateTable('gateway_status')
+      .set((eb) => ({ handshakes: eb('handshakes', '+', count) }))
+      .where('gateway_id', '=', gatewayId)
+      .where('node', '=', node)
       .execute();
   }
 }

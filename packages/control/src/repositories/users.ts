@@ -150,6 +150,10 @@ export async function hasAdministrator(db: Kysely<Database>): Promise<boolean> {
 /** Puts a user into exactly these groups. */
 export async function setGroups(db: Kysely<Database>, userId: string, groupIds: readonly string[]): Promise<void> {
   await db.deleteFrom('group_member').where('user_id', '=', userId).execute();
+  // Who was taken out and comes back later did not come back by a provider's claims.
+  let claims = db.deleteFrom('claimed_membership').where('user_id', '=', userId);
+  if (groupIds.length > 0) claims = claims.where('group_id', 'not in', groupIds);
+  await claims.execute();
   const rows = [...new Set(groupIds)].map((groupId) => ({ group_id: groupId, user_id: userId }));
   if (rows.length > 0) await db.insertInto('group_member').values(rows).execute();
 }

@@ -15,7 +15,7 @@ import { scimClientRoutes } from './scim-clients.ts';
 export function allImplementations(identity: Identity, live: LiveFeed): RouteImplementation[] {
   return [
     ...identityImplementations(identity),
-    ...identityProviderRoutes(identity),
+    ...identityProviderRoutes,
     ...scimClientRoutes(),
     ...accessImplementations,
     ...gatewayImplementations,

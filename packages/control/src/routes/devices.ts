@@ -150,10 +150,15 @@ async function change(
   });
 }
 
-async function list(services: Services, filter: repository.DeviceFilter) {
+async function list(services: Services, filter: repository.DeviceFilter, standing?: Device['standing']) {
   const { db } = services.store;
-  const { items, next } = await repository.listDevices(db, filter);
-  return { items: await repository.describeDevices(db, services.directory.model, items, services.now()), next };
+  const { model } = services.directory;
+  const now = services.now();
+  const { items, next } =
+    standing === undefined
+      ? await repository.listDevices(db, filter)
+      : await repository.listDevicesOfStanding(db, filter, standing, model, now);
+  return { items: await repository.describeDevices(db, model, items, now), next };
 }
 
 async function configuration(
@@ -217,14 +222,15 @@ export const deviceRoutes: readonly RouteImplementation[] = [
   }),
 
   implement(accessRoutes.listDevices, async ({ services, query }) => {
-    const { user, approved, ...page } = query;
-    const { users } = services.directory.model;
-    const userId = user === undefined ? undefined : found(idOf(users, user), 'user');
-    return await list(services, {
+    const { user, gateway, approved, standing, ...page } = query;
+    const { users, gateways } = services.directory.model;
+    const filter = {
       ...page,
-      userId,
+      userId: user === undefined ? undefined : found(idOf(users, user), 'user'),
+      gatewayId: gateway === undefined ? undefined : found(idOf(gateways, gateway), 'gateway'),
       approved: approved === undefined ? undefined : approved === 'true',
-    });
+    };
+    return await list(services, filter, standing);
   }),
   implement(accessRoutes.createDevice, async ({ services, origin, body }) => {
     const userId = idOf(services.directory.model.users, body.user);

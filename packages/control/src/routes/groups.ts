@@ -11,12 +11,13 @@ import {
   describeGroups,
   getGroup,
   listGroups,
-  usersOfGroup,
   type GroupRow,
 } from '../repositories/groups.ts';
 import { getUser, listUsers } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
+import { refuseKeptGroups } from './kept-by-scim.ts';
 import { refuseBrokenTests } from './policy-guard.ts';
+import { removeGroup } from './removals.ts';
 
 export function groupRoutes(): RouteImplementation[] {
   return [
@@ -56,6 +57,7 @@ export function groupRoutes(): RouteImplementation[] {
         checkVersion(before.version, ifMatch);
         if (body.name !== undefined && body.name !== before.name) {
           if (before.id === EVERYONE) throw new ApiError('conflict', 'The group everyone keeps its name.');
+          await refuseKeptGroups(db, [before.id]);
           await requireFreeName(db, body.name);
         }
         const row: GroupRow = {
@@ -91,34 +93,11 @@ export function groupRoutes(): RouteImplementation[] {
       }),
     ),
     implement(routes.deleteGroup, async ({ params, services, origin, ifMatch }) => {
-      await services.store.write(origin, async ({ db, audit, changed }) => {
-        const row = await getGroup(db, params.groupId);
+      await services.store.write(origin, async (writing) => {
+        const row = await getGroup(writing.db, params.groupId);
         checkVersion(row.version, ifMatch);
         if (row.id === EVERYONE) throw new ApiError('conflict', 'The group everyone stays: every user is in it.');
-        const used = await usersOfGroup(db, row.id);
-        if (used.length > 0) {
-          throw new ApiError(
-            'stillUsed',
-            `The group is used by ${used.slice(0, 10).join(', ')}: take it out there first.`,
-          );
-        }
-        const members = await db
-          .selectFrom('group_member')
-          .select('user_id')
-          .where('group_id', '=', row.id)
-          .orderBy('user_id')
-          .execute();
-        await db.deleteFrom('group').where('id', '=', row.id).execute();
-        await audit(
-          'group.delete',
-          { kind: 'group', id: row.id, name: row.name },
-          {
-            ...describeGroupRow(row),
-            members: members.map((member) => member.user_id),
-          },
-        );
-        for (const member of members) changed('user', member.user_id);
-        changed('group', row.id);
+        await removeGroup(writing, row);
       });
     }),
     implement(routes.listGroupMembers, async ({ params, query, services }) => {
@@ -133,6 +112,7 @@ export function groupRoutes(): RouteImplementation[] {
         const group = await getGroup(db, params.groupId);
         const user = await getUser(db, params.userId);
         refuseEveryone(group);
+        await refuseKeptGroups(db, [group.id]);
         const { numInsertedOrUpdatedRows } = await db
           .insertInto('group_member')
           .values({ group_id: group.id, user_id: user.id })
@@ -157,12 +137,18 @@ export function groupRoutes(): RouteImplementation[] {
         const group = await getGroup(db, params.groupId);
         const user = await getUser(db, params.userId);
         refuseEveryone(group);
+        await refuseKeptGroups(db, [group.id]);
         const { numDeletedRows } = await db
           .deleteFrom('group_member')
           .where('group_id', '=', group.id)
           .where('user_id', '=', user.id)
           .executeTakeFirst();
         if (numDeletedRows === 0n) throw new ApiError('notFound', 'The user is not in the group.');
+        await db
+          .deleteFrom('claimed_membership')
+          .where('group_id', '=', group.id)
+          .where('user_id', '=', user.id)
+          .execute();
         await db
           .updateTable('user')
           .set({ version: user.version + 1 })

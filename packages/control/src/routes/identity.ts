@@ -5,17 +5,23 @@ import { groupRoutes } from './groups.ts';
 import { invitationRoutes } from './invitations.ts';
 import { loginRoutes } from './login.ts';
 import { meRoutes } from './me.ts';
+import { passkeyRoutes } from './passkeys.ts';
+import { secondFactorRoutes } from './second-factors.ts';
 import { setupRoutes } from './setup.ts';
+import { stepUpRoutes } from './step-up.ts';
 import { tokenRoutes } from './tokens.ts';
 import { userRoutes } from './users.ts';
 
-/** What serves the contracts of setup, login, me, users, groups, invitations, tokens and audit. */
+/** What serves the contracts of setup, login, second factors, me, users, groups, invitations, tokens and audit. */
 export function identityImplementations(identity: Identity): RouteImplementation[] {
   return [
     ...setupRoutes(identity),
     ...loginRoutes(identity),
     ...meRoutes(identity),
-    ...userRoutes(),
+    ...secondFactorRoutes(identity),
+    ...passkeyRoutes(identity),
+    ...stepUpRoutes(identity),
+    ...userRoutes(identity),
     ...groupRoutes(),
     ...invitationRoutes(identity),
     ...tokenRoutes(),

@@ -2,10 +2,11 @@ import { routes } from '@sallyport/api';
 import { randomUUID } from 'node:crypto';
 import type { Identity } from '../auth/identity.ts';
 import { requireCovers } from '../auth/roles.ts';
+import { requireStepUp } from '../auth/step-up.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
-import { describeInvitation, findInvitation, listInvitations } from '../repositories/invitations.ts';
+import { describeInvitation, endInvitations, findInvitation, listInvitations } from '../repositories/invitations.ts';
 import { endSessions } from '../repositories/sessions.ts';
 import { getUser } from '../repositories/users.ts';
 
@@ -17,10 +18,11 @@ export function invitationRoutes({ passwords }: Identity): RouteImplementation[]
     }),
     implement(routes.createInvitation, async ({ body, caller, services, origin }) => {
       const token = newToken('invitation');
-      return services.store.write(origin, async ({ db, now, audit }) => {
+      return services.store.write(origin, async ({ db, now, audit, changed }) => {
         const user = await getUser(db, body.userId);
         // Who accepts it can log in as this user.
         requireCovers(caller, user.role);
+        if (user.role !== 'user') requireStepUp(caller, now);
         if (user.disabled === 1) throw new ApiError('conflict', 'The user is disabled; enable them first.');
         await db.deleteFrom('invitation').where('user_id', '=', user.id).where('expires_at', '<=', now).execute();
         const row = {
@@ -38,16 +40,18 @@ export function invitationRoutes({ passwords }: Identity): RouteImplementation[]
           id: row.id,
           expiresAt: invitation.expiresAt,
         });
+        changed('invitation', row.id);
         return { ...invitation, token, url: `${services.publicUrl()}/invitation#${token}` };
       });
     }),
     implement(routes.deleteInvitation, async ({ params, caller, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const row = await findInvitation(db, { id: params.invitationId });
         if (row === undefined || row.used_at !== null) throw new ApiError('notFound', 'There is no such invitation.');
         requireCovers(caller, (await getUser(db, row.user_id)).role);
         await db.deleteFrom('invitation').where('id', '=', row.id).execute();
         await audit('invitation.revoke', { kind: 'user', id: row.user_id, name: row.user_name }, { id: row.id });
+        changed('invitation', row.id);
       });
     }),
     implement(routes.acceptInvitation, async ({ body, services, origin }) => {
@@ -65,13 +69,15 @@ export function invitationRoutes({ passwords }: Identity): RouteImplementation[]
         if (user.disabled === 1) throw gone();
         await db.updateTable('user').set({ password_hash: hash }).where('id', '=', user.id).execute();
         await db.updateTable('invitation').set({ used_at: now }).where('id', '=', invitation.id).execute();
-        await db.deleteFrom('invitation').where('user_id', '=', user.id).where('used_at', 'is', null).execute();
+        const others = await endInvitations(db, user.id);
         // Whoever knew the old password is out, and their client is not known any more.
         await endSessions(db, user.id);
         await db.deleteFrom('known_client').where('user_id', '=', user.id).execute();
         await audit('invitation.accept', { kind: 'user', id: user.id, name: user.name }, undefined, {
           id: invitation.id,
         });
+        for (const id of [invitation.id, ...others]) changed('invitation', id);
+        changed('session', user.id);
         changed('user', user.id);
         return { name: user.name };
       });

@@ -1,16 +1,19 @@
 import { routes, type Permission } from '@sallyport/api';
 import { limitsOf, sessionLifetimeOf } from '@sallyport/policy';
 import type { Identity } from '../auth/identity.ts';
-import { endOfSession } from '../auth/sessions.ts';
+import { requireOwnSession } from '../auth/second-factors.ts';
+import { requireStepUp } from '../auth/step-up.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { countDevices } from '../repositories/devices.ts';
-import { endSessions, listSessions } from '../repositories/sessions.ts';
+import { endInvitations } from '../repositories/invitations.ts';
+import { describeSessions, endSessions, listSessions } from '../repositories/sessions.ts';
 import { describeUser, describeUserRow, getUser, groupsOfUsers, timeText } from '../repositories/users.ts';
+import { refuseKeptUser } from './kept-by-scim.ts';
 
-export function meRoutes({ passwords, limits, failures, sessions }: Identity): RouteImplementation[] {
+export function meRoutes({ passwords, limits, failures, sessions, csrf }: Identity): RouteImplementation[] {
   return [
-    implement(routes.getMe, async ({ caller, services }) => {
+    implement(routes.getMe, async ({ caller, services, origin }) => {
       const { db } = services.store;
       const { model } = services.directory;
       const row = await getUser(db, caller.userId);
@@ -41,7 +44,18 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
       }
       return {
         user,
-        permissions: [...caller.permissions].filter((scope): scope is Permission => scope !== 'self'),
+        permissions: [...caller.permissions].filter(
+          (scope): scope is Permission => scope !== 'self' && scope !== 'enrol',
+        ),
+        session:
+          caller.session === undefined
+            ? null
+            : {
+                methods: [...caller.session.methods],
+                authenticatedAt: timeText(caller.session.authenticatedAt),
+                mustEnrol: caller.session.mustEnrol,
+                csrfToken: origin.via === 'console' ? csrf.of(caller.credentialId) : null,
+              },
         standing: {
           devices: { used: devices, allowed: effective.devicesPerUser },
           trafficBytesThisMonth: {
@@ -56,8 +70,10 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
       };
     }),
     implement(routes.updateMe, async ({ caller, body, services, origin }) =>
-      services.store.write(origin, async ({ db, audit, changed }) => {
+      services.store.write(origin, async ({ db, now, audit, changed }) => {
         const before = await getUser(db, caller.userId);
+        // An identity provider may log in by it.
+        if (body.email !== undefined && body.email !== before.email) requireStepUp(caller, now);
         const groups = (await groupsOfUsers(db, [before.id])).get(before.id) ?? [];
         const row = {
           ...before,
@@ -65,6 +81,7 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
           email: body.email === undefined ? before.email : body.email,
           version: before.version + 1,
         };
+        await refuseKeptUser(db, before, row);
         await db
           .updateTable('user')
           .set({ display_name: row.display_name, email: row.email, version: row.version })
@@ -82,54 +99,48 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
     ),
     implement(routes.changePassword, async ({ caller, body, services, origin, client }) => {
       const user = await getUser(services.store.db, caller.userId);
-      // A session that was stolen is no way to guess the password.
-      const giveBack = limits.take(
-        { address: client.address, name: user.name, knownClient: `session ${caller.credentialId}` },
-        services.now(),
-      );
-      if (!(await passwords.verify(body.currentPassword, user.password_hash))) {
-        failures.add({ user, why: 'password', origin });
-        throw new ApiError('invalidRequest', 'The current password is wrong.', {
-          faults: [{ at: '/body/currentPassword', message: 'is wrong' }],
-        });
+      if (user.password_hash === null) {
+        // The first password is a new way in.
+        requireOwnSession(caller);
+        requireStepUp(caller, services.now());
+      } else {
+        // A session that was stolen is no way to guess the password.
+        const giveBack = limits.take(
+          { address: client.address, name: user.name, knownClient: `session ${caller.credentialId}` },
+          services.now(),
+        );
+        if (!(await passwords.verify(body.currentPassword, user.password_hash))) {
+          failures.add({ user, why: 'password', origin });
+          throw new ApiError('invalidRequest', 'The current password is wrong.', {
+            faults: [{ at: '/body/currentPassword', message: 'is wrong' }],
+          });
+        }
+        giveBack();
       }
-      giveBack();
       const hash = await passwords.hash(body.newPassword);
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const { numUpdatedRows } = await db
           .updateTable('user')
           .set({ password_hash: hash })
           .where('id', '=', user.id)
-          .where('password_hash', '=', user.password_hash)
+          .where('password_hash', 'is not distinct from', user.password_hash)
           .executeTakeFirst();
         if (numUpdatedRows === 0n) throw new ApiError('conflict', 'The password was changed meanwhile.');
         const ended = await endSessions(db, user.id, caller.kind === 'session' ? caller.credentialId : undefined);
-        await db.deleteFrom('invitation').where('user_id', '=', user.id).where('used_at', 'is', null).execute();
+        const taken = await endInvitations(db, user.id);
         await audit('password.change', { kind: 'user', id: user.id, name: user.name }, undefined, {
           sessionsEnded: ended,
         });
+        for (const id of taken) changed('invitation', id);
+        changed('session', user.id);
       });
     }),
     implement(routes.listMySessions, async ({ caller, services }) => {
-      const now = services.now();
       const rows = await listSessions(services.store.db, caller.userId);
-      return {
-        items: rows
-          .map((row) => ({ row, end: endOfSession(row, sessions) }))
-          .filter(({ end }) => end > now)
-          .map(({ row, end }) => ({
-            id: row.id,
-            client: row.client,
-            createdAt: timeText(row.created_at),
-            lastUsedAt: timeText(row.last_used_at),
-            expiresAt: timeText(end),
-            current: row.id === caller.credentialId,
-          })),
-        next: null,
-      };
+      return { items: describeSessions(rows, sessions, services.now(), caller.credentialId), next: null };
     }),
     implement(routes.endMySession, async ({ caller, params, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const { numDeletedRows } = await db
           .deleteFrom('session')
           .where('id', '=', params.sessionId)
@@ -141,15 +152,17 @@ export function meRoutes({ passwords, limits, failures, sessions }: Identity): R
           { kind: 'user', id: caller.userId, name: caller.userName },
           { session: params.sessionId },
         );
+        changed('session', caller.userId);
       });
     }),
     implement(routes.endMyOtherSessions, async ({ caller, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const ended = await endSessions(db, caller.userId, caller.kind === 'session' ? caller.credentialId : undefined);
         if (ended === 0) return;
         await audit('session.end', { kind: 'user', id: caller.userId, name: caller.userName }, undefined, {
           sessionsEnded: ended,
         });
+        changed('session', caller.userId);
       });
     }),
   ];

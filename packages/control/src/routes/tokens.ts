@@ -47,7 +47,7 @@ export function tokenRoutes(): RouteImplementation[] {
         });
       }
       const token = newToken('api');
-      return services.store.write(origin, async ({ db, now, audit }) => {
+      return services.store.write(origin, async ({ db, now, audit, changed }) => {
         const latest = await lastMomentOf(db, caller);
         if (latest !== null && expiresAt !== null && expiresAt > latest) {
           const message = `lies after the end of the token that asks, ${new Date(latest).toISOString()}`;
@@ -77,11 +77,12 @@ export function tokenRoutes(): RouteImplementation[] {
         await db.insertInto('api_token').values(row).execute();
         const described = describeApiToken({ ...row, user_name: caller.userName });
         await audit('token.create', { kind: 'token', id: row.id, name: row.name }, undefined, described);
+        changed('token', row.id);
         return { ...described, token };
       });
     }),
     implement(routes.deleteToken, async ({ params, caller, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const row = await findApiTokenById(db, params.tokenId);
         if (row === undefined) throw new ApiError('notFound', 'There is no such token.');
         // A narrow token may not take away those of who may do more.
@@ -91,6 +92,7 @@ export function tokenRoutes(): RouteImplementation[] {
         }
         await db.deleteFrom('api_token').where('id', '=', row.id).execute();
         await audit('token.revoke', { kind: 'token', id: row.id, name: row.name }, describeApiToken(row));
+        changed('token', row.id);
       });
     }),
   ];

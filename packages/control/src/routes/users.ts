@@ -1,14 +1,16 @@
 import { routes } from '@sallyport/api';
 import { randomUUID } from 'node:crypto';
 import type { Transaction } from 'kysely';
+import type { Identity } from '../auth/identity.ts';
 import { requireCovers } from '../auth/roles.ts';
+import { requireStepUp } from '../auth/step-up.ts';
 import { ApiError } from '../http/api-error.ts';
 import type { Caller } from '../http/caller.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
-import { releaseNumber } from '../repositories/addresses.ts';
 import { getGroup, resolveGroups } from '../repositories/groups.ts';
-import { endSessions } from '../repositories/sessions.ts';
+import { endInvitations } from '../repositories/invitations.ts';
+import { describeSessions, endSessions, listSessions } from '../repositories/sessions.ts';
 import {
   describeUser,
   describeUserRow,
@@ -22,9 +24,11 @@ import {
   type UserRow,
 } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
+import { refuseKeptGroups, refuseKeptUser } from './kept-by-scim.ts';
 import { refuseBrokenTests } from './policy-guard.ts';
+import { removeUser } from './removals.ts';
 
-export function userRoutes(): RouteImplementation[] {
+export function userRoutes({ sessions }: Identity): RouteImplementation[] {
   return [
     implement(routes.listUsers, async ({ query, services }) => {
       const { db } = services.store;
@@ -44,6 +48,7 @@ export function userRoutes(): RouteImplementation[] {
       return services.store.write(origin, async ({ db, now, audit, changed }) => {
         await requireFreeName(db, body.name);
         const groups = await resolveGroups(db, body.groups ?? [], '/body/groups');
+        await refuseKeptGroups(db, groups);
         const row: UserRow = {
           id: randomUUID(),
           name: body.name,
@@ -74,14 +79,17 @@ export function userRoutes(): RouteImplementation[] {
     }),
     implement(routes.updateUser, async ({ params, body, caller, services, origin, ifMatch }) =>
       services.store.write(origin, async (writing) => {
-        const { db, audit, changed } = writing;
+        const { db, now, audit, changed } = writing;
         const before = await getUser(db, params.userId);
         checkVersion(before.version, ifMatch);
         requireCovers(caller, before.role);
         if (body.role !== undefined && body.role !== before.role) {
           requireCovers(caller, body.role);
           refuseOnOneself(caller, before, 'role');
+          requireStepUp(caller, now);
         }
+        // An identity provider may log in by it.
+        if (body.email !== undefined && body.email !== before.email) requireStepUp(caller, now);
         if (body.disabled === true) refuseOnOneself(caller, before, 'account');
         if (body.name !== undefined && body.name !== before.name) await requireFreeName(db, body.name);
         const groupsBefore = (await groupsOfUsers(db, [before.id])).get(before.id) ?? [];
@@ -100,6 +108,8 @@ export function userRoutes(): RouteImplementation[] {
             body.trafficBytesPerMonth === undefined ? before.traffic_bytes_per_month : body.trafficBytesPerMonth,
           version: before.version + 1,
         };
+        await refuseKeptUser(db, before, row);
+        await refuseKeptGroups(db, difference(groups, groupsBefore));
         const { id, ...columns } = row;
         await db.updateTable('user').set(columns).where('id', '=', id).execute();
         if (!sameSet(groups, groupsBefore)) {
@@ -110,9 +120,7 @@ export function userRoutes(): RouteImplementation[] {
         const isNowDisabled = row.disabled === 1 && before.disabled === 0;
         if (isNowDisabled) await endSessions(db, id);
         // Who could invite the user that this was may not invite the one that it is now.
-        if (isNowDisabled || row.role !== before.role) {
-          await db.deleteFrom('invitation').where('user_id', '=', id).where('used_at', 'is', null).execute();
-        }
+        const taken = isNowDisabled || row.role !== before.role ? await endInvitations(db, id) : [];
         await audit(
           'user.update',
           { kind: 'user', id, name: row.name },
@@ -120,43 +128,36 @@ export function userRoutes(): RouteImplementation[] {
           describeUserRow(row, groups),
         );
         changed('user', id);
+        if (isNowDisabled) changed('session', id);
+        for (const invitationId of taken) changed('invitation', invitationId);
         if (!sameSet(groups, groupsBefore)) await refuseBrokenTests(services, writing);
         return describeUser(db, services.directory.model, row);
       }),
     ),
     implement(routes.deleteUser, async ({ params, caller, services, origin, ifMatch }) => {
-      await services.store.write(origin, async ({ db, now, audit, changed }) => {
-        const row = await getUser(db, params.userId);
+      await services.store.write(origin, async (writing) => {
+        const row = await getUser(writing.db, params.userId);
         checkVersion(row.version, ifMatch);
         requireCovers(caller, row.role);
         refuseOnOneself(caller, row, 'account');
-        const groups = (await groupsOfUsers(db, [row.id])).get(row.id) ?? [];
-        const devices = await db.selectFrom('device').select(['id', 'name']).where('user_id', '=', row.id).execute();
-        const tests = await db.selectFrom('policy_test').select(['id', 'name']).where('user_id', '=', row.id).execute();
-        for (const { id } of devices) await releaseNumber(db, id, now);
-        await db.deleteFrom('user').where('id', '=', row.id).execute();
-        if (row.role === 'administrator') await requireAdministrator(db);
-        await audit(
-          'user.delete',
-          { kind: 'user', id: row.id, name: row.name },
-          {
-            ...describeUserRow(row, groups),
-            devices: devices.map(({ name }) => name),
-            policyTests: tests.map(({ name }) => name),
-          },
-        );
-        for (const { id } of devices) changed('device', id);
-        for (const { id } of tests) changed('policyTest', id);
-        changed('user', row.id);
+        await removeUser(writing, row);
+        if (row.role === 'administrator') await requireAdministrator(writing.db);
       });
     }),
+    implement(routes.listUserSessions, async ({ params, caller, services }) => {
+      const { db } = services.store;
+      const { id } = await getUser(db, params.userId);
+      const rows = await listSessions(db, id);
+      return { items: describeSessions(rows, sessions, services.now(), caller.credentialId), next: null };
+    }),
     implement(routes.endUserSessions, async ({ params, caller, services, origin }) => {
-      await services.store.write(origin, async ({ db, audit }) => {
+      await services.store.write(origin, async ({ db, audit, changed }) => {
         const user = await getUser(db, params.userId);
         requireCovers(caller, user.role);
         const ended = await endSessions(db, user.id);
         if (ended === 0) return;
         await audit('session.end', { kind: 'user', id: user.id, name: user.name }, undefined, { sessionsEnded: ended });
+        changed('session', user.id);
       });
     }),
   ];
@@ -187,6 +188,11 @@ function refuseOnOneself(caller: Caller, user: UserRow, what: string): void {
 
 function timeOf(text: string | null | undefined): number | null {
   return text === null || text === undefined ? null : Date.parse(text);
+}
+
+/** What is in one list and not in the other. */
+function difference(a: readonly string[], b: readonly string[]): string[] {
+  return [...a.filter((item) => !b.includes(item)), ...b.filter((item) => !a.includes(item))];
 }
 
 function sameSet(a: readonly string[], b: readonly string[]): boolean {

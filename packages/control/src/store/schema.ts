@@ -69,11 +69,10 @@ export interface SessionTable {
   provider_id: string | null;
 }
 
-/** Authenticator apps. */
+/** Authenticator apps: of a user one that counts, and one that will when a code of it was shown. */
 export interface TotpTable {
   user_id: string;
   sealed_secret: string;
-  /** A code was shown; before, it asks for nothing. */
   confirmed: number;
   /** The time step of the last code that was taken: no code counts twice. */
   last_step: number;
@@ -156,10 +155,10 @@ export interface ScimClientTable {
 export interface ScimUserTable {
   user_id: string;
   client_id: string;
-  /** As the client spells it; the user's own name here is made from it. */
+  /** In lower case, so that there is one of it; the user's own name here is made from it. */
   user_name: string;
   external_id: string | null;
-  /** JSON of what it sent and reads back, and this service has no use for. */
+  /** JSON: whether the client has the user active, and what it sent and reads back; see scim/users.ts. */
   attributes: string;
   modified_at: number;
 }
@@ -272,6 +271,8 @@ export interface GatewayStatusTable {
   applied_digest: string;
   /** The number of its last report that was stored; 0 for none. */
   report_number: number;
+  /** Handshakes of devices since it joined. */
+  handshakes: Generated<number>;
 }
 
 export interface ResourceTable {

@@ -1,3 +1,122 @@
-export default function Pending(): null {
-  return null;
+import type { Settings as ServiceSettings } from '@sallyport/api';
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { call } from '../../api/call.ts';
+import { changed } from '../../api/changes.ts';
+import { useQuery } from '../../api/query.ts';
+import { may } from '../../api/session.ts';
+import { t } from '../../strings/index.ts';
+import { CheckField, Form, TextField } from '../../ui/form.tsx';
+import { Loaded, Page, Panel } from '../../ui/page.tsx';
+import { done } from '../../ui/toast.tsx';
+
+const text = t.service.settings;
+
+export default function Settings(): JSX.Element {
+  const settings = useQuery('getSettings');
+  return (
+    <Page title={text.title} intro={text.intro}>
+      <Loaded query={settings}>{(current) => <SettingsForm key={current.version} current={current} />}</Loaded>
+    </Page>
+  );
+}
+
+const lines = (value: string): string[] => value.split(/[\s,]+/).filter((line) => line !== '');
+
+function SettingsForm({ current }: { readonly current: ServiceSettings }): JSX.Element {
+  const [servers, setServers] = useState(current.dns.servers.join('\n'));
+  const [domains, setDomains] = useState(current.dns.searchDomains.join('\n'));
+  const [allowedIps, setAllowedIps] = useState(current.allowedIps.join('\n'));
+  const [keepalive, setKeepalive] = useState(String(current.persistentKeepaliveSeconds));
+  const [connections, setConnections] = useState(current.connectionAudit.enabled);
+  const [connectionDays, setConnectionDays] = useState(String(current.connectionAudit.retentionDays));
+  const [addresses, setAddresses] = useState(current.auditAddresses);
+  const [usageDays, setUsageDays] = useState(String(current.usageRetentionDays));
+  const save = async (): Promise<void> => {
+    await call('updateSettings', {
+      ifMatch: current.version,
+      body: {
+        dns: { servers: lines(servers), searchDomains: lines(domains) },
+        allowedIps: lines(allowedIps),
+        persistentKeepaliveSeconds: Number(keepalive),
+        connectionAudit: { enabled: connections, retentionDays: Number(connectionDays) },
+        auditAddresses: addresses,
+        usageRetentionDays: Number(usageDays),
+      },
+    });
+    changed('settings');
+    done(text.saved);
+  };
+  const readOnly = !may('settings:write');
+  return (
+    <>
+      {readOnly && <p class="notice">{text.readOnly}</p>}
+      <Form submit={t.common.save} onSubmit={save} disabled={readOnly}>
+        <Panel title={text.dns}>
+          <TextField
+            name="dns/servers"
+            label={text.dnsServers}
+            hint={text.dnsServersHint}
+            rows={3}
+            value={servers}
+            onChange={setServers}
+          />
+          <TextField
+            name="dns/searchDomains"
+            label={text.searchDomains}
+            hint={text.searchDomainsHint}
+            rows={2}
+            value={domains}
+            onChange={setDomains}
+          />
+        </Panel>
+        <Panel title={text.tunnel}>
+          <TextField
+            name="allowedIps"
+            label={text.allowedIps}
+            hint={text.allowedIpsHint}
+            rows={3}
+            value={allowedIps}
+            onChange={setAllowedIps}
+            required
+          />
+          <TextField
+            name="persistentKeepaliveSeconds"
+            label={text.keepalive}
+            hint={text.keepaliveHint}
+            type="number"
+            value={keepalive}
+            onChange={setKeepalive}
+            required
+          />
+        </Panel>
+        <Panel title={text.privacy}>
+          <CheckField
+            name="connectionAudit/enabled"
+            label={text.connectionAudit}
+            hint={text.connectionAuditHint}
+            value={connections}
+            onChange={setConnections}
+          />
+          <TextField
+            name="connectionAudit/retentionDays"
+            label={text.connectionDays}
+            type="number"
+            value={connectionDays}
+            onChange={setConnectionDays}
+            required
+          />
+          <CheckField name="auditAddresses" label={text.auditAddresses} value={addresses} onChange={setAddresses} />
+          <TextField
+            name="usageRetentionDays"
+            label={text.usageDays}
+            type="number"
+            value={usageDays}
+            onChange={setUsageDays}
+            required
+          />
+        </Panel>
+      </Form>
+    </>
+  );
 }

@@ -1,6 +1,6 @@
 import type { Migration } from '../migrations.ts';
 
-/** Second factors, passkeys, identity providers and SCIM. */
+/** Second factors, passkeys, identity providers and SCIM; and a count of handshakes. */
 export const signIn: Migration = {
   number: 2,
   statements: ({ integer, text, strict }) => [
@@ -11,11 +11,12 @@ export const signIn: Migration = {
     `ALTER TABLE "group" ADD COLUMN require_second_factor ${integer} NOT NULL DEFAULT 0
       CHECK (require_second_factor IN (0, 1))`,
     `CREATE TABLE totp (
-      user_id ${text} PRIMARY KEY REFERENCES "user" ON DELETE CASCADE,
+      user_id ${text} NOT NULL REFERENCES "user" ON DELETE CASCADE,
       sealed_secret ${text} NOT NULL,
       confirmed ${integer} NOT NULL CHECK (confirmed IN (0, 1)),
       last_step ${integer} NOT NULL,
-      created_at ${integer} NOT NULL
+      created_at ${integer} NOT NULL,
+      PRIMARY KEY (user_id, confirmed)
     ) ${strict}`,
     `CREATE TABLE recovery_code (
       code_hash ${text} NOT NULL,
@@ -98,5 +99,6 @@ export const signIn: Migration = {
       modified_at ${integer} NOT NULL
     ) ${strict}`,
     `CREATE INDEX scim_group_client ON scim_group (client_id)`,
+    `ALTER TABLE gateway_status ADD COLUMN handshakes ${integer} NOT NULL DEFAULT 0`,
   ],
 };

@@ -1,0 +1,154 @@
+import type { Device, OfferedGateway } from '@sallyport/api';
+import type { JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { call } from '../../api/call.ts';
+import { changed } from '../../api/changes.ts';
+import { useQuery } from '../../api/query.ts';
+import { may } from '../../api/session.ts';
+import { t } from '../../strings/index.ts';
+import { LinkButton } from '../../ui/button.tsx';
+import { Dialog } from '../../ui/dialog.tsx';
+import { Form, SelectField, TextField } from '../../ui/form.tsx';
+import { Loaded } from '../../ui/page.tsx';
+import { suggestName } from './configuration.ts';
+import { ConnectDevice } from './connect-device.tsx';
+import { gatewayOptions } from './gateways.ts';
+import { makeKeyPair, type KeyPair } from './key-pair.ts';
+import '../../styles/account.css';
+
+const text = t.account.add;
+
+interface Added {
+  readonly device: Device;
+  readonly gateway: string;
+  /** Undefined where the keys were made elsewhere. */
+  readonly privateKey: string | undefined;
+}
+
+/** Adds a device of one's own: its name, its keys, then its configuration, this once. */
+export function AddDevice({
+  names,
+  onClose,
+}: {
+  /** Of the devices that there are. */
+  readonly names: readonly string[];
+  readonly onClose: () => void;
+}): JSX.Element {
+  const [added, setAdded] = useState<Added | undefined>(undefined);
+  const gateways = useQuery('listMyGateways');
+  if (added !== undefined) return <ConnectDevice {...added} gateways={gateways.data?.items ?? []} onClose={onClose} />;
+  return (
+    <Dialog title={text.title} onClose={onClose}>
+      <Loaded query={gateways}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <NoGateway />
+          ) : (
+            <NewDevice names={names} gateways={items} onCancel={onClose} onAdded={setAdded} />
+          )
+        }
+      </Loaded>
+    </Dialog>
+  );
+}
+
+function NoGateway(): JSX.Element {
+  const administers = may('policy:write');
+  return (
+    <>
+      <h3>{text.noGateway}</h3>
+      <p>{administers ? text.noGatewayAdministrator : text.noGatewayText}</p>
+      {administers && (
+        <div class="buttons">
+          <LinkButton href="/policy">{text.toPolicy}</LinkButton>
+          <LinkButton href="/gateways">{text.toGateways}</LinkButton>
+        </div>
+      )}
+    </>
+  );
+}
+
+function NewDevice({
+  names,
+  gateways,
+  onCancel,
+  onAdded,
+}: {
+  readonly names: readonly string[];
+  readonly gateways: readonly OfferedGateway[];
+  readonly onCancel: () => void;
+  readonly onAdded: (added: Added) => void;
+}): JSX.Element {
+  const isPhone = matchMedia('(pointer: coarse) and (hover: none)').matches;
+  const [name, setName] = useState(() => suggestName(isPhone ? text.kinds.phone : text.kinds.computer, names));
+  const [gateway, setGateway] = useState(gateways[0]?.name ?? '');
+  const [hasOwnKey, setHasOwnKey] = useState(false);
+  const [publicKey, setPublicKey] = useState('');
+  // Undefined until it is made, null where the browser can't. Made beforehand, so that the form can say so.
+  const [keys, setKeys] = useState<KeyPair | null | undefined>(undefined);
+  useEffect(() => {
+    makeKeyPair().then(
+      (pair) => setKeys(pair ?? null),
+      () => setKeys(null),
+    );
+  }, []);
+  const ownKey = hasOwnKey || keys === null;
+  const add = async (): Promise<void> => {
+    const made = ownKey ? undefined : (keys ?? undefined);
+    const device = await call('addMyDevice', { body: { name, publicKey: made?.publicKey ?? publicKey.trim() } });
+    onAdded({ device, gateway, privateKey: made?.privateKey });
+    changed('device');
+  };
+  return (
+    <Form submit={text.submit} onSubmit={add} onCancel={onCancel} disabled={keys === undefined}>
+      <TextField
+        name="name"
+        label={text.name}
+        hint={text.nameHint}
+        value={name}
+        onChange={setName}
+        required
+        autofocus
+      />
+      {gateways.length > 1 && (
+        <SelectField
+          name="gateway"
+          label={text.gateway}
+          hint={text.gatewayHint}
+          value={gateway}
+          onChange={setGateway}
+          options={gatewayOptions(gateways)}
+        />
+      )}
+      {keys === null ? (
+        <p class="notice">{text.noKeys}</p>
+      ) : (
+        <fieldset class="radio-cards">
+          <legend>{text.key}</legend>
+          {(
+            [
+              [false, text.makeKey, text.makeKeyHint],
+              [true, text.ownKey, text.ownKeyHint],
+            ] as const
+          ).map(([own, label, hint]) => (
+            <label key={label}>
+              <input type="radio" name="keys" checked={hasOwnKey === own} onChange={() => setHasOwnKey(own)} />
+              <span>{label}</span>
+              <span class="hint">{hint}</span>
+            </label>
+          ))}
+        </fieldset>
+      )}
+      {ownKey && (
+        <TextField
+          name="publicKey"
+          label={text.publicKey}
+          hint={text.publicKeyHint}
+          value={publicKey}
+          onChange={setPublicKey}
+          required
+        />
+      )}
+    </Form>
+  );
+}

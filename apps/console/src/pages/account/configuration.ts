@@ -1,0 +1,44 @@
+/** What the server leaves out of a configuration, because it never has it. */
+const placeholder = '# PrivateKey = ';
+
+/** Puts the private key into the configuration of the server, in place of the lines that ask for it. */
+export function withPrivateKey(configuration: string, privateKey: string): string {
+  const lines = configuration.split('\n');
+  const at = lines.indexOf(placeholder);
+  if (at === -1) throw new Error('The configuration has no place for a private key');
+  const rest = lines.filter((line, index) => index !== at && !(index < at && index > lines.indexOf('[Interface]')));
+  rest.splice(rest.indexOf('[Interface]') + 1, 0, `PrivateKey = ${privateKey}`);
+  return rest.join('\n');
+}
+
+/** The same without comments and empty lines: a QR code of fewer, larger modules. */
+export function compact(configuration: string): string {
+  return configuration
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .join('\n');
+}
+
+/** The longest name of a network interface in Linux, which wg-quick(8) takes from the file's name. */
+const maxInterfaceName = 15;
+
+/** `alices-phone.conf`: a name that every system and wg-quick take, of a device's name in any script. */
+export function configurationFileName(deviceName: string): string {
+  const name = deviceName
+    .normalize('NFKD')
+    .replace(/['’\u0300-\u036f]/g, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, maxInterfaceName)
+    .replace(/-+$/, '');
+  return `${name === '' ? 'sallyport' : name}.conf`;
+}
+
+/** A name for the next device that no other has. */
+export function suggestName(kind: string, taken: readonly string[]): string {
+  if (!taken.includes(kind)) return kind;
+  let number = 2;
+  while (taken.includes(`${kind} ${String(number)}`)) number++;
+  return `${kind} ${String(number)}`;
+}

@@ -1,0 +1,39 @@
+import { startAuthentication, startRegistration } from '@simplewebauthn/browser';
+import { call } from '../../api/call.ts';
+import { t } from '../../strings/index.ts';
+import { thisClient } from './this-client.ts';
+
+/** Logs in by whichever passkey the user picks. `suggest`: among the suggestions for the name, until one is picked. */
+export async function logInWithPasskey({ suggest = false } = {}): Promise<void> {
+  const { challenge, options } = await call('beginPasskeyLogin');
+  const response = await inWords(() =>
+    startAuthentication({ optionsJSON: options as never, useBrowserAutofill: suggest }),
+  );
+  await call('logInWithPasskey', {
+    body: { challenge, response: { ...response }, cookie: true, client: thisClient() },
+  });
+}
+
+/** Has the browser make a passkey, and adds it. */
+export async function makePasskey(name: string): Promise<void> {
+  const { challenge, options } = await call('beginPasskey');
+  const response = await inWords(() => startRegistration({ optionsJSON: options as never }));
+  await call('addPasskey', { body: { challenge, response: { ...response }, name } });
+}
+
+/** Another request took this one's place, or its page is gone: nobody has to hear of it. */
+export function isAborted(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+async function inWords<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isAborted(error) || !(error instanceof Error)) throw error;
+    if (error.name === 'InvalidStateError') throw new Error(t.signIn.passkeyPresent, { cause: error });
+    // Browsers give one reason for "not wanted", "too late" and "none there", so as to tell sites nothing.
+    if (error.name === 'NotAllowedError') throw new Error(t.signIn.passkeyCancelled, { cause: error });
+    throw new Error(t.signIn.passkeyFailed, { cause: error });
+  }
+}
