@@ -71,6 +71,8 @@ export async function apiWorld(
     readonly setUp?: boolean;
     /** Of the database. Default: a new SQLite file. */
     readonly url?: string;
+    /** Of a node that shares its database with another. */
+    readonly masterKeyFile?: string;
   } = {},
 ): Promise<ApiWorld & { readonly root: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
@@ -80,7 +82,7 @@ export async function apiWorld(
   const now = (): number => clock.now;
   const store = await openStore({
     url: options.url ?? `sqlite:${join(folder, 'db.sqlite')}`,
-    masterKeyFile: join(folder, 'master.key'),
+    masterKeyFile: options.masterKeyFile ?? join(folder, 'master.key'),
     now,
     log,
   });

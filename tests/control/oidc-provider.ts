@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Provider from 'oidc-provider';
-import type { apiWorld } from './api-world.ts';
+import { apiWorld } from './api-world.ts';
 
 export type World = Awaited<ReturnType<typeof apiWorld>>;
 
@@ -234,4 +234,72 @@ export class Browser {
 /** A page of the service that is not a step of the login. */
 export function atEnd(url: URL): boolean {
   return url.origin === SERVICE && !url.pathname.startsWith('/login/oidc/');
+}
+
+export const CLIENT_SECRET = 'tops of the secret: +%&=":';
+
+/** A service with one real provider that it knows, and an administrator `root`. */
+export async function oidcWorld(
+  options: Parameters<typeof apiWorld>[0] = {},
+  /** Of the identity provider at the service. `clientSecret: null`: a client with PKCE only. */
+  fields: Record<string, unknown> = {},
+  method?: TestClient['method'],
+): Promise<
+  AsyncDisposable & {
+    readonly world: World;
+    readonly root: string;
+    readonly provider: TestProvider;
+    readonly id: string;
+    /** Changes it at the service. */
+    readonly change: (body: Record<string, unknown>) => Promise<void>;
+  }
+> {
+  const world = await apiWorld(options);
+  // The provider has no clock to set.
+  world.now = Date.now();
+  const root = await world.logIn('root');
+  let id = '';
+  const secret = fields['clientSecret'] === null ? undefined : CLIENT_SECRET;
+  const provider = await startProvider(async (issuer) => {
+    id = await addProvider(world, root, { name: 'Company', issuer, clientSecret: CLIENT_SECRET, ...fields });
+    return [
+      {
+        id: 'sallyport',
+        redirectUris: [`${SERVICE}/login/oidc/${id}/callback`],
+        ...(secret === undefined ? {} : { secret }),
+        ...(method === undefined ? {} : { method }),
+      },
+    ];
+  });
+  return {
+    world,
+    root,
+    provider,
+    id,
+    change: async (body) => {
+      const { version } = (await world.call(root, 'GET', `/identity-providers/${id}`)).body as { version: number };
+      const answer = await world.call(root, 'PATCH', `/identity-providers/${id}`, body, version);
+      if (answer.status !== 200) throw new Error(answer.text);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await provider[Symbol.asyncDispose]();
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Registers a provider at the service; answers its id. */
+export async function addProvider(world: World, token: string, fields: Record<string, unknown>): Promise<string> {
+  const body = { clientId: 'sallyport', scopes: ['openid', 'profile', 'email', 'groups'], ...fields };
+  const answer = await world.call(token, 'POST', '/identity-providers', body);
+  if (answer.status !== 201) throw new Error(answer.text);
+  return answer.body['id'] as string;
+}
+
+/** Who a browser is at the service. */
+export async function whoAmI(world: World, browser: Browser): Promise<Record<string, unknown> | undefined> {
+  const session = browser.cookie('sallyport');
+  if (session === undefined) return undefined;
+  const answer = await world.send('GET', '/api/v1/me', { headers: { cookie: `sallyport=${session}` } });
+  return answer.status === 200 ? (answer.body['user'] as Record<string, unknown>) : undefined;
 }

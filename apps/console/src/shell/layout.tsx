@@ -22,40 +22,45 @@ export function Layout({ children }: { readonly children: ComponentChildren }): 
       <a class="skip" href="#content" target="_self">
         {t.shell.skip}
       </a>
-      <header class="bar">
-        <a class="brand" href="/">
-          <img src="/favicon.svg" alt="" width="28" height="28" />
-          {t.shell.product}
-        </a>
-        <button
-          type="button"
-          class="menu-button"
-          aria-expanded={open}
-          aria-controls="menu"
-          onClick={() => setOpen(!open)}
-        >
-          {t.shell.menu}
-        </button>
-      </header>
-      <div id="menu" class={open ? 'menu open' : 'menu'}>
-        <nav aria-label={t.shell.menu}>
-          <PlaceList title={t.shell.mine} places={own} path={path} />
-          {places.length > 0 && <PlaceList title={t.shell.administration} places={places} path={path} />}
-        </nav>
-        <footer>
-          <label class="filter">
-            <span>{t.shell.theme}</span>
-            <select value={theme.value} onChange={({ currentTarget }) => (theme.value = currentTarget.value as Theme)}>
-              <option value="system">{t.shell.system}</option>
-              <option value="light">{t.shell.light}</option>
-              <option value="dark">{t.shell.dark}</option>
-            </select>
-          </label>
-          <p class="who">{session.value?.user.displayName || session.value?.user.name}</p>
-          <Button small busy={busy} onClick={() => run(logOut)}>
-            {t.shell.logOut}
-          </Button>
-        </footer>
+      <div class="side">
+        <header class="bar">
+          <a class="brand" href="/">
+            <img src="/favicon.svg" alt="" width="28" height="28" />
+            {t.shell.product}
+          </a>
+          <button
+            type="button"
+            class="menu-button"
+            aria-expanded={open}
+            aria-controls="menu"
+            onClick={() => setOpen(!open)}
+          >
+            {t.shell.menu}
+          </button>
+        </header>
+        <div id="menu" class={open ? 'menu open' : 'menu'}>
+          <nav aria-label={t.shell.menu}>
+            <PlaceList title={t.shell.mine} places={own} path={path} />
+            {places.length > 0 && <PlaceList title={t.shell.administration} places={places} path={path} />}
+          </nav>
+          <footer>
+            <label class="filter">
+              <span>{t.shell.theme}</span>
+              <select
+                value={theme.value}
+                onChange={({ currentTarget }) => (theme.value = currentTarget.value as Theme)}
+              >
+                <option value="system">{t.shell.system}</option>
+                <option value="light">{t.shell.light}</option>
+                <option value="dark">{t.shell.dark}</option>
+              </select>
+            </label>
+            <p class="who">{session.value?.user.displayName || session.value?.user.name}</p>
+            <Button small busy={busy} onClick={() => run(logOut)}>
+              {t.shell.logOut}
+            </Button>
+          </footer>
+        </div>
       </div>
       <main id="content" tabIndex={-1}>
         <Notices />

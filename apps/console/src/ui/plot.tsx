@@ -29,6 +29,9 @@ interface LinePlotProps {
 
 export const MAX_SERIES = 9;
 const height = 200;
+const minSpanMs = 600_000;
+/** Milliseconds: whole minutes. */
+const timeSteps = [1, 2, 5, 10, 15, 30, 60].map((minutes) => minutes * 60_000);
 /** Steps of an axis that counts things. */
 const wholeSteps = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 
@@ -57,9 +60,19 @@ export function LinePlot({ label, times, series, unit, whole = false }: LinePlot
         ms: 1,
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
-        scales: { y: { range: (_plot, _min, max) => [0, (max ?? 0) > 0 ? max * 1.1 : 1] } },
+        scales: {
+          // What has only begun is not stretched over the whole width.
+          x: { range: (_plot, min, max) => [Math.min(min ?? 0, (max ?? 0) - minSpanMs), max ?? 0] },
+          y: { range: (_plot, _min, max) => [0, (max ?? 0) > 0 ? max * 1.1 : 1] },
+        },
         axes: [
-          { ...axis, grid: { show: false }, values: (_plot, splits) => splits.map((time) => formatTimeOfDay(time)) },
+          {
+            ...axis,
+            grid: { show: false },
+            size: 30,
+            incrs: timeSteps,
+            values: (_plot, splits) => splits.map((time) => formatTimeOfDay(time)),
+          },
           {
             ...axis,
             size: whole ? 46 : 82,
@@ -73,7 +86,8 @@ export function LinePlot({ label, times, series, unit, whole = false }: LinePlot
             label: one.label,
             stroke: colour(element, `--plot-${index + 1}`),
             width: 2,
-            points: { show: false },
+            // A line needs two points.
+            points: { show: ({ data: [known] }) => known.length < 2 },
             spanGaps: false,
           })),
         ],

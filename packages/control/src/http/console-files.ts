@@ -149,7 +149,7 @@ export class ConsoleFiles {
     if ((quality.get('text/html') ?? 0) > 0) return true;
     // Who takes anything may be asking for a file.
     const takesAnything = (quality.get('text/*') ?? quality.get('*/*') ?? 0) > 0 && !quality.has('text/html');
-    return takesAnything && (extname(path) === '' || path === '/index.html');
+    return takesAnything && (!/\.[^/]*$/.test(path) || path === '/index.html');
   }
 }
 

@@ -33,7 +33,9 @@ export const boundedFetch: CustomFetch = async (url, { body, headers, method, si
       headers,
       redirect: 'manual',
       signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
-      ...(body === null || body === undefined ? {} : { body: body as string | URLSearchParams | Uint8Array<ArrayBuffer> }),
+      ...(body === null || body === undefined
+        ? {}
+        : { body: body as string | URLSearchParams | Uint8Array<ArrayBuffer> }),
     });
     const bytes = await readBounded(response, host);
     const { status } = response;

@@ -27,8 +27,8 @@ export interface Answered {
   readonly origin: Origin;
 }
 
-/** Others may be made users at the same time. */
-const ATTEMPTS = 3;
+/** Each that comes to nothing is one in which somebody else took the name that they were to have. */
+const ATTEMPTS = 10;
 
 /** Between looking and writing, somebody else was quicker. */
 class Overtaken extends Error {}

@@ -9,7 +9,7 @@ import { downloadText } from '../../ui/download.ts';
 import { SelectField } from '../../ui/form.tsx';
 import { Loaded } from '../../ui/page.tsx';
 import { CopyButton } from '../../ui/parts.tsx';
-import { configurationFileName } from './configuration.ts';
+import { configurationFileName, configurationType } from './configuration.ts';
 import { gatewayOptions } from './gateways.ts';
 import '../../styles/account.css';
 
@@ -66,7 +66,7 @@ export function ConfigurationDialog({
             <pre tabIndex={0}>{data}</pre>
             <div class="buttons">
               <CopyButton text={data} label={text.add.copy} />
-              <Button small onClick={() => downloadText(fileName, data)}>
+              <Button small onClick={() => downloadText(fileName, configurationType, data)}>
                 {text.add.download(fileName)}
               </Button>
             </div>

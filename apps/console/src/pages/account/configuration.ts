@@ -4,11 +4,10 @@ const placeholder = '# PrivateKey = ';
 /** Puts the private key into the configuration of the server, in place of the lines that ask for it. */
 export function withPrivateKey(configuration: string, privateKey: string): string {
   const lines = configuration.split('\n');
-  const at = lines.indexOf(placeholder);
-  if (at === -1) throw new Error('The configuration has no place for a private key');
-  const rest = lines.filter((line, index) => index !== at && !(index < at && index > lines.indexOf('[Interface]')));
-  rest.splice(rest.indexOf('[Interface]') + 1, 0, `PrivateKey = ${privateKey}`);
-  return rest.join('\n');
+  const from = lines.indexOf('[Interface]') + 1;
+  const at = lines.indexOf(placeholder, from);
+  if (from === 0 || at === -1) throw new Error('The configuration has no place for a private key');
+  return lines.toSpliced(from, at - from + 1, `PrivateKey = ${privateKey}`).join('\n');
 }
 
 /** The same without comments and empty lines: a QR code of fewer, larger modules. */
@@ -18,6 +17,9 @@ export function compact(configuration: string): string {
     .filter((line) => line !== '' && !line.startsWith('#'))
     .join('\n');
 }
+
+/** Of no known kind: browsers that know one add its extension, and `phone.conf.txt` is no file for WireGuard. */
+export const configurationType = 'application/octet-stream';
 
 /** The longest name of a network interface in Linux, which wg-quick(8) takes from the file's name. */
 const maxInterfaceName = 15;

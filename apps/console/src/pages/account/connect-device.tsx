@@ -9,7 +9,7 @@ import { downloadText } from '../../ui/download.ts';
 import { Loaded } from '../../ui/page.tsx';
 import { CopyButton } from '../../ui/parts.tsx';
 import { QrCode } from '../../ui/qr.tsx';
-import { compact, configurationFileName, withPrivateKey } from './configuration.ts';
+import { compact, configurationFileName, configurationType, withPrivateKey } from './configuration.ts';
 
 const text = t.account.add;
 
@@ -94,7 +94,7 @@ function Ways({
     <div class="buttons">
       <Button
         onClick={() => {
-          downloadText(fileName, configuration, 'application/octet-stream');
+          downloadText(fileName, configurationType, configuration);
           onTaken();
         }}
       >
@@ -157,7 +157,11 @@ function Connection({
         <span class="dot" />
       )}
       <span>
-        {!connected ? text.waiting : gateway === undefined ? text.connected(name) : text.connectedThrough(name, gateway)}
+        {!connected
+          ? text.waiting
+          : gateway === undefined
+            ? text.connected(name)
+            : text.connectedThrough(name, gateway)}
       </span>
     </div>
   );

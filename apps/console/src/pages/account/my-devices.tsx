@@ -87,7 +87,10 @@ export default function MyDevices(): JSX.Element {
                 columns={[
                   { header: text.name, cell: ({ name }) => name },
                   { header: text.state, cell: (device) => <Standing device={device} /> },
-                  { header: text.lastHandshake, cell: ({ lastHandshakeAt }) => <Ago time={lastHandshakeAt} none={text.none} /> },
+                  {
+                    header: text.lastHandshake,
+                    cell: ({ lastHandshakeAt }) => <Ago time={lastHandshakeAt} none={text.none} />,
+                  },
                   {
                     header: text.gateway,
                     cell: ({ gatewayId }) =>
@@ -113,22 +116,13 @@ export default function MyDevices(): JSX.Element {
                     actions: true,
                     cell: (device) => (
                       <>
-                        <Button
-                          small
-                          label={text.configurationOf(device.name)}
-                          onClick={() => setConfiguring(device)}
-                        >
+                        <Button small label={text.configurationOf(device.name)} onClick={() => setConfiguring(device)}>
                           {text.configuration}
                         </Button>
                         <Button small label={text.renameTitle(device.name)} onClick={() => setRenaming(device)}>
                           {text.rename}
                         </Button>
-                        <Button
-                          small
-                          busy={busy}
-                          label={text.removeTitle(device.name)}
-                          onClick={() => remove(device)}
-                        >
+                        <Button small busy={busy} label={text.removeTitle(device.name)} onClick={() => remove(device)}>
                           {t.common.remove}
                         </Button>
                       </>
@@ -169,7 +163,12 @@ function MyStanding({ me }: { readonly me: Me }): JSX.Element | null {
   if (traffic.allowed !== null) {
     facts.push([
       text.usedTraffic,
-      <Used used={traffic.used} allowed={traffic.allowed} format={formatBytes} note={text.resets(formatDate(traffic.resetsAt))} />,
+      <Used
+        used={traffic.used}
+        allowed={traffic.allowed}
+        format={formatBytes}
+        note={text.resets(formatDate(traffic.resetsAt))}
+      />,
     ]);
   }
   if (bitsPerSecond !== null) facts.push([text.speed, formatRate(bitsPerSecond)]);

@@ -28,7 +28,7 @@ export function RecoveryCodes({
       </ul>
       <div class="buttons">
         <CopyButton text={all} label={text.copy} />
-        <Button small onClick={() => downloadText(text.file, `${all}\n`)}>
+        <Button small onClick={() => downloadText(text.file, 'text/plain', `${all}\n`)}>
           {t.common.download}
         </Button>
         <Button small onClick={() => print()}>

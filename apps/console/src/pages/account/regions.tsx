@@ -66,10 +66,8 @@ function GatewayItem({
         <p class="faint">{placeOf(gateway)}</p>
         <div class="badges">
           {recommended && <Badge tone="good">{text.recommended}</Badge>}
-          {load !== null && <Badge tone={tones[load]}>{text.load[load]}</Badge>}
-          {health !== 'healthy' && (
-            <Badge tone={health === 'degraded' ? 'warn' : 'bad'}>{text.health[health]}</Badge>
-          )}
+          {load !== 'unknown' && <Badge tone={tones[load]}>{text.load[load]}</Badge>}
+          {health !== 'healthy' && <Badge tone={health === 'degraded' ? 'warn' : 'bad'}>{text.health[health]}</Badge>}
           {draining && <Badge tone="warn">{text.draining}</Badge>}
         </div>
       </div>

@@ -104,7 +104,7 @@ export function Egress({
                 label={t.network.earlierEntry(index + 1)}
                 onClick={() => {
                   const next = [...entries];
-                  next.splice(index - 1, 2, entry, entries[index - 1]!);
+                  next.splice(index - 1, 2, entry, entries[index - 1]);
                   set(next);
                 }}
               >

@@ -164,10 +164,7 @@ function columns(regionNames: ReadonlyMap<string, string>): readonly Column<Gate
       cell: (gateway) => (
         <div>
           <a href={`/gateways/${gateway.id}`}>{gateway.name}</a>
-          <span class="cell-more">
-            {regionNames.get(gateway.regionId) ?? gateway.regionId}
-            {placeOf(gateway) !== '' && ` · ${placeOf(gateway)}`}
-          </span>
+          <span class="cell-more">{whereabouts(regionNames.get(gateway.regionId) ?? gateway.regionId, gateway)}</span>
         </div>
       ),
     },
@@ -229,9 +226,16 @@ function columns(regionNames: ReadonlyMap<string, string>): readonly Column<Gate
       cell: ({ lastSeenAt, software }) => (
         <div>
           <Ago time={lastSeenAt} />
-          {software !== '' && <span class="cell-more">{t.network.version(software)}</span>}
+          {software !== '' && <span class="cell-more nowrap">{t.network.version(software)}</span>}
         </div>
       ),
     },
   ];
+}
+
+/** A region that is called as the city is not said twice. */
+function whereabouts(region: string, gateway: Gateway): string {
+  const place = placeOf(gateway);
+  if (place === '') return region;
+  return region === gateway.city ? place : `${region} · ${place}`;
 }

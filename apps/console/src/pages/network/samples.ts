@@ -101,7 +101,7 @@ export function plotsOf(
       : [
           {
             label: t.network.others(others.length),
-            values: times.map((_, index) => others.reduce((total, line) => total + values(line)[index]!, 0)),
+            values: times.map((_, index) => others.reduce((total, line) => total + values(line)[index], 0)),
           },
         ]),
   ];
@@ -124,7 +124,7 @@ function lineOf(lines: Map<string, Line>, label: string, length: number): Line {
 }
 
 function add({ throughput, devices, handshakes }: Line, sample: GatewaySample, index: number, aMinute: number): void {
-  throughput[index]! += sample.receivedBitsPerSecond + sample.sentBitsPerSecond;
-  devices[index]! += sample.activeDevices;
-  handshakes[index]! += sample.handshakes * aMinute;
+  throughput[index] += sample.receivedBitsPerSecond + sample.sentBitsPerSecond;
+  devices[index] += sample.activeDevices;
+  handshakes[index] += sample.handshakes * aMinute;
 }

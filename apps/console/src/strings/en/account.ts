@@ -61,7 +61,8 @@ export const account = {
       'This browser can’t make keys here: that takes a browser of 2025 or newer, and a page that came by HTTPS. Make the keys elsewhere, as with wg genkey, and give the public one.',
     submit: 'Add the device',
     noGateway: 'No gateway lets you in yet',
-    noGatewayText: 'Ask an administrator: a rule has to let a group of yours reach something, and a gateway has to run.',
+    noGatewayText:
+      'Ask an administrator: a rule has to let a group of yours reach something, and a gateway has to run.',
     noGatewayAdministrator:
       'A rule has to let a group of yours reach something, and a gateway has to run. Look at the policy and the gateways.',
     toPolicy: 'Policy',
@@ -102,7 +103,12 @@ export const account = {
     empty: 'No gateway for you yet',
     recommended: 'Recommended',
     load: { low: 'Low load', medium: 'Medium load', high: 'High load' },
-    health: { healthy: 'Healthy', degraded: 'Impaired', unreachable: 'Not reachable', neverConnected: 'Not set up yet' },
+    health: {
+      healthy: 'Healthy',
+      degraded: 'Impaired',
+      unreachable: 'Not reachable',
+      neverConnected: 'Not set up yet',
+    },
     draining: 'Being closed',
     use: 'Use it',
     useLabel: (name: string) => `Use ${name} on one of my devices`,

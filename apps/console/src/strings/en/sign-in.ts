@@ -42,7 +42,8 @@ export const signIn = {
     providerRefused: 'Your provider refused the login. Tell an administrator of it.',
     mismatch: 'The answer of your provider was not the one that was asked for, so it was not used. Try again.',
   } as Readonly<Record<string, string>>,
-  otherProblem: 'Something went wrong with the login at your provider. Try again; if it stays so, tell an administrator.',
+  otherProblem:
+    'Something went wrong with the login at your provider. Try again; if it stays so, tell an administrator.',
   setUp: {
     title: 'Set Sallyport up',
     text: 'Create the first administrator. Your first device comes right after.',
