@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
+import type { build } from 'vite';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
 const root = join(import.meta.dirname, '..');
@@ -102,7 +103,7 @@ function removeLeftOvers(): void {
 }
 
 /** Vite, or undefined where the packages for development aren't installed. */
-async function loadVite(): Promise<Pick<typeof import('vite'), 'build'> | undefined> {
+async function loadVite(): Promise<{ readonly build: typeof build } | undefined> {
   try {
     return await import('vite');
   } catch (error) {

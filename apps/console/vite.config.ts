@@ -1,5 +1,5 @@
 import { defineConfig, type Plugin } from 'vite';
-import { allRoutes } from '../../packages/api/src/index.ts';
+import { allRoutes } from '@sallyport/api';
 import { worldMap } from './build/world-map.ts';
 
 /**

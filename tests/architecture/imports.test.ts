@@ -9,15 +9,20 @@ const root = resolve(import.meta.dirname, '../..');
 
 function sourcesBelow(...folders: string[]): string[] {
   return folders.flatMap((folder) =>
-    globSync(`${folder}/**/*.{ts,js,mjs,cjs}`, { cwd: root, exclude: (name) => name === 'node_modules' }),
+    globSync(`${folder}/**/*.{ts,tsx,js,mjs,cjs}`, {
+      cwd: root,
+      exclude: (name) => name === 'node_modules' || name === 'dist',
+    }),
   );
 }
 
 function dependenciesOf(workspace: string): string[] {
   const manifest = JSON.parse(readFileSync(join(root, workspace, 'package.json'), 'utf8')) as {
     dependencies?: Record<string, string>;
+    /** What is built into files that are sent is needed for building alone. */
+    devDependencies?: Record<string, string>;
   };
-  return Object.keys(manifest.dependencies ?? {});
+  return Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
 }
 
 describe('the imports of the repository', () => {

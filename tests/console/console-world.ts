@@ -17,18 +17,21 @@ export interface ConsoleWorld extends AsyncDisposable {
   /** As the administrator, or nobody where the world has none. */
   readonly api: ApiClient;
   readonly users: Readonly<Record<string, User>>;
-  /** A window of a browser that knows nothing; its console and the errors of its pages are in `complaints`. */
-  open(
-    options?: WindowOptions,
-  ): Promise<{ readonly context: BrowserContext; readonly page: Page; readonly complaints: string[] }>;
+  /** A window of a browser that knows nothing. */
+  open(options?: WindowOptions): Promise<Window>;
   /** A window in which this user has logged in. */
-  openAs(
-    name: string,
-    options?: WindowOptions,
-  ): Promise<{ readonly context: BrowserContext; readonly page: Page; readonly complaints: string[] }>;
+  openAs(name: string, options?: WindowOptions): Promise<Window>;
   /** The server goes away and comes back, with the same data on the same port. */
   stop(): Promise<void>;
-  start(): Promise<void>;
+  start(options?: { readonly version?: string }): Promise<void>;
+}
+
+/** A window of a browser of its own; disposing of it closes it. */
+export interface Window extends AsyncDisposable {
+  readonly context: BrowserContext;
+  readonly page: Page;
+  /** Errors and warnings of its console, errors of its pages, and requests to elsewhere. */
+  readonly complaints: string[];
 }
 
 export interface WindowOptions {
@@ -73,14 +76,14 @@ export async function consoleWorld({ organisation = true, now = Date.now }: Worl
   // WebAuthn wants a name, and takes this one without TLS.
   const url = `http://localhost:${port}`;
   const log = pino({ level: 'warn' });
-  const startOne = async (): Promise<Control> =>
+  const startOne = async (version = '1.0.0'): Promise<Control> =>
     startControl({
       databaseUrl: `sqlite:${join(folder, 'db.sqlite')}`,
       masterKeyFile: join(folder, 'master.key'),
       pool4: '10.77.0.0/16',
       pool6: 'fd77::/64',
       publicUrl: url,
-      version: '1.0.0',
+      version,
       now,
       log,
       console: files,
@@ -131,11 +134,12 @@ export async function consoleWorld({ organisation = true, now = Date.now }: Worl
         if (!request.url().startsWith(url) && !request.url().startsWith('blob:') && !request.url().startsWith('data:'))
           complaints.push(`asks elsewhere: ${request.url()}`);
       });
-      return { context, page, complaints };
+      return { context, page, complaints, [Symbol.asyncDispose]: () => context.close() };
     },
     async openAs(name, options) {
       const window = await world.open(options);
-      await window.page.goto(`${url}/login`);
+      // An answer of the service that runs nothing by itself.
+      await window.page.goto(`${url}/favicon.svg`);
       const status = await window.page.evaluate(
         async (body) =>
           (
@@ -154,8 +158,8 @@ export async function consoleWorld({ organisation = true, now = Date.now }: Worl
       await server.close();
       await control.close();
     },
-    async start() {
-      control = await startOne();
+    async start({ version } = {}) {
+      control = await startOne(version);
       server = await until('the port', () =>
         WebServer.bind([{ host: '127.0.0.1', port }], { tls: false }).catch(() => false as const),
       );

@@ -21,6 +21,7 @@ describe('the path to return to after the login', () => {
     ['/users/bob?search=%2F%2Fa', '/users/bob?search=%2F%2Fa'],
     ['/policy#part', '/policy'],
     ['/', '/'],
+    ['/logins', '/logins'],
   ] as const)
     test(`is ${wanted}`, () => assert.equal(returnPath(wanted, origin), expected));
 
@@ -42,6 +43,7 @@ describe('the path to return to after the login', () => {
     '/login',
     '/login/',
     '/login?return=/login',
+    '/login/oidc/company/start',
     'http://[',
     '//[',
   ])

@@ -73,6 +73,8 @@ describe('the OpenAPI document', () => {
       const body = operation['requestBody'];
       if (body === undefined) continue;
       for (const [at, node] of objects(body)) {
+        // What a browser says of a passkey is the form of another specification, which may grow.
+        if (at.endsWith('/properties/response')) continue;
         if (node['type'] === 'object' && node['properties'] !== undefined) {
           assert.equal(node['additionalProperties'], false, `${operation['operationId'] as string} ${at}`);
         }

@@ -138,18 +138,26 @@ export async function apiWorld(
           },
           (response) => {
             const chunks: Buffer[] = [];
-            response.on('data', (chunk: Buffer) => chunks.push(chunk));
-            response.on('error', reject);
-            response.on('end', () => {
+            const finish = (): void => {
               const text = Buffer.concat(chunks).toString('utf8');
-              const json = /^application\/(problem\+|scim\+)?json$/.test(response.headers['content-type'] ?? '');
+              const type = response.headers['content-type'] ?? '';
+              const json = /^application\/(problem\+|scim\+)?json$/.test(type);
               resolve({
                 status: response.statusCode ?? 0,
                 headers: response.headers,
                 text,
                 body: (json && text !== '' ? JSON.parse(text) : undefined) as Record<string, unknown>,
               });
+            };
+            response.on('data', (chunk: Buffer) => {
+              chunks.push(chunk);
+              // A stream of events has no end.
+              if (response.headers['content-type'] !== 'text/event-stream') return;
+              finish();
+              response.destroy();
             });
+            response.on('error', reject);
+            response.on('end', finish);
           },
         );
         request.on('error', reject);

@@ -116,6 +116,7 @@ describe('API tokens', () => {
     assert.equal(await works(), 200);
     world.now += hour;
     assert.equal(await works(), 401);
+    await world.client(world.root).call(routes.stepUp, { body: { password: PASSWORD } });
     const past = new Date(world.now - 1).toISOString();
     const body = { name: 'late', permissions: ['self' as const], expiresAt: past };
     assert.equal(await code(world.client(world.root).call(routes.createToken, { body })), 'invalidRequest');

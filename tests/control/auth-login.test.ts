@@ -109,11 +109,12 @@ describe('logins', () => {
   test('with a cookie, changes come from pages of the same origin only', async () => {
     const host = `127.0.0.1:${world.port}`;
     const origin = `http://${host}`;
-    const { headers } = await login(world, { name: 'alice', password: PASSWORD, cookie: true }, { origin, host });
+    const { headers, body } = await login(world, { name: 'alice', password: PASSWORD, cookie: true }, { origin, host });
     const cookie = headers['set-cookie']![0].split(';')[0];
+    const csrf = { 'x-csrf-token': String(body['csrfToken']) };
     const change = (more: Record<string, string>) =>
       world.send('PATCH', '/api/v1/me', {
-        headers: { ...json, host, cookie, ...more },
+        headers: { ...json, host, cookie, ...csrf, ...more },
         body: '{"displayName":"Alice"}',
       });
     assert.equal((await change({ origin })).status, 200);
@@ -149,7 +150,7 @@ describe('logins', () => {
     );
     assert.equal(foreign.status, 403);
     // And out again.
-    const out = await world.send('POST', '/api/v1/logout', { headers: { host, cookie, origin } });
+    const out = await world.send('POST', '/api/v1/logout', { headers: { host, cookie, origin, ...csrf } });
     assert.equal(out.status, 204);
     assert.match(String(out.headers['set-cookie']), /^sallyport=; Path=\/; Max-Age=0/);
     assert.equal((await world.send('GET', '/api/v1/me', { headers: { host, cookie } })).status, 401);

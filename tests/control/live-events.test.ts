@@ -80,7 +80,7 @@ onBothDatabases('a stream', (databases) => {
     const apiToken = await world.addToken(world.root, ['self']);
     const byToken = await open(world, apiToken);
     const [row] = await world.services.store.db.selectFrom('api_token').select('id').execute();
-    await admin.call(routes.deleteToken, { params: { tokenId: row!.id } });
+    await admin.call(routes.deleteToken, { params: { tokenId: row.id } });
     await bye(byToken, 'loggedOut');
 
     const group = await admin.call(routes.createGroup, { body: { name: 'careful' } });
@@ -115,9 +115,9 @@ describe('of two nodes', () =>
       }
       latencies.sort((a, b) => a - b);
       console.log(
-        `change at one node → event at the other: median ${latencies[10]!.toFixed()} ms, worst ${latencies[19]!.toFixed()} ms`,
+        `change at one node → event at the other: median ${latencies[10].toFixed()} ms, worst ${latencies[19].toFixed()} ms`,
       );
-      assert.ok(latencies[19]! < 1000);
+      assert.ok(latencies[19] < 1000);
     });
   }));
 
@@ -220,7 +220,7 @@ describe('on one database', () =>
       assert.equal(refused.status, 429);
       assert.equal(refused.headers['retry-after'], '30');
       assert.equal((await open(world, await world.addUser('alice'))).status, 200);
-      mine[0]!.abort();
+      mine[0].abort();
       await eventually('one is free', () => world.live.count === 20);
       assert.equal((await open(world, world.root)).status, 200);
     });
@@ -286,7 +286,7 @@ describe('on one database', () =>
       const web = await WebServer.bind([{ host: '127.0.0.1', port: 0 }], { tls: false });
       const [listener] = world.server.listeners('request') as [Parameters<WebServer['open']>[0]['request']];
       web.open({ request: listener });
-      const { port } = web.addresses[0]!;
+      const { port } = web.addresses[0];
       const open = await Promise.all(Array.from({ length: 5 }, () => EventReader.open(port, world.root)));
       await Promise.all(open.map((reader) => reader.next('hello')));
       const begun = performance.now();

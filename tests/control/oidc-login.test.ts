@@ -200,7 +200,7 @@ onBothDatabases('logins by a provider', (databases) => {
       .execute();
     await db
       .insertInto('scim_group')
-      .values({ group_id: ids['kept']!, client_id: 'c', display_name: 'kept', external_id: null, modified_at: 1 })
+      .values({ group_id: ids['kept'], client_id: 'c', display_name: 'kept', external_id: null, modified_at: 1 })
       .execute();
     const groupsAfter = async (groups: unknown, subject = 's-1', by = { provider, id }): Promise<string[]> => {
       by.provider.accounts.set(subject, { preferred_username: 'alice', groups });
@@ -211,7 +211,7 @@ onBothDatabases('logins by a provider', (databases) => {
       const model = world.services.directory.model.users.get(user['id'] as string)!;
       assert.deepEqual(new Set(model.groups), new Set(user['groups'] as string[]), 'the policy has heard of it');
       return Object.keys(ids)
-        .filter((name) => (user['groups'] as string[]).includes(ids[name]!))
+        .filter((name) => (user['groups'] as string[]).includes(ids[name]))
         .sort();
     };
     assert.deepEqual(await groupsAfter(['engineering', 'CN=Staff,DC=corp', 'everyone', 'kept', 'unknown', 7, null]), [
@@ -221,7 +221,7 @@ onBothDatabases('logins by a provider', (databases) => {
     const [alice] = (await admin.call(routes.listUsers, { query: { limit: 100, search: 'alice' } })).items;
     await admin.call(routes.addGroupMember, { params: { groupId: 'hand', userId: alice.id } });
     await world.services.store.write(administrator, async ({ db: writing, changed }) => {
-      await writing.insertInto('group_member').values({ group_id: ids['kept']!, user_id: alice.id }).execute();
+      await writing.insertInto('group_member').values({ group_id: ids['kept'], user_id: alice.id }).execute();
       changed('user', alice.id);
     });
     assert.deepEqual(await groupsAfter('oncall'), ['hand', 'kept', 'oncall'], 'one group comes as a text');
@@ -238,10 +238,10 @@ onBothDatabases('logins by a provider', (databases) => {
     await groupsAfter(['engineering']);
     await db
       .insertInto('scim_group')
-      .values({ group_id: ids['engineering']!, client_id: 'c', display_name: 'e', external_id: null, modified_at: 1 })
+      .values({ group_id: ids['engineering'], client_id: 'c', display_name: 'e', external_id: null, modified_at: 1 })
       .execute();
     assert.deepEqual(await groupsAfter([]), ['engineering', 'hand', 'kept']);
-    await db.deleteFrom('scim_group').where('group_id', '=', ids['engineering']!).execute();
+    await db.deleteFrom('scim_group').where('group_id', '=', ids['engineering']).execute();
     assert.deepEqual(await groupsAfter([]), ['engineering', 'hand', 'kept'], 'it is nobody else’s claim any more');
     // What it takes from nobody: thousands of groups.
     const many = [...Array.from({ length: 500 }, (_, i) => `g${i}`), 'staff'];

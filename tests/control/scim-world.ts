@@ -1,8 +1,10 @@
 /** The API with SCIM clients, over HTTP. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { routes } from '@sallyport/api';
+import { SYSTEM } from '../../packages/control/src/store/store.ts';
 import { apiWorld, type Answer, type ApiWorld } from './api-world.ts';
+import { userRow } from './databases.ts';
 
 export const USER_URN = 'urn:ietf:params:scim:schemas:core:2.0:User';
 export const GROUP_URN = 'urn:ietf:params:scim:schemas:core:2.0:Group';
@@ -52,6 +54,8 @@ export interface ScimClient {
 export type ScimWorld = ApiWorld & {
   readonly root: string;
   addClient(name: string): Promise<ScimClient>;
+  /** Many users of a client, put into the database as the client's requests would. Their ids. */
+  addUsers(client: ScimClient, count: number): Promise<string[]>;
   /** A device in the database, of which there is nothing else. */
   addDevice(userId: string): Promise<string>;
 };
@@ -64,46 +68,81 @@ export async function scimWorld(url: string): Promise<ScimWorld> {
       const { id, token } = await world.client(world.root).call(routes.createScimClient, { body: { name } });
       return scimClient(world, id, token);
     },
+    async addUsers(client: ScimClient, count: number) {
+      const ids = Array.from({ length: count }, () => randomUUID());
+      await world.services.store.write(SYSTEM, async ({ db, now, changed }) => {
+        for (let from = 0; from < count; from += 100) {
+          const some = ids.slice(from, from + 100).map((id, index) => ({ id, name: `user${from + index}` }));
+          await db
+            .insertInto('user')
+            .values(some.map(({ id, name }) => ({ ...userRow(id), name })))
+            .execute();
+          await db
+            .insertInto('scim_user')
+            .values(
+              some.map(({ id, name }) => ({
+                user_id: id,
+                client_id: client.id,
+                user_name: `${name}@example.com`,
+                external_id: null,
+                attributes: JSON.stringify({
+                  active: true,
+                  disabledHere: false,
+                  resource: { userName: `${name}@example.com` },
+                }),
+                modified_at: now,
+              })),
+            )
+            .execute();
+        }
+        for (const id of ids) changed('user', id);
+      });
+      return ids;
+    },
     async addDevice(userId: string) {
       const number = ++devices;
       const id = `device-${number}`;
-      await world.services.store.write(
-        { actor: { kind: 'system', id: null, name: 'test' }, via: 'system', address: null },
-        async ({ db, now, changed }) => {
-          await db
-            .insertInto('device')
-            .values({
-              id,
-              user_id: userId,
-              name: 'laptop',
-              public_key: randomBytes(32).toString('base64'),
-              ipv4: `100.64.1.${number}`,
-              ipv6: `fd00:5a11::1:${number}`,
-              approved: 1,
-              expires_at: null,
-              bits_per_second: null,
-              created_at: now,
-              version: 1,
-            })
-            .execute();
-          changed('device', id);
-        },
-      );
+      await world.services.store.write(SYSTEM, async ({ db, now, changed }) => {
+        await db
+          .insertInto('device')
+          .values({
+            id,
+            user_id: userId,
+            name: 'laptop',
+            public_key: randomBytes(32).toString('base64'),
+            ipv4: `100.64.1.${number}`,
+            ipv6: `fd00:5a11::1:${number}`,
+            approved: 1,
+            expires_at: null,
+            bits_per_second: null,
+            created_at: now,
+            version: 1,
+          })
+          .execute();
+        changed('device', id);
+      });
       return id;
     },
   });
 }
 
-export function scimClient(world: ApiWorld, id: string, token: string): ScimClient {
+/** Undefined, in spite of its type, where the answer is empty. */
+export function asScim(answer: Answer): ScimAnswer {
+  return { ...answer, body: (answer.text === '' ? undefined : JSON.parse(answer.text)) as ScimBody };
+}
+
+function scimClient(world: ApiWorld, id: string, token: string): ScimClient {
   const client: ScimClient = {
     id,
     token,
-    send: async (method, path, body, headers = {}) =>
-      (await world.send(method, `/scim/v2${path}`, {
+    async send(method, path, body, headers = {}) {
+      const answer = await world.send(method, `/scim/v2${path}`, {
         token,
         headers: { ...(body === undefined ? {} : { 'content-type': 'application/scim+json' }), ...headers },
         body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
-      })) as ScimAnswer,
+      });
+      return asScim(answer);
+    },
     async addUser(userName, more = {}) {
       const answer = await client.send('POST', '/Users', { schemas: [USER_URN], userName, ...more });
       assert.equal(answer.status, 201, answer.text);

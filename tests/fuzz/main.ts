@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { fuzzHandshake } from './handshake.ts';
 import { fuzzLink } from './link.ts';
+import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
 import { fuzzUapi } from './uapi.ts';
 import { fuzzWire } from './wire.ts';
@@ -12,6 +13,7 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   handshake: fuzzHandshake,
   uapi: fuzzUapi,
   link: fuzzLink,
+  scim: fuzzScim,
 };
 
 const { values, positionals } = parseArgs({

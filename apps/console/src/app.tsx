@@ -40,9 +40,12 @@ const Settings = lazy(() => import('./pages/service/settings.tsx'));
 const SignIn = lazy(() => import('./pages/service/sign-in-settings.tsx'));
 const Tokens = lazy(() => import('./pages/service/tokens.tsx'));
 
+/** Addresses that are no pages of the console: links to these go to the server. */
+const pages = /^(?!\/(?:api|login\/oidc)\/)/;
+
 export function App(): JSX.Element {
   return (
-    <LocationProvider>
+    <LocationProvider scope={pages}>
       <Gate />
       <Questions />
       <StepUpDialog />

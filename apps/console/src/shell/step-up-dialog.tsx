@@ -83,7 +83,6 @@ function Proof({ answer }: { readonly answer: (proved: boolean) => void }): JSX.
       {options?.provider != null && (
         <a
           class="button"
-          target="_self"
           href={`/login/oidc/${encodeURIComponent(options.provider.id)}/start?stepUp=true&return=${encodeURIComponent(location.pathname + location.search)}`}
         >
           {t.shell.proveProvider(options.provider.name)}

@@ -12,12 +12,17 @@ interface DialogProps {
   readonly wide?: boolean;
 }
 
-/** A modal dialog, open as long as it is rendered. The browser keeps the focus in it and gives it back. */
+/** A modal dialog, open as long as it is rendered. The browser keeps the focus in it; it goes back to where it was. */
 export function Dialog({ title, children, onClose, wide = false }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   useEffect(() => {
+    const before = document.activeElement;
     element.current?.showModal();
+    // The browser gives the focus back only from a dialog that is closed, and this one is taken away.
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
   }, []);
   return (
     <dialog

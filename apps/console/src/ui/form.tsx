@@ -125,6 +125,8 @@ interface TextFieldProps extends FieldProps {
   readonly placeholder?: string;
   readonly rows?: number;
   readonly inputmode?: 'numeric' | 'text';
+  /** What the browser offers while somebody types; anything else can be typed as well. */
+  readonly suggestions?: readonly Option[];
 }
 
 export function TextField({
@@ -137,6 +139,7 @@ export function TextField({
   autofocus = false,
   placeholder,
   inputmode,
+  suggestions,
   ...field
 }: TextFieldProps): JSX.Element {
   return (
@@ -154,12 +157,24 @@ export function TextField({
           autocapitalize: 'off' as const,
         };
         return rows === undefined ? (
-          <input
-            {...shared}
-            // The types of the elements want a type that is known when this is written.
-            {...({ type, autocomplete, inputmode } as object)}
-            onInput={({ currentTarget }) => onChange(currentTarget.value)}
-          />
+          <>
+            <input
+              {...shared}
+              // The types of the elements want a type that is known when this is written.
+              {...({ type, autocomplete, inputmode } as object)}
+              list={suggestions && `${id}-list`}
+              onInput={({ currentTarget }) => onChange(currentTarget.value)}
+            />
+            {suggestions && (
+              <datalist id={`${id}-list`}>
+                {suggestions.map((option) => (
+                  <option key={option.value} value={option.value}>
+                    {option.label}
+                  </option>
+                ))}
+              </datalist>
+            )}
+          </>
         ) : (
           <textarea {...shared} rows={rows} onInput={({ currentTarget }) => onChange(currentTarget.value)} />
         );

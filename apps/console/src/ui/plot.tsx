@@ -87,7 +87,7 @@ export function LinePlot({ label, times, series, unit, whole = false }: LinePlot
             stroke: colour(element, `--plot-${index + 1}`),
             width: 2,
             // A line needs two points.
-            points: { show: ({ data: [known] }) => known.length < 2 },
+            points: { show: (plot: uPlot) => plot.data[0].length < 2 },
             spanGaps: false,
           })),
         ],

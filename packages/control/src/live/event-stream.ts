@@ -52,7 +52,7 @@ export class EventStream implements AsyncIterableIterator<string> {
   next(): Promise<IteratorResult<string>> {
     let value = this.#unsent.shift();
     if (value !== undefined) {
-      while (this.#unsent.length > 0 && value.length + this.#unsent[0]!.length <= CHUNK_BYTES) {
+      while (this.#unsent.length > 0 && value.length + this.#unsent[0].length <= CHUNK_BYTES) {
         value += this.#unsent.shift()!;
       }
       this.#unsentBytes -= Buffer.byteLength(value);

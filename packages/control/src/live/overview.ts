@@ -51,7 +51,7 @@ export async function overviewOf(
   );
   const unhealthy = gateways.filter(({ health, draining }) => health !== 'healthy' && draining === 0);
   notice('gatewayUnhealthy', 'gateways:read', unhealthy.length, (count, plural) =>
-    plural ? `${count} gateways are not healthy.` : `The gateway ${unhealthy[0]!.name} is not healthy.`,
+    plural ? `${count} gateways are not healthy.` : `The gateway ${unhealthy[0].name} is not healthy.`,
   );
   notice('devicesAwaitApproval', 'devices:read', awaitingApproval, (count, plural) =>
     plural ? `${count} devices wait for approval.` : 'A device waits for approval.',
@@ -93,15 +93,19 @@ async function countUnprotectedAdministrators(db: Kysely<Database>): Promise<num
     .where('role', '=', 'administrator')
     .where('disabled', '=', 0)
     .where('password_hash', 'is not', null)
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('totp').select('totp.user_id').whereRef('totp.user_id', '=', 'user.id').where('confirmed', '=', 1),
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('totp')
+            .select('totp.user_id')
+            .whereRef('totp.user_id', '=', 'user.id')
+            .where('confirmed', '=', 1),
         ),
       ),
     )
-    .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('passkey').select('passkey.id').whereRef('passkey.user_id', '=', 'user.id'))),
+    .where((eb) =>
+      eb.not(eb.exists(eb.selectFrom('passkey').select('passkey.id').whereRef('passkey.user_id', '=', 'user.id'))),
     )
     .executeTakeFirstOrThrow();
   return Number(count);

@@ -53,7 +53,7 @@ export class Samples {
 
 /** Several samples as one, of the time of the last: means of what is measured, sums of what is counted. */
 function merged(samples: readonly Sample[]): Sample {
-  if (samples.length === 1) return samples[0]!;
+  if (samples.length === 1) return samples[0];
   const byGateway = new Map<string, GatewaySample[]>();
   for (const one of samples.flatMap(({ gateways }) => gateways)) {
     const list = byGateway.get(one.gatewayId);

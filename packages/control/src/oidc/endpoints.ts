@@ -28,7 +28,6 @@ import {
 import { getUser } from '../repositories/users.ts';
 import type { Services } from '../services.ts';
 import type { Origin } from '../store/store.ts';
-import { isAllowedAddress, NoAnswer } from './bounded-fetch.ts';
 import { askProvider, faultOf } from './code-exchange.ts';
 import { finishLogin, finishStepUp, type Answered } from './finish.ts';
 import { LoginFault } from './login-fault.ts';
@@ -98,7 +97,6 @@ async function start(identity: Identity, clients: ProviderClients, request: Endp
       code_challenge_method: 'S256',
       ...(stepUp === undefined ? {} : { prompt: 'login', max_age: '0' }),
     });
-    if (!isAllowedAddress(target)) throw new NoAnswer('its authorization_endpoint is not reached by https');
   } catch (error) {
     throw faultOf(error);
   }

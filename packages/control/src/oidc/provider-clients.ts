@@ -12,7 +12,7 @@ import {
 import type { Secret } from '@sallyport/core';
 import { clientSecretOf, type IdentityProviderRow } from '../repositories/identity-providers.ts';
 import type { Services } from '../services.ts';
-import { ANSWER_MS, boundedFetch, NoAnswer } from './bounded-fetch.ts';
+import { ANSWER_MS, boundedFetch, isAllowedAddress, NoAnswer } from './bounded-fetch.ts';
 
 /** What a provider said about itself counts for so long. */
 const KEEP_MS = 600_000;
@@ -83,7 +83,9 @@ export async function discover(
   if (new URL(announced).href !== url.href) {
     throw new NoAnswer(`${url.host} calls itself ${JSON.stringify(announced.slice(0, 200))}, not ${issuer}`);
   }
-  if (endpoint === undefined) throw new NoAnswer(`${url.host} names no authorization_endpoint`);
+  if (endpoint === undefined || !URL.canParse(endpoint) || !isAllowedAddress(new URL(endpoint))) {
+    throw new NoAnswer(`${url.host} names no authorization_endpoint that is reached by https`);
+  }
   return client;
 }
 

@@ -60,23 +60,25 @@ export interface ScimMember {
   readonly displayName: string;
 }
 
-/** The members of groups that the client keeps; others may be in them as well, by a provider's claims. */
+/** The members of groups that the client keeps, `limit` in all; others may be in them as well, by a provider's claims. */
 export async function scimMembers(
   db: Kysely<Database>,
   clientId: string,
   groupIds: readonly string[],
+  limit?: number,
 ): Promise<Map<string, ScimMember[]>> {
   const members = new Map<string, ScimMember[]>(groupIds.map((id) => [id, []]));
   if (groupIds.length === 0) return members;
-  const rows = await db
+  let query = db
     .selectFrom('group_member')
     .innerJoin('scim_user', 'scim_user.user_id', 'group_member.user_id')
     .innerJoin('user', 'user.id', 'group_member.user_id')
     .select(['group_member.group_id', 'user.id', 'user.name', 'user.display_name'])
     .where('scim_user.client_id', '=', clientId)
     .where('group_member.group_id', 'in', groupIds)
-    .orderBy('user.id')
-    .execute();
+    .orderBy('user.id');
+  if (limit !== undefined) query = query.limit(limit);
+  const rows = await query.execute();
   for (const row of rows) {
     members.get(row.group_id)?.push({ id: row.id, name: row.name, displayName: row.display_name });
   }

@@ -14,7 +14,7 @@ export interface SecondFactorCounts {
 
 /** A group of a user that demands a second factor, in a query; null where none does. */
 export function demandingGroup(userId: Expression<string>) {
-  return expressionBuilder<Database, never>()
+  return expressionBuilder<Database>()
     .selectFrom('group')
     .select('group.id')
     .where('group.require_second_factor', '=', 1)

@@ -27,6 +27,9 @@ import { patched } from './patch.ts';
 import { readResource } from './resource.ts';
 import { GROUP_SCHEMA } from './schemas.ts';
 
+/** Members of all groups of one answer. */
+const maxMembers = 100_000;
+
 const all = (_name: string): boolean => true;
 
 export async function listGroups(scim: ScimRequest): Promise<object> {
@@ -241,7 +244,14 @@ async function describeGroups(
   has: (name: string) => boolean,
 ): Promise<Values[]> {
   const ids = has('members') ? rows.map(({ id }) => id) : [];
-  const members = await scimMembers(services.store.db, client.id, ids);
+  const members = await scimMembers(services.store.db, client.id, ids, maxMembers + 1);
+  if ([...members.values()].reduce((sum, { length }) => sum + length, 0) > maxMembers) {
+    throw new ScimFault(
+      400,
+      'tooMany',
+      `An answer can have ${maxMembers} members at most: ask for fewer groups, or with excludedAttributes=members.`,
+    );
+  }
   return rows.map((row) => {
     const listed = members.get(row.id) ?? [];
     return {

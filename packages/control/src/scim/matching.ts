@@ -99,7 +99,7 @@ function refused(path: string, message: string): ScimFault {
 function anyAt(value: unknown, path: readonly Attribute[], from: number, fits: Predicate): boolean {
   if (Array.isArray(value)) return value.some((item) => anyAt(item, path, from, fits));
   if (from === path.length) return value !== undefined && fits(value);
-  return isObject(value) && anyAt((value)[path[from].name], path, from + 1, fits);
+  return isObject(value) && anyAt(value[path[from].name], path, from + 1, fits);
 }
 
 function isPresent(value: unknown): boolean {

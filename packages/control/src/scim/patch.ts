@@ -35,7 +35,8 @@ export function patched(schema: ResourceSchema, resource: Values, body: unknown)
     if (!isObject(operation)) throw new ScimFault(400, 'invalidSyntax', 'An operation must be a JSON object.');
     return applied(schema, before, operation);
   }, resource);
-  requireComplete(schema, result);
+  // What is required can't be removed (3.5.2.2).
+  requireComplete(schema, result, 'mutability');
   return result;
 }
 

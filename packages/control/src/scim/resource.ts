@@ -9,7 +9,7 @@ import {
   type ResourceSchema,
   type Values,
 } from './attributes.ts';
-import { invalidValue, ScimFault } from './fault.ts';
+import { invalidValue, ScimFault, type ScimType } from './fault.ts';
 
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
 /** No control characters, nor what turns the direction of writing. */
@@ -24,7 +24,7 @@ export function readResource(schema: ResourceSchema, body: unknown): Values {
   if (!isObject(body)) throw new ScimFault(400, 'invalidSyntax', 'The body must be a JSON object.');
   requireSchema(body, schema.urn);
   const resource = readObject(schema.attributes, body, '');
-  requireComplete(schema, resource);
+  requireComplete(schema, resource, 'invalidValue');
   return resource;
 }
 
@@ -36,11 +36,11 @@ export function requireSchema(body: Values, urn: string): void {
   throw new ScimFault(400, 'invalidSyntax', `The field schemas must be a list that holds ${urn}.`);
 }
 
-/** Throws where an attribute that is required has no value. */
-export function requireComplete(schema: ResourceSchema, resource: Values): void {
+/** Throws where an attribute that is required has no value; `scimType` is what that is called. */
+export function requireComplete(schema: ResourceSchema, resource: Values, scimType: ScimType): void {
   for (const { name, required, readOnly } of schema.attributes) {
     if (required && !readOnly && textAt(resource, name).trim() === '') {
-      throw invalidValue(name, 'is required');
+      throw new ScimFault(400, scimType, `${name}: is required`);
     }
   }
 }

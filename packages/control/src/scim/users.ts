@@ -159,13 +159,6 @@ async function applyUpdate(
     version: before.version + 1,
   };
   if (!isActive && kept.active) refuseAdministrator(before, 'disabled');
-  if (after.email !== before.email && before.role !== 'user') {
-    throw new ScimFault(
-      403,
-      'mutability',
-      `${before.name} has the role ${before.role} here, and an identity provider may log in by the mail address: it is not changed by SCIM.`,
-    );
-  }
   const { name, display_name, email, version } = after;
   await db
     .updateTable('user')

@@ -8,6 +8,7 @@ import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { LinkButton } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
+import { useFocus } from '../../ui/focus.ts';
 import { Form, SelectField, TextField } from '../../ui/form.tsx';
 import { Loaded } from '../../ui/page.tsx';
 import { suggestName } from './configuration.ts';
@@ -92,6 +93,8 @@ function NewDevice({
       () => setKeys(null),
     );
   }, []);
+  // It may come after its dialog.
+  const form = useFocus<HTMLDivElement>();
   const ownKey = hasOwnKey || keys === null;
   const add = async (): Promise<void> => {
     const made = ownKey ? undefined : (keys ?? undefined);
@@ -100,55 +103,57 @@ function NewDevice({
     changed('device');
   };
   return (
-    <Form submit={text.submit} onSubmit={add} onCancel={onCancel} disabled={keys === undefined}>
-      <TextField
-        name="name"
-        label={text.name}
-        hint={text.nameHint}
-        value={name}
-        onChange={setName}
-        required
-        autofocus
-      />
-      {gateways.length > 1 && (
-        <SelectField
-          name="gateway"
-          label={text.gateway}
-          hint={text.gatewayHint}
-          value={gateway}
-          onChange={setGateway}
-          options={gatewayOptions(gateways)}
-        />
-      )}
-      {keys === null ? (
-        <p class="notice">{text.noKeys}</p>
-      ) : (
-        <fieldset class="radio-cards">
-          <legend>{text.key}</legend>
-          {(
-            [
-              [false, text.makeKey, text.makeKeyHint],
-              [true, text.ownKey, text.ownKeyHint],
-            ] as const
-          ).map(([own, label, hint]) => (
-            <label key={label}>
-              <input type="radio" name="keys" checked={hasOwnKey === own} onChange={() => setHasOwnKey(own)} />
-              <span>{label}</span>
-              <span class="hint">{hint}</span>
-            </label>
-          ))}
-        </fieldset>
-      )}
-      {ownKey && (
+    <div ref={form}>
+      <Form submit={text.submit} onSubmit={add} onCancel={onCancel} disabled={keys === undefined}>
         <TextField
-          name="publicKey"
-          label={text.publicKey}
-          hint={text.publicKeyHint}
-          value={publicKey}
-          onChange={setPublicKey}
+          name="name"
+          label={text.name}
+          hint={text.nameHint}
+          value={name}
+          onChange={setName}
           required
+          autofocus
         />
-      )}
-    </Form>
+        {gateways.length > 1 && (
+          <SelectField
+            name="gateway"
+            label={text.gateway}
+            hint={text.gatewayHint}
+            value={gateway}
+            onChange={setGateway}
+            options={gatewayOptions(gateways)}
+          />
+        )}
+        {keys === null ? (
+          <p class="notice">{text.noKeys}</p>
+        ) : (
+          <fieldset class="radio-cards">
+            <legend>{text.key}</legend>
+            {(
+              [
+                [false, text.makeKey, text.makeKeyHint],
+                [true, text.ownKey, text.ownKeyHint],
+              ] as const
+            ).map(([own, label, hint]) => (
+              <label key={label}>
+                <input type="radio" name="keys" checked={hasOwnKey === own} onChange={() => setHasOwnKey(own)} />
+                <span>{label}</span>
+                <span class="hint">{hint}</span>
+              </label>
+            ))}
+          </fieldset>
+        )}
+        {ownKey && (
+          <TextField
+            name="publicKey"
+            label={text.publicKey}
+            hint={text.publicKeyHint}
+            value={publicKey}
+            onChange={setPublicKey}
+            required
+          />
+        )}
+      </Form>
+    </div>
   );
 }

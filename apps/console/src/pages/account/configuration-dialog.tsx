@@ -63,7 +63,9 @@ export function ConfigurationDialog({
         {(data) => (
           <>
             <p>{text.configuration.keep}</p>
-            <pre tabIndex={0}>{data}</pre>
+            <pre class="configuration" tabIndex={0}>
+              {data}
+            </pre>
             <div class="buttons">
               <CopyButton text={data} label={text.add.copy} />
               <Button small onClick={() => downloadText(fileName, configurationType, data)}>

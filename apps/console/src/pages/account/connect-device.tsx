@@ -6,6 +6,7 @@ import { t } from '../../strings/index.ts';
 import { Button } from '../../ui/button.tsx';
 import { ask, Dialog } from '../../ui/dialog.tsx';
 import { downloadText } from '../../ui/download.ts';
+import { useFocus } from '../../ui/focus.ts';
 import { Loaded } from '../../ui/page.tsx';
 import { CopyButton } from '../../ui/parts.tsx';
 import { QrCode } from '../../ui/qr.tsx';
@@ -90,9 +91,12 @@ function Ways({
   readonly onTaken: () => void;
 }): JSX.Element {
   const fileName = configurationFileName(name);
+  // It comes after its dialog.
+  const focus = useFocus<HTMLDivElement>();
   const buttons = (
-    <div class="buttons">
+    <div class="buttons" ref={focus}>
       <Button
+        autofocus
         onClick={() => {
           downloadText(fileName, configurationType, configuration);
           onTaken();
@@ -109,7 +113,9 @@ function Ways({
     return (
       <>
         <p>{text.ownKeyText}</p>
-        <pre tabIndex={0}>{configuration}</pre>
+        <pre class="configuration" tabIndex={0}>
+          {configuration}
+        </pre>
         {buttons}
       </>
     );

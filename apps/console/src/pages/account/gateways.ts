@@ -6,7 +6,8 @@ const countries = new Intl.DisplayNames(document.documentElement.lang, { type: '
 /** `Frankfurt, Germany`; empty where it isn't known. */
 export function placeOf({ city, country }: Pick<OfferedGateway, 'city' | 'country'>): string {
   const parts = [city, country === null ? null : (countries.of(country) ?? country)];
-  return parts.filter((part) => part !== null && part !== '').join(', ');
+  // A city may be its country.
+  return [...new Set(parts)].filter((part) => part !== null && part !== '').join(', ');
 }
 
 /** As options of a select field, the best first, where the server has put it. */

@@ -1,4 +1,4 @@
-import type { Device, Me } from '@sallyport/api';
+import type { Device, Me, OfferedGateway } from '@sallyport/api';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
@@ -85,31 +85,26 @@ export default function MyDevices(): JSX.Element {
                 rowKey={({ id }) => id}
                 stale={devices.isPlaceholderData}
                 columns={[
-                  { header: text.name, cell: ({ name }) => name },
+                  {
+                    header: text.name,
+                    cell: ({ name, ipv4, ipv6 }) => (
+                      <>
+                        {name}
+                        <span class="second-line mono">
+                          {ipv4}, {ipv6}
+                        </span>
+                      </>
+                    ),
+                  },
                   { header: text.state, cell: (device) => <Standing device={device} /> },
                   {
                     header: text.lastHandshake,
-                    cell: ({ lastHandshakeAt }) => <Ago time={lastHandshakeAt} none={text.none} />,
-                  },
-                  {
-                    header: text.gateway,
-                    cell: ({ gatewayId }) =>
-                      gateways.find(({ id }) => id === gatewayId)?.name ?? <span class="faint">–</span>,
+                    cell: (device) => <LastConnection device={device} gateways={gateways} />,
                   },
                   {
                     header: text.traffic,
                     align: 'end',
                     cell: ({ trafficBytesThisMonth }) => formatBytes(trafficBytesThisMonth),
-                  },
-                  {
-                    header: text.addresses,
-                    cell: ({ ipv4, ipv6 }) => (
-                      <div class="mono">
-                        {ipv4}
-                        <br />
-                        {ipv6}
-                      </div>
-                    ),
                   },
                   {
                     header: text.actions,
@@ -150,6 +145,22 @@ export default function MyDevices(): JSX.Element {
         <AddDevice names={devices.data.items.map(({ name }) => name)} onClose={() => set({ add: '' })} />
       )}
     </Page>
+  );
+}
+
+function LastConnection({
+  device: { lastHandshakeAt, gatewayId },
+  gateways,
+}: {
+  readonly device: Device;
+  readonly gateways: readonly OfferedGateway[];
+}): JSX.Element {
+  const gateway = gateways.find(({ id }) => id === gatewayId);
+  return (
+    <div>
+      <Ago time={lastHandshakeAt} none={text.none} />
+      {gateway !== undefined && <span class="second-line">{text.through(gateway.name)}</span>}
+    </div>
   );
 }
 

@@ -19,7 +19,7 @@ export function RecoveryCodes({
   return (
     <>
       <p>{text.codesText}</p>
-      <ul class="recovery-codes" aria-label={text.codes}>
+      <ul class="recovery-codes" aria-label={text.codes} tabIndex={-1} autofocus>
         {codes.map((code) => (
           <li key={code} class="mono">
             {code}

@@ -2,6 +2,7 @@ import type { OfferedGateway } from '@sallyport/api';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useQuery } from '../../api/query.ts';
+import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { Button, LinkButton } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
@@ -24,9 +25,11 @@ export default function Regions(): JSX.Element {
       <Loaded query={gateways}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title={text.empty}>{t.account.add.noGatewayText}</Empty>
+            <Empty title={text.empty}>
+              {may('policy:write') ? t.account.add.noGatewayAdministrator : t.account.add.noGatewayText}
+            </Empty>
           ) : (
-            <div class="panels">
+            <div class="panels regions">
               {[...Map.groupBy(items, ({ regionId }) => regionId)].map(([regionId, ofRegion]) => (
                 <Panel key={regionId} title={ofRegion[0]?.regionName ?? regionId}>
                   <ul class="gateway-list">

@@ -61,7 +61,7 @@ export function SecondFactorPanel({ factors }: { readonly factors: SecondFactors
             <h3>{text.recoveryCodes}</h3>
             <p>{text.recoveryLeft(recoveryCodesLeft)}</p>
           </div>
-          <Button small busy={busy} label={text.newRecoveryTitle} onClick={renew}>
+          <Button small busy={busy} onClick={renew}>
             {text.newRecoveryCodes}
           </Button>
         </div>

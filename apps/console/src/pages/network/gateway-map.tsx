@@ -70,7 +70,9 @@ function Mark({
   const count = gateways.length;
   const health = healths.find((one) => gateways.some((gateway) => gateway.health === one)) ?? 'healthy';
   const name = count === 1 ? first.name : placeOf(first) || t.network.gatewaysHere(count);
-  const label = gateways.map((one) => `${one.name}: ${t.network.health[one.health]}`).join(', ');
+  const members = gateways.map((one) => `${one.name}: ${t.network.health[one.health]}`).join(', ');
+  // What is written beside the mark comes first, for who says it to a screen reader.
+  const label = count === 1 ? members : `${count} ${name}: ${members}`;
   return (
     <g class="mark" transform={`translate(${x} ${y})`}>
       <a href={count === 1 ? `/gateways/${first.id}` : `/gateways?view=map&here=${first.id}`} aria-label={label}>

@@ -24,7 +24,7 @@ export function HealthBadge({
       {draining && (
         <>
           {' '}
-          <Badge tone="neutral">{t.network.draining}</Badge>
+          <Badge tone="warn">{t.network.draining}</Badge>
         </>
       )}
     </>

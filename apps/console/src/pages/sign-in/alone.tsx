@@ -1,23 +1,26 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import { t } from '../../strings/index.ts';
+import { useFocus } from '../../ui/focus.ts';
 import { Panel } from '../../ui/page.tsx';
 import '../../styles/sign-in.css';
 
-/** The frame of pages for who isn't logged in. Puts the cursor into the field that is marked so, each time the title changes. */
+/** The frame of pages for who isn't logged in. */
 export function Alone({
   title,
   intro,
+  step,
   children,
 }: {
   readonly title: string;
   readonly intro?: ComponentChildren;
+  /** With each the cursor goes to its first field; the title where there is none. */
+  readonly step?: string;
   readonly children: ComponentChildren;
 }): JSX.Element {
-  const frame = useRef<HTMLElement>(null);
+  const frame = useFocus<HTMLElement>(step ?? title);
   useEffect(() => {
     document.title = `${title} · ${t.shell.product}`;
-    frame.current?.querySelector<HTMLElement>('[autofocus]')?.focus();
   }, [title]);
   return (
     <main class="alone" ref={frame}>

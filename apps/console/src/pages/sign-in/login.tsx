@@ -33,21 +33,26 @@ export default function Login(): JSX.Element {
   const [step, setStep] = useState<SecondStep | undefined>(undefined);
   const target = returnPath(query['return'], location.origin);
   const me = session.value;
+  const code = query['problem'];
+  const problem = code === undefined ? undefined : (text.problems[code] ?? text.problems['internal']);
   useEffect(() => {
-    if (me != null) route(target, true);
+    if (me == null) return;
+    // Who was to prove themselves again is still logged in.
+    if (problem !== undefined) fault(new Error(problem));
+    route(target, true);
   }, [me]);
   if (step !== undefined) return <SecondFactor step={step} onBack={() => setStep(undefined)} />;
-  const problem = query['problem'];
+  // Nobody sees the form for a moment who is logged in already.
+  const ready = me === null && methods.data !== undefined;
   return (
-    <Alone title={text.title}>
+    <Alone title={text.title} step={ready ? 'form' : 'wait'}>
       {problem !== undefined && (
         <div class="fault" role="alert">
           <p>
-            <strong>{text.problemTitle}.</strong> {text.problems[problem] ?? text.otherProblem}
+            <strong>{text.problemTitle}.</strong> {problem}
           </p>
         </div>
       )}
-      {/* Nobody sees the form for a moment who is logged in already. */}
       <Loaded query={me === null ? methods : { ...methods, data: undefined }}>
         {(data) => <Ways methods={data} target={target} onSecondStep={setStep} />}
       </Loaded>
@@ -118,7 +123,6 @@ function Ways({
           <a
             key={provider.id}
             class="button"
-            target="_self"
             href={`/login/oidc/${encodeURIComponent(provider.id)}/start?return=${encodeURIComponent(target)}`}
           >
             {text.withProvider(provider.name)}
@@ -137,11 +141,11 @@ function usePasskeys(enabled: boolean): { readonly busy: boolean; readonly logIn
   const { busy, run } = useAction();
   useEffect(() => {
     if (!enabled || busy) return;
-    let over = false;
+    const suggestion = { over: false };
     const suggest = async (): Promise<void> => {
       try {
-        if (!(await browserSupportsWebAuthnAutofill()) || over) return;
-        await logInWithPasskey({ suggest: true });
+        if (!(await browserSupportsWebAuthnAutofill()) || suggestion.over) return;
+        await logInWithPasskey(suggestion);
         await refreshSession();
       } catch (error) {
         // Whoever picked a passkey that isn't known here is told so; that there are no suggestions is nothing to say.
@@ -151,7 +155,7 @@ function usePasskeys(enabled: boolean): { readonly busy: boolean; readonly logIn
     void suggest();
     const timer = setInterval(() => void suggest(), suggestAgainMs);
     return () => {
-      over = true;
+      suggestion.over = true;
       clearInterval(timer);
       WebAuthnAbortService.cancelCeremony();
     };
@@ -183,7 +187,7 @@ function SecondFactor({ step, onBack }: { readonly step: SecondStep; readonly on
       await refreshSession();
     });
   return (
-    <Alone title={text.factorTitle} intro={text.factorText}>
+    <Alone title={text.factorTitle} intro={text.factorText} step={way}>
       {way === 'passkey' ? (
         <div class="stack">
           <Button kind="primary" busy={busy} onClick={byPasskey} autofocus>

@@ -51,14 +51,5 @@ export function NewPassword({
 
 /** For password managers, which otherwise don't know whose password it is. */
 export function HiddenUserName({ name }: { readonly name: string }): JSX.Element {
-  return (
-    <input
-      class="unseen"
-      {...({ autocomplete: 'username' } as object)}
-      value={name}
-      readOnly
-      tabIndex={-1}
-      aria-hidden="true"
-    />
-  );
+  return <input class="unseen" autocomplete="username" value={name} readOnly tabIndex={-1} aria-hidden="true" />;
 }

@@ -3,11 +3,16 @@ import { call } from '../../api/call.ts';
 import { t } from '../../strings/index.ts';
 import { thisClient } from './this-client.ts';
 
-/** Logs in by whichever passkey the user picks. `suggest`: among the suggestions for the name, until one is picked. */
-export async function logInWithPasskey({ suggest = false } = {}): Promise<void> {
+/**
+ * Logs in by whichever passkey the user picks. With `suggestion` it is offered among the suggestions for the name, until one
+ * is picked or the suggestion is over.
+ */
+export async function logInWithPasskey(suggestion?: { readonly over: boolean }): Promise<void> {
   const { challenge, options } = await call('beginPasskeyLogin');
+  // It would take the place of what the user wants by now.
+  if (suggestion?.over === true) throw new DOMException('The suggestion is over', 'AbortError');
   const response = await inWords(() =>
-    startAuthentication({ optionsJSON: options as never, useBrowserAutofill: suggest }),
+    startAuthentication({ optionsJSON: options as never, useBrowserAutofill: suggestion !== undefined }),
   );
   await call('logInWithPasskey', {
     body: { challenge, response: { ...response }, cookie: true, client: thisClient() },

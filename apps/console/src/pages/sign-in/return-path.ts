@@ -7,6 +7,6 @@ export function returnPath(wanted: string | undefined, origin: string): string {
   const url = URL.parse(wanted, origin);
   if (url === null || url.origin !== origin || url.pathname.startsWith('//')) return '/';
   // The login itself would send there and back for ever.
-  if (url.pathname.replace(/\/+$/, '') === '/login') return '/';
+  if (/^\/login(?:\/|$)/.test(url.pathname)) return '/';
   return url.pathname + url.search;
 }

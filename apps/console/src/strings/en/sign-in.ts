@@ -1,3 +1,5 @@
+import type { LoginProblem } from '@sallyport/api';
+
 export const signIn = {
   title: 'Log in',
   name: 'User name',
@@ -30,20 +32,21 @@ export const signIn = {
   passkeyFailed: 'The browser could not use a passkey here. Try again, or choose another way.',
   problemTitle: 'Logging in did not work',
   problems: {
-    cancelled: 'You left the page of your provider without logging in. Try again when you like.',
-    expired: 'That took too long, or it was started in another window. Try again.',
-    notAllowed:
-      'Your provider knows you, but you may not use this service. Ask an administrator for access, and say with which address you log in.',
-    disabled: 'Your account here is switched off. Ask an administrator.',
-    emailNotVerified: 'Your provider has not verified your mail address. Have it verified there, then try again.',
-    otherUser: 'You logged in at your provider as somebody else than here. Log in there as yourself.',
-    unknownProvider: 'This way to log in exists no more. Choose another one.',
+    expired: 'That took too long, or it was begun in another window. Try again.',
+    mismatch: 'The answer of your provider was not one to what was asked, so it was not used. Try again.',
+    providerRefused: 'Your provider refused the login, or you left its page. Try again, or choose another way.',
     providerUnreachable: 'Your provider does not answer. Try again in a moment, or choose another way.',
-    providerRefused: 'Your provider refused the login. Tell an administrator of it.',
-    mismatch: 'The answer of your provider was not the one that was asked for, so it was not used. Try again.',
-  } as Readonly<Record<string, string>>,
-  otherProblem:
-    'Something went wrong with the login at your provider. Try again; if it stays so, tell an administrator.',
+    providerDisabled: 'This way to log in exists no more. Choose another one.',
+    notAllowed:
+      'Your provider knows you, but nobody here is you. Ask an administrator for access, and say with which mail address you log in.',
+    disabled: 'Your account here is switched off or has expired. Ask an administrator.',
+    otherUser: 'You logged in as somebody else than here, so nothing was done. Log in at your provider as yourself.',
+    sessionEnded: 'Your session had ended meanwhile. Log in again.',
+    tooManyRequests: 'Too many logins from your address failed. Wait some minutes, then try again.',
+    insecure: 'Logging in needs HTTPS. Open this page by its https address.',
+    unavailable: 'The service can’t do that right now. Try again in a moment.',
+    internal: 'Something failed in the service. Try again; if it stays so, tell an administrator.',
+  } satisfies Record<LoginProblem, string> as Readonly<Record<string, string>>,
   setUp: {
     title: 'Set Sallyport up',
     text: 'Create the first administrator. Your first device comes right after.',

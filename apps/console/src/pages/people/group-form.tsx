@@ -1,0 +1,112 @@
+import type { Group } from '@sallyport/api';
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { call } from '../../api/call.ts';
+import { changed } from '../../api/changes.ts';
+import { save } from '../../api/save.ts';
+import { t } from '../../strings/index.ts';
+import { Dialog } from '../../ui/dialog.tsx';
+import { CheckField, Form, SelectField, TextField } from '../../ui/form.tsx';
+import { done } from '../../ui/toast.tsx';
+import { durationParts, durationUnits, parseDuration, type DurationUnit } from './amounts.ts';
+import { LimitFields, limitTexts, noLimits, parseLimits } from './limits.tsx';
+
+const text = t.people.group;
+
+/** Adds a group, or changes the one that is given. */
+export function GroupForm({
+  group,
+  refetch,
+  onClose,
+}: {
+  readonly group?: Group;
+  readonly refetch: () => Promise<unknown>;
+  readonly onClose: (created?: Group) => void;
+}): JSX.Element {
+  const duration = durationParts(group?.sessionLifetimeSeconds ?? null);
+  const [name, setName] = useState(group?.name ?? '');
+  const [description, setDescription] = useState(group?.description ?? '');
+  const [requireDeviceApproval, setApproval] = useState(group?.requireDeviceApproval ?? false);
+  const [requireSecondFactor, setSecondFactor] = useState(group?.requireSecondFactor ?? false);
+  const [lifetime, setLifetime] = useState(duration.number);
+  const [unit, setUnit] = useState<DurationUnit>(duration.unit);
+  const [limits, setLimits] = useState(group === undefined ? noLimits : limitTexts(group));
+  const keepsName = group?.id === 'everyone' || (group?.managedBy ?? null) !== null;
+  const submit = async (): Promise<void> => {
+    const body = {
+      name: name.trim(),
+      description,
+      requireDeviceApproval,
+      requireSecondFactor,
+      sessionLifetimeSeconds: parseDuration(text.lifetime, lifetime, unit),
+      ...parseLimits(limits),
+    };
+    if (group === undefined) {
+      const created = await call('createGroup', { body });
+      changed('group');
+      done(text.added(created.name));
+      onClose(created);
+      return;
+    }
+    const result = await save(
+      () => call('updateGroup', { params: { groupId: group.id }, body, ifMatch: group.version }),
+      refetch,
+    );
+    onClose();
+    if (result === undefined) return;
+    changed('group');
+    done(text.saved(result.saved.name));
+  };
+  return (
+    <Dialog title={group === undefined ? text.addTitle : text.editTitle(group.name)} onClose={() => onClose()}>
+      <Form submit={group === undefined ? text.submitAdd : t.common.save} onCancel={() => onClose()} onSubmit={submit}>
+        {keepsName ? (
+          <p class="hint under">{group?.managedBy == null ? text.everyoneText : text.keptText(group.managedBy)}</p>
+        ) : (
+          <TextField
+            name="name"
+            label={text.name}
+            hint={text.nameHint}
+            value={name}
+            onChange={setName}
+            required
+            autofocus
+          />
+        )}
+        <TextField name="description" label={text.description} value={description} onChange={setDescription} />
+        <CheckField
+          name="requireDeviceApproval"
+          label={text.approval}
+          hint={text.approvalHint}
+          value={requireDeviceApproval}
+          onChange={setApproval}
+        />
+        <CheckField
+          name="requireSecondFactor"
+          label={text.secondFactor}
+          hint={text.secondFactorHint}
+          value={requireSecondFactor}
+          onChange={setSecondFactor}
+        />
+        <div class="halves duration">
+          <TextField
+            name="sessionLifetimeSeconds"
+            label={text.lifetime}
+            placeholder={text.never}
+            value={lifetime}
+            onChange={setLifetime}
+          />
+          <SelectField
+            name="unit"
+            label={text.unit}
+            value={unit}
+            onChange={(value) => setUnit(value as DurationUnit)}
+            options={durationUnits.map((value) => ({ value, label: text.units[value] }))}
+          />
+        </div>
+        <p class="hint under">{text.lifetimeHint}</p>
+        <LimitFields value={limits} onChange={setLimits} hint={t.people.limits.groupHint} />
+      </Form>
+    </Dialog>
+  );
+}
