@@ -8,7 +8,7 @@ export async function settled(page: Page): Promise<void> {
 }
 
 export async function openPath(page: Page, path: string): Promise<void> {
-  await page.goto(new URL(path, page.url()).href);
+  await page.goto(path);
   await settled(page);
 }
 

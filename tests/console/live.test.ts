@@ -5,7 +5,7 @@ import { routes } from '@sallyport/api';
 import { until } from '@sallyport/netlab';
 import type { BrowserContext, Page, Route } from 'playwright-core';
 import { t } from '../../apps/console/src/strings/index.ts';
-import { callIn, dialog, openPath, rowOf, settled, toast } from './browsing.ts';
+import { callIn, dialog, openPath, settled, toast } from './browsing.ts';
 import { closeBrowser, consoleWorld, type ConsoleWorld } from './console-world.ts';
 
 let world: ConsoleWorld;
@@ -64,7 +64,14 @@ describe("a change in one administrator's window is in another's", () => {
       what: 'a new user',
       from: '/users',
       at: '/users',
-      make: (page) => callIn(page, 'POST', '/users', { body: { name: 'frank', displayName: 'Frank Abara' } }),
+      make: async (page) => {
+        const text = t.people.add;
+        await page.getByRole('button', { name: t.people.users.add }).click();
+        const form = dialog(page, text.title);
+        await form.getByLabel(text.displayName).fill('Frank Abara');
+        await form.getByLabel(text.invite).uncheck();
+        await form.getByRole('button', { name: text.submit }).click();
+      },
       shows: (page) => page.getByText('Frank Abara'),
     },
     {
@@ -76,6 +83,17 @@ describe("a change in one administrator's window is in another's", () => {
           body: { name: 'contractors-wiki', groups: ['contractors'], resources: ['wiki'] },
         }),
       shows: (page) => page.getByText('contractors-wiki'),
+    },
+    {
+      what: 'a disabled user',
+      from: '/users/dave',
+      at: '/users?disabled=true',
+      make: async (page) => {
+        const text = t.people.user;
+        await page.getByRole('button', { name: text.disable }).click();
+        await dialog(page, text.disableTitle('Dave Okafor')).getByRole('button', { name: text.disable }).click();
+      },
+      shows: (page) => page.getByText('Dave Okafor'),
     },
     {
       what: 'a removed device',
@@ -101,6 +119,63 @@ describe("a change in one administrator's window is in another's", () => {
       context.diagnostic(`${what} after ${Math.round(performance.now() - startedAt)} ms`);
     });
   }
+});
+
+test('two administrators who change the same user at once are told, and neither loses what the other saved', async () => {
+  const text = t.people.user;
+  await using one = await world.openAs('ada');
+  await using other = await world.openAs('erin');
+  const forms = [];
+  for (const { page } of [one, other]) {
+    await openPath(page, '/users/carol');
+    await page.getByRole('button', { name: text.edit, exact: true }).click();
+    forms.push(dialog(page, text.editTitle('Carol Nakamura')));
+  }
+  const [first, second] = forms;
+  await first!.getByLabel(t.people.add.email).fill('nakamura@example.org');
+  await second!.getByLabel(t.people.add.displayName).fill('Carol N.');
+  await first!.getByRole('button', { name: t.common.save }).click();
+  await toast(one.page, text.saved('Carol Nakamura')).waitFor();
+  // The other page shows it already, behind the form that doesn't know it.
+  await other.page.getByText('nakamura@example.org').waitFor({ timeout: patienceMs });
+  await second!.getByRole('button', { name: t.common.save }).click();
+  await toast(other.page, t.common.changedMeanwhile).waitFor();
+  const carol = await world.api.call(routes.getUser, { params: { userId: 'carol' } });
+  assert.equal(carol.email, 'nakamura@example.org');
+  assert.equal(carol.displayName, 'Carol Nakamura');
+  // Once more, with the newest state in view.
+  await other.page.getByRole('button', { name: text.edit, exact: true }).click();
+  await second!.getByLabel(t.people.add.displayName).fill('Carol N.');
+  await second!.getByRole('button', { name: t.common.save }).click();
+  await toast(other.page, text.saved('Carol N.')).waitFor();
+  const after = await world.api.call(routes.getUser, { params: { userId: 'carol' } });
+  assert.deepEqual([after.email, after.displayName], ['nakamura@example.org', 'Carol N.']);
+});
+
+test('settings that somebody else saves do not take away what is being typed', async () => {
+  const text = t.service.settings;
+  await using one = await world.openAs('ada');
+  const { page } = one;
+  await openPath(page, '/settings');
+  const change = async (persistentKeepaliveSeconds: number): Promise<void> => {
+    const { version } = await world.api.call(routes.getSettings);
+    await world.api.call(routes.updateSettings, { body: { persistentKeepaliveSeconds }, ifMatch: version });
+  };
+  const keepalive = page.getByLabel(text.keepalive);
+  await change(30);
+  await until('the newest value', async () => (await keepalive.inputValue()) === '30');
+  await page.getByLabel(text.searchDomains).fill('typed.example');
+  await change(40);
+  await page.waitForTimeout(1000);
+  assert.equal(await page.getByLabel(text.searchDomains).inputValue(), 'typed.example');
+  await page.getByRole('button', { name: t.common.save }).click();
+  await toast(page, t.common.changedMeanwhile).waitFor();
+  assert.equal(await keepalive.inputValue(), '40');
+  await page.getByLabel(text.searchDomains).fill('typed.example');
+  await page.getByRole('button', { name: t.common.save }).click();
+  await toast(page, text.saved).waitFor();
+  const settings = await world.api.call(routes.getSettings);
+  assert.deepEqual([settings.persistentKeepaliveSeconds, settings.dns.searchDomains], [40, ['typed.example']]);
 });
 
 describe('tabs of one browser', () => {
@@ -239,22 +314,41 @@ describe('a network', () => {
     const { page } = window;
     page.setDefaultTimeout(60_000);
     const session = await window.context.newCDPSession(page);
-    await session.send('Network.emulateNetworkConditions', {
-      offline: false,
-      latency: 400,
-      downloadThroughput: 50_000 / 8,
-      uploadThroughput: 50_000 / 8,
-    });
+    const slow = (kilobits: number): Promise<unknown> =>
+      session.send('Network.emulateNetworkConditions', {
+        offline: false,
+        latency: 400,
+        downloadThroughput: (kilobits * 1000) / 8,
+        uploadThroughput: (kilobits * 1000) / 8,
+      });
+    await slow(50);
     const startedAt = performance.now();
     await openPath(page, '/devices');
     await page.getByRole('rowheader').first().waitFor();
     context.diagnostic(`the first page by 50 kbit/s and 400 ms: ${Math.round(performance.now() - startedAt)} ms`);
+    // So that the test comes to an end.
+    await slow(400);
     for (const place of places) {
       await follow(page, place);
       await page.getByRole('heading', { level: 1, name: place, exact: true }).waitFor();
       await settled(page);
       assert.equal(await page.locator('main .fault').count(), 0, place);
     }
+    await follow(page, t.shell.users);
+    await page.getByRole('button', { name: t.people.users.add }).click();
+    const text = t.people.add;
+    const form = dialog(page, text.title);
+    await form.getByLabel(text.displayName).fill('Grace Impatient');
+    await form.getByLabel(text.invite).uncheck();
+    let created = 0;
+    page.on('request', (request) => {
+      if (request.method() === 'POST' && request.url().endsWith('/api/v1/users')) created++;
+    });
+    await form.getByRole('button', { name: text.submit }).dblclick();
+    await toast(page, text.added('Grace Impatient')).waitFor();
+    assert.equal(created, 1);
+    const { items } = await world.api.call(routes.listUsers, { query: { search: 'impatient' } });
+    assert.equal(items.length, 1);
   });
 
   test('that loses one request of three leaves sound pages', { timeout: 60_000 }, async () => {

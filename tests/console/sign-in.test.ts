@@ -7,7 +7,7 @@ import { Secret, TOTP } from 'otpauth';
 import type { Page } from 'playwright-core';
 import { t } from '../../apps/console/src/strings/index.ts';
 import { startProvider, type TestProvider } from '../control/oidc-provider.ts';
-import { callIn, dialog, openPath, rowOf, settled, toast } from './browsing.ts';
+import { callIn, dialog, openPath, rowOf, toast } from './browsing.ts';
 import { ADMINISTRATOR, closeBrowser, consoleWorld, type ConsoleWorld } from './console-world.ts';
 
 /** Of the service; undefined: the machine's. */
@@ -25,7 +25,7 @@ const stepMs = 30_000;
 const { password } = ADMINISTRATOR;
 
 /** In the window that shows the login page. */
-async function typePassword(page: Page, name: string, typed = password): Promise<void> {
+async function typePassword(page: Page, name: string, typed: string = password): Promise<void> {
   await page.getByLabel(t.signIn.name, { exact: true }).fill(name);
   await page.getByLabel(t.signIn.password, { exact: true }).fill(typed);
   await page.getByRole('button', { name: t.signIn.logIn, exact: true }).click();

@@ -9,8 +9,7 @@ import { join } from 'node:path';
 import { accessRoutes } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { createAuthenticator } from '../../packages/control/src/auth/authenticator.ts';
-import { DEFAULT_SESSION_LIFETIME } from '../../packages/control/src/auth/sessions.ts';
+import { createIdentity } from '../../packages/control/src/auth/identity.ts';
 import { hashToken, newToken } from '../../packages/control/src/auth/tokens.ts';
 import type { Directory } from '../../packages/control/src/directory/directory.ts';
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
@@ -94,20 +93,26 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
   const log = pino({ level: 'silent' });
   const clock = { now: Date.UTC(2027, 0, 15, 12) };
   const now = (): number => clock.now;
-  const store = await openStore({ url: `sqlite:${join(folder, 'db.sqlite')}`, now, log });
+  const store = await openStore({
+    url: `sqlite:${join(folder, 'db.sqlite')}`,
+    masterKeyFile: join(folder, 'master.key'),
+    now,
+    log,
+  });
   const directory = await openDirectory(store, {
     pool4: options.pool4 ?? '100.64.0.0/16',
     pool6: options.pool6 ?? 'fd00:5a11::/64',
     log,
   });
   const services: Services = { store, directory, now, log, publicUrl: () => 'http://127.0.0.1' };
-  const memberships = [...groupRoutes(), ...userRoutes()];
+  const identity = await createIdentity(services);
+  const memberships = [...groupRoutes(), ...userRoutes(identity)];
   const server = createServer(
     createApi({
       services,
       contracts: [...Object.values(accessRoutes), ...memberships.map(({ contract }) => contract)],
       implementations: [...accessImplementations, ...memberships],
-      authenticate: createAuthenticator(services, DEFAULT_SESSION_LIFETIME),
+      authenticate: identity.authenticate,
       metrics: new Registry(),
       readiness: [],
       version: '0',

@@ -181,22 +181,10 @@ onBothDatabases('the overview', (databases) => {
     for (let n = 0; n < 5; n++) await addGateway(world, `g${n}`, { seen: world.now });
     for (let n = 0; n < 720; n++) await world.live.sample();
     const admin = world.client(world.root);
-    const times: number[] = [];
-    let bytes = 0;
-    for (let n = 0; n < 12; n++) {
-      const begun = performance.now();
-      bytes = (await world.call(world.root, 'GET', '/overview')).text.length;
-      times.push(performance.now() - begun);
-    }
-    times.sort((a, b) => a - b);
     const overview = await admin.call(routes.getOverview);
     assert.equal(overview.devices.total, 10_000);
     assert.equal(overview.sampleSeconds, 10);
     assert.equal(overview.samples.length, 360);
-    console.log(
-      `${databases.dialect}: median ${times[6].toFixed(1)} ms, worst ${times.at(-1)!.toFixed(1)} ms, ${bytes} bytes`,
-    );
-    assert.ok(times[6] < 250, `${times[6]} ms`);
   });
 
   test('handshakes are counted where they were, each once', async () => {

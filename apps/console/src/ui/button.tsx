@@ -6,7 +6,7 @@ export interface ButtonProps {
   readonly onClick?: () => unknown;
   readonly kind?: 'primary' | 'plain' | 'danger' | 'quiet';
   readonly type?: 'button' | 'submit';
-  /** It works: the button can't be pressed again. */
+  /** It works: the button can't be pressed again. It keeps the focus, which a disabled one would lose. */
   readonly busy?: boolean;
   readonly disabled?: boolean;
   /** Where its text says too little. */
@@ -32,9 +32,13 @@ export function Button({
       class={classes('button', kind, small && 'small')}
       aria-label={label}
       aria-busy={busy}
-      disabled={disabled || busy}
+      aria-disabled={busy}
+      disabled={disabled}
       autofocus={autofocus}
-      onClick={() => void onClick?.()}
+      onClick={(event) => {
+        if (busy) event.preventDefault();
+        else void onClick?.();
+      }}
     >
       {children}
     </button>

@@ -32,7 +32,7 @@ export function createAuthenticator(
           : token.startsWith(TOKEN_PREFIX.api)
             ? await byApiToken(services, token)
             : token.startsWith(TOKEN_PREFIX.session)
-              ? await bySession(services, lifetime, token, false)
+              ? await bySession(services, lifetime, token, false, request.unattended)
               : undefined;
       if (found === undefined) {
         throw new ApiError('loginRequired', 'This session or token is not valid, or not any more: log in again.');
@@ -41,7 +41,7 @@ export function createAuthenticator(
     }
     const cookie = readCookie(request.header('cookie'), 'session', request.client);
     if (cookie === undefined) return NOBODY;
-    const found = await bySession(services, lifetime, cookie, true);
+    const found = await bySession(services, lifetime, cookie, true, request.unattended);
     if (found === undefined) return NOBODY;
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       requireSameOrigin(request, services.publicUrl());
@@ -61,11 +61,12 @@ async function bySession(
   lifetime: SessionLifetime,
   token: string,
   byCookie: boolean,
+  unattended = false,
 ): Promise<Authenticated | undefined> {
   const now = services.now();
   const session = await findSession(services.store.db, hashToken(token));
   if (session === undefined || endOfSession(session, lifetime) <= now || !isUsable(session, now)) return undefined;
-  if (now - session.last_used_at >= LAST_USE_EVERY_MS) {
+  if (!unattended && now - session.last_used_at >= LAST_USE_EVERY_MS) {
     await noteUse(services, (db) =>
       db.updateTable('session').set({ last_used_at: now }).where('id', '=', session.id).execute(),
     );

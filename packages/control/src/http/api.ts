@@ -32,6 +32,8 @@ export interface IncomingRequest {
   readonly client: Client;
   /** Name in lower case. */
   readonly header: (name: string) => string | undefined;
+  /** Nobody asks: it does not count as a use of the session. */
+  readonly unattended?: boolean;
 }
 
 export interface ApiOptions {
@@ -253,7 +255,7 @@ function createRoute(
         ...(input as Required<Validated>),
         caller,
         recheck: async () => {
-          const now = await options.authenticate(request);
+          const now = await options.authenticate({ ...request, unattended: true });
           permit(now.caller, contract.permission);
           return now.caller;
         },
@@ -342,7 +344,7 @@ function endpointRequest(context: Context<Env>, services: Services): EndpointReq
   return {
     ...incomingRequest(context),
     url: new URL(context.req.url),
-    params: context.req.param() as Record<string, string>,
+    params: context.req.param(),
     headers: context.get('state').headers,
     services,
     json: async (...mediaTypes) => (await readJsonBody(context.env.incoming, mediaTypes)).value,

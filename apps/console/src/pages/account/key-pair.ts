@@ -13,7 +13,7 @@ export async function makeKeyPair(): Promise<KeyPair | undefined> {
   const subtle = crypto.subtle as typeof crypto.subtle | undefined;
   if (subtle === undefined) return undefined;
   try {
-    const pair = await subtle.generateKey({ name: 'X25519' }, true, ['deriveBits']);
+    const pair = await subtle.generateKey('X25519', true, ['deriveBits']);
     if (!('privateKey' in pair)) return undefined;
     const { d, x } = await subtle.exportKey('jwk', pair.privateKey);
     return d === undefined || x === undefined ? undefined : { privateKey: toBase64(d), publicKey: toBase64(x) };

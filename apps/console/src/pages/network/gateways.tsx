@@ -226,7 +226,7 @@ function columns(regionNames: ReadonlyMap<string, string>): readonly Column<Gate
       cell: ({ lastSeenAt, software }) => (
         <div>
           <Ago time={lastSeenAt} />
-          {software !== '' && <span class="cell-more nowrap">{t.network.version(software)}</span>}
+          {software !== '' && <span class="cell-more">{t.network.version(software)}</span>}
         </div>
       ),
     },

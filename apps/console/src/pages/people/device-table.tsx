@@ -44,10 +44,14 @@ export function DeviceTable({
   const gateways = useGateways();
   const [editing, setEditing] = useState<Device | undefined>(undefined);
   const columns: Column<Device>[] = [
-    { header: text.name, cell: ({ name }) => name },
+    { header: text.name, cell: ({ name }) => <div class="device-cell">{name}</div> },
     {
       header: text.user,
-      cell: ({ userId, userName }) => <a href={`/users/${userId}`}>{userName}</a>,
+      cell: ({ userId, userName }) => (
+        <div class="user-cell">
+          <a href={`/users/${userId}`}>{userName}</a>
+        </div>
+      ),
     },
     { header: text.state, cell: (device) => <StandingBadge device={device} /> },
     {
@@ -55,9 +59,9 @@ export function DeviceTable({
       cell: ({ lastHandshakeAt, gatewayId }) => {
         const gateway = gatewayId === null ? undefined : gateways.get(gatewayId)?.name;
         return (
-          <div>
+          <div class="ago-cell">
             <Ago time={lastHandshakeAt} none={text.none} />
-            {gateway !== undefined && <span class="cell-more">{text.through(gateway)}</span>}
+            {gateway !== undefined && <span class="cell-more">{gateway}</span>}
           </div>
         );
       },

@@ -24,11 +24,13 @@ interface EditProps {
 }
 
 export function EditUser({
-  user,
+  user: given,
   groups,
   refetch,
   onClose,
 }: EditProps & { readonly groups: ReadonlyMap<string, Group> }): JSX.Element {
+  // As it was when the form began: a change by somebody else is found out when it is saved.
+  const [user] = useState(given);
   const { managedBy } = user;
   const [name, setName] = useState(user.name);
   const [displayName, setDisplayName] = useState(user.displayName);
@@ -118,7 +120,8 @@ export function EditUser({
   );
 }
 
-export function EditLimits({ user, refetch, onClose }: EditProps): JSX.Element {
+export function EditLimits({ user: given, refetch, onClose }: EditProps): JSX.Element {
+  const [user] = useState(given);
   const [limits, setLimits] = useState(limitTexts(user));
   const submit = async (): Promise<void> => {
     const body = parseLimits(limits);

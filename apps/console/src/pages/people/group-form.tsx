@@ -15,7 +15,7 @@ const text = t.people.group;
 
 /** Adds a group, or changes the one that is given. */
 export function GroupForm({
-  group,
+  group: given,
   refetch,
   onClose,
 }: {
@@ -23,6 +23,8 @@ export function GroupForm({
   readonly refetch: () => Promise<unknown>;
   readonly onClose: (created?: Group) => void;
 }): JSX.Element {
+  // As it was when the form began: a change by somebody else is found out when it is saved.
+  const [group] = useState(given);
   const duration = durationParts(group?.sessionLifetimeSeconds ?? null);
   const [name, setName] = useState(group?.name ?? '');
   const [description, setDescription] = useState(group?.description ?? '');
@@ -88,7 +90,7 @@ export function GroupForm({
           value={requireSecondFactor}
           onChange={setSecondFactor}
         />
-        <div class="halves duration">
+        <div class="halves">
           <TextField
             name="sessionLifetimeSeconds"
             label={text.lifetime}

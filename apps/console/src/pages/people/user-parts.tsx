@@ -32,7 +32,7 @@ export function Role({ role }: Pick<User, 'role'>): JSX.Element {
 /** A link to a user by the name for people, the one to log in with below it. */
 export function UserLink({ user }: { readonly user: Pick<User, 'id' | 'name' | 'displayName'> }): JSX.Element {
   return (
-    <div>
+    <div class="name-cell">
       <a href={`/users/${user.id}`}>{callName(user)}</a>
       {user.displayName !== '' && <span class="cell-more">{user.name}</span>}
     </div>

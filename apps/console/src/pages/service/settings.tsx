@@ -1,9 +1,10 @@
 import type { Settings as ServiceSettings } from '@sallyport/api';
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
 import { changed } from '../../api/changes.ts';
 import { useQuery } from '../../api/query.ts';
+import { save } from '../../api/save.ts';
 import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { CheckField, Form, TextField } from '../../ui/form.tsx';
@@ -14,16 +15,36 @@ const text = t.service.settings;
 
 export default function Settings(): JSX.Element {
   const settings = useQuery('getSettings');
+  // What somebody types isn't lost where somebody else saves: the form begins anew when it was saved, or untouched.
+  const touched = useRef(false);
+  const shown = useRef<ServiceSettings | undefined>(undefined);
+  const refetch = (): Promise<unknown> => {
+    touched.current = false;
+    return settings.refetch();
+  };
+  if (!touched.current) shown.current = settings.data;
   return (
     <Page title={text.title} intro={text.intro}>
-      <Loaded query={settings}>{(current) => <SettingsForm key={current.version} current={current} />}</Loaded>
+      <Loaded query={{ ...settings, data: shown.current }}>
+        {(current) => (
+          <div onInput={() => (touched.current = true)}>
+            <SettingsForm key={current.version} current={current} refetch={refetch} />
+          </div>
+        )}
+      </Loaded>
     </Page>
   );
 }
 
 const lines = (value: string): string[] => value.split(/[\s,]+/).filter((line) => line !== '');
 
-function SettingsForm({ current }: { readonly current: ServiceSettings }): JSX.Element {
+function SettingsForm({
+  current,
+  refetch,
+}: {
+  readonly current: ServiceSettings;
+  readonly refetch: () => Promise<unknown>;
+}): JSX.Element {
   const [servers, setServers] = useState(current.dns.servers.join('\n'));
   const [domains, setDomains] = useState(current.dns.searchDomains.join('\n'));
   const [allowedIps, setAllowedIps] = useState(current.allowedIps.join('\n'));
@@ -32,18 +53,18 @@ function SettingsForm({ current }: { readonly current: ServiceSettings }): JSX.E
   const [connectionDays, setConnectionDays] = useState(String(current.connectionAudit.retentionDays));
   const [addresses, setAddresses] = useState(current.auditAddresses);
   const [usageDays, setUsageDays] = useState(String(current.usageRetentionDays));
-  const save = async (): Promise<void> => {
-    await call('updateSettings', {
-      ifMatch: current.version,
-      body: {
-        dns: { servers: lines(servers), searchDomains: lines(domains) },
-        allowedIps: lines(allowedIps),
-        persistentKeepaliveSeconds: Number(keepalive),
-        connectionAudit: { enabled: connections, retentionDays: Number(connectionDays) },
-        auditAddresses: addresses,
-        usageRetentionDays: Number(usageDays),
-      },
-    });
+  const submit = async (): Promise<void> => {
+    const body = {
+      dns: { servers: lines(servers), searchDomains: lines(domains) },
+      allowedIps: lines(allowedIps),
+      persistentKeepaliveSeconds: Number(keepalive),
+      connectionAudit: { enabled: connections, retentionDays: Number(connectionDays) },
+      auditAddresses: addresses,
+      usageRetentionDays: Number(usageDays),
+    };
+    const result = await save(() => call('updateSettings', { ifMatch: current.version, body }), refetch);
+    if (result === undefined) return;
+    await refetch();
     changed('settings');
     done(text.saved);
   };
@@ -51,7 +72,7 @@ function SettingsForm({ current }: { readonly current: ServiceSettings }): JSX.E
   return (
     <>
       {readOnly && <p class="notice">{text.readOnly}</p>}
-      <Form submit={t.common.save} onSubmit={save} disabled={readOnly}>
+      <Form submit={t.common.save} onSubmit={submit} disabled={readOnly}>
         <Panel title={text.dns}>
           <TextField
             name="dns/servers"

@@ -39,7 +39,6 @@ export const access = {
   ruleEnabled: (name: string) => `The rule ${name} counts now`,
   ruleDisabled: (name: string) => `The rule ${name} no longer counts`,
   groups: 'Groups',
-  reach: 'reach',
   gateways: 'Gateways',
   allGateways: 'all gateways',
   andMore: (number: number) => `and ${number} more`,
@@ -134,7 +133,6 @@ export const access = {
   saveTest: 'Save the test',
   testSaved: (name: string) => `The test ${name} was saved`,
   testRemoved: (name: string) => `The test ${name} was removed`,
-  isNow: 'As it is now',
   wouldPass: 'The test passes.',
   wouldFail: 'The test would fail, so it can’t be saved: change the policy first.',
 

@@ -20,12 +20,13 @@ export const people = {
   actions: 'Actions',
 
   limits: {
-    devices: 'Devices of a user',
-    bandwidth: 'Bandwidth of each device, Mbit/s',
-    traffic: 'Traffic of a user in a month, GB',
+    devices: 'Devices per user',
+    bandwidth: 'Bandwidth, Mbit/s',
+    traffic: 'Traffic, GB a month',
     trafficMonth: 'Traffic in a month',
-    userHint: 'What is empty comes from the groups of the user.',
-    groupHint: 'For each member. Of several groups, the largest counts; what is set at a user counts before them.',
+    userHint: 'The bandwidth is that of each device. What is empty comes from the groups of the user.',
+    groupHint:
+      'For each member; the bandwidth is that of each device. Of several groups the largest limit counts, and what is set at a user counts before them.',
     summary: {
       devices: (count: number) => counted(count, 'device', 'devices'),
       perMonth: (amount: string) => `${amount} a month`,
@@ -301,12 +302,11 @@ export const people = {
     addresses: 'Addresses',
     lastHandshake: 'Last handshake',
     none: 'none yet',
-    through: (gateway: string) => `through ${gateway}`,
     traffic: 'This month',
     connected: 'Connected',
     standings: {
       active: 'Ready',
-      awaitingApproval: 'Waits for approval',
+      awaitingApproval: 'Needs approval',
       userDisabled: 'User disabled',
       userExpired: 'User expired',
       deviceExpired: 'Expired',
