@@ -17,11 +17,7 @@ export function callIn(
   page: Page,
   method: string,
   path: string,
-  {
-    body,
-    ifMatch,
-    csrf = true,
-  }: { readonly body?: object; readonly ifMatch?: number; readonly csrf?: boolean } = {},
+  { body, ifMatch, csrf = true }: { readonly body?: object; readonly ifMatch?: number; readonly csrf?: boolean } = {},
 ): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
   return page.evaluate(
     async (request) => {

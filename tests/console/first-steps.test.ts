@@ -9,7 +9,7 @@ import {
   withPrivateKey,
 } from '../../apps/console/src/pages/account/configuration.ts';
 import { makeKeyPair, toBase64 } from '../../apps/console/src/pages/account/key-pair.ts';
-import { clientName } from '../../apps/console/src/pages/sign-in/client-name.ts';
+import { clientName } from '../../apps/console/src/api/client-name.ts';
 import { returnPath } from '../../apps/console/src/pages/sign-in/return-path.ts';
 import { deviceConfiguration } from '../../packages/control/src/routes/device-configuration.ts';
 

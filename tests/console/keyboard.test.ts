@@ -19,7 +19,9 @@ after(async () => {
 });
 
 /** What has the focus, and whether people can see that. */
-async function focusOf(page: Page): Promise<{ readonly what: string; readonly seen: boolean; readonly inDialog: boolean }> {
+async function focusOf(
+  page: Page,
+): Promise<{ readonly what: string; readonly seen: boolean; readonly inDialog: boolean }> {
   return page.evaluate(() => {
     const element = document.activeElement!;
     // Between the last element and the first, browsers go through their own buttons.

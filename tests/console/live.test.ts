@@ -179,6 +179,15 @@ test('settings that somebody else saves do not take away what is being typed', a
 });
 
 describe('tabs of one browser', () => {
+  test('are live all of them, though nothing happens', async () => {
+    await using window = await world.openAs('bob');
+    const second = await window.context.newPage();
+    for (const page of [window.page, second]) await openPath(page, '/devices');
+    // That a connection is missing is said after some seconds only.
+    await second.waitForTimeout(5500);
+    for (const page of [window.page, second]) assert.equal(await page.getByText(t.shell.notLive).count(), 0);
+  });
+
   test('share one stream, which another takes over when its tab is closed', async () => {
     await using window = await world.openAs('ada');
     const streams = streamsOf(window.context);
@@ -220,7 +229,9 @@ describe('tabs of one browser', () => {
       ifMatch: phone.version,
     });
     await Promise.all(
-      pages.map((page) => page.getByRole('rowheader', { name: 'phone of ten tabs' }).waitFor({ timeout: 2 * patienceMs })),
+      pages.map((page) =>
+        page.getByRole('rowheader', { name: 'phone of ten tabs' }).waitFor({ timeout: 2 * patienceMs }),
+      ),
     );
     assert.equal(streams.length, 1);
     await world.api.call(routes.updateMyDevice, {

@@ -65,7 +65,10 @@ async function setUpApp(page: Page): Promise<{ readonly secret: string; readonly
   await app.getByRole('button', { name: t.account.totp.confirm }).click();
   const codes = dialog(page, t.account.totp.codesTitle);
   await codes.waitFor();
-  const recoveryCodes = await codes.getByRole('list', { name: t.account.totp.codes }).getByRole('listitem').allInnerTexts();
+  const recoveryCodes = await codes
+    .getByRole('list', { name: t.account.totp.codes })
+    .getByRole('listitem')
+    .allInnerTexts();
   await codes.getByRole('button', { name: t.account.totp.kept }).click();
   return { secret, recoveryCodes };
 }
@@ -326,5 +329,44 @@ describe('an authenticator app', () => {
     await logOut(page);
     await typeRecoveryCode();
     await refused(page);
+  });
+
+  test('is asked for with the password, before a user is deleted', async () => {
+    const { version } = await world.api.call(routes.getUser, { params: { userId: 'bob' } });
+    await world.api.call(routes.updateUser, {
+      params: { userId: 'bob' },
+      body: { role: 'administrator' },
+      ifMatch: version,
+    });
+    await using window = await world.open();
+    const { page } = window;
+    // Wrong codes of the tests before are forgiven by then.
+    clock = now() + 3_600_000;
+    await atSecondStep(page);
+    await typeCode(page, codeOf(secret, now()));
+    await loggedIn(page);
+    const text = t.people.user;
+    const remove = async (name: string, displayName: string): Promise<void> => {
+      await openPath(page, `/users/${name}`);
+      await page.getByRole('button', { name: text.remove, exact: true }).click();
+      const question = dialog(page, text.removeTitle(displayName));
+      await question.getByLabel(text.removeConfirm(name)).fill(name);
+      await question.getByRole('button', { name: text.removeAction }).click();
+    };
+    // The login is proof enough for some minutes.
+    await remove('mallory', 'Mallory Quinn');
+    await toast(page, text.removed('Mallory Quinn')).waitFor();
+    clock = now() + 11 * 60_000;
+    await remove('dave', 'Dave Okafor');
+    const proof = dialog(page, t.shell.proveTitle);
+    await proof.getByLabel(t.shell.password).fill('not the password');
+    await proof.getByLabel(t.shell.code).fill(codeOf(secret, now()));
+    await proof.getByRole('button', { name: t.shell.prove }).click();
+    await proof.getByRole('alert').waitFor();
+    await world.api.call(routes.getUser, { params: { userId: 'dave' } });
+    await proof.getByLabel(t.shell.password).fill(password);
+    await proof.getByRole('button', { name: t.shell.prove }).click();
+    await toast(page, text.removed('Dave Okafor')).waitFor();
+    await assert.rejects(world.api.call(routes.getUser, { params: { userId: 'dave' } }), /no such user/);
   });
 });

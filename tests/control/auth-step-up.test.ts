@@ -215,6 +215,33 @@ onBothDatabases('step-up', ({ create }) => {
     assert.equal(await problem(root.call(routes.updateMe, { body: { email: 'me@example.org' } })), 'ok');
   });
 
+  test('to ask a group for no second factor any more asks for a proof', async () => {
+    await using world = await apiWorld({ url: await create() });
+    const root = world.client(world.root);
+    const body = { name: 'staff', requireSecondFactor: true };
+    const { id } = await root.call(routes.createGroup, { body });
+    world.now += TEN_MINUTES;
+    const params = { groupId: id };
+    const update = async (change: object) => {
+      const { version: ifMatch } = await root.call(routes.getGroup, { params });
+      return problem(root.call(routes.updateGroup, { params, body: change, ifMatch }));
+    };
+    const remove = async () => {
+      const { version: ifMatch } = await root.call(routes.getGroup, { params });
+      return problem(root.call(routes.deleteGroup, { params, ifMatch }));
+    };
+    assert.equal(await update({ requireSecondFactor: false }), 'stepUpRequired');
+    assert.equal(await remove(), 'stepUpRequired');
+    assert.equal(await update({ description: 'x', requireSecondFactor: true }), 'ok');
+    await root.call(routes.stepUp, { body: { password: PASSWORD } });
+    assert.equal(await update({ requireSecondFactor: false }), 'ok');
+    world.now += TEN_MINUTES;
+    assert.equal(await update({ requireSecondFactor: true }), 'ok');
+    assert.equal(await update({ requireSecondFactor: true }), 'ok');
+    await root.call(routes.stepUp, { body: { password: PASSWORD } });
+    assert.equal(await remove(), 'ok');
+  });
+
   test('sessions of a user are listed, with how they began', async () => {
     await using world = await apiWorld({ url: await create() });
     await world.addUser('alice');

@@ -166,6 +166,23 @@ onBothDatabases('logins by a provider', (databases) => {
     assert.equal((await admin.call(routes.getUser, { params: { userId: alice.id } })).email, 'Alice@corp.example');
   });
 
+  test('nobody gives themselves the mail address of who is yet to come', async () => {
+    await using it = await open({ linkByEmail: true, createUsers: true });
+    const { world, root, provider, id } = it;
+    const address = { email: 'cfo@corp.example' };
+    const mallory = await world.addUser('mallory');
+    assert.equal((await world.call(mallory, 'PATCH', '/me', address)).status, 403);
+    // Nor does who finds an API token of an administrator that is for their own things alone.
+    assert.equal((await world.call(await world.addToken(root, ['self']), 'PATCH', '/me', address)).status, 403);
+    assert.equal((await world.call(mallory, 'PATCH', '/me', { displayName: 'M', email: null })).status, 200);
+    assert.equal((await world.call(root, 'PATCH', '/me', { email: 'root@corp.example' })).status, 200);
+    provider.accounts.set('cfo', { ...address, email_verified: true, preferred_username: 'cfo' });
+    provider.user = 'cfo';
+    const browser = new Browser(world);
+    assert.equal(await browser.logIn(id), '/');
+    assert.equal((await whoAmI(world, browser))?.['name'], 'cfo');
+  });
+
   test('users are taken from the domains that are named, by verified addresses', async () => {
     await using it = await open({ createUsers: true, emailDomains: ['corp.example'] });
     const { world, provider, id } = it;

@@ -37,6 +37,11 @@ onBothDatabases('SCIM', ({ create }) => {
       const cookie = await world.send('GET', `/scim/v2${path}`, { headers: { cookie: `session=${token}` } });
       assert.equal(cookie.status, 401);
     }
+    // Nobody without one fills the log.
+    assert.deepEqual(
+      world.logged.filter((line) => line.includes('a request failed')),
+      [],
+    );
     // Nor is it good for anything else.
     assert.equal((await world.call(token, 'GET', '/users')).status, 401);
     assert.equal((await world.send('GET', '/metrics', { token })).status, 401);

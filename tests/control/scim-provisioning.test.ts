@@ -191,6 +191,10 @@ onBothDatabases('SCIM provisioning', ({ create }) => {
       assert.deepEqual([answer.status, answer.body.scimType], [403, 'mutability'], answer.text);
     }
     assert.equal((await client.patch(`/Users/${id}`, { op: 'add', path: 'title', value: 'T' })).status, 200);
+    // By another name they could not log in.
+    const renamed = await client.patch(`/Users/${id}`, { op: 'replace', path: 'userName', value: 'eve' });
+    assert.deepEqual([renamed.status, renamed.body.userName], [200, 'eve']);
+    assert.equal((await world.call(world.root, 'GET', `/users/${id}`)).body['name'], 'ada');
     assert.equal((await change(world, `/users/${id}`, { role: 'auditor' })).status, 200);
     assert.equal((await client.patch(`/Users/${id}`, off)).status, 200);
     assert.equal((await client.send('DELETE', `/Users/${id}`)).status, 204);

@@ -16,19 +16,28 @@ import type { Database } from '../../packages/control/src/store/schema.ts';
 import { openDirectory } from '@sallyport/control';
 import { onBothDatabases, quiet, userRow } from './databases.ts';
 
+const first = [
+  `insert into "user" (id, name, display_name, role, disabled, created_at, version)
+      values ('u1', 'alice', 'Alice', 'administrator', 0, 1, 3)`,
+  `insert into "group" (id, name, description, require_device_approval, version) values ('g1', 'staff', '', 1, 1)`,
+  `insert into group_member (group_id, user_id) values ('g1', 'u1')`,
+  `insert into device (id, user_id, name, public_key, ipv4, ipv6, approved, created_at, version)
+      values ('d1', 'u1', 'phone', 'key', '10.0.0.9', 'fd00::9', 1, 1, 1)`,
+];
 /**
  * What a database of each released version holds before it goes on to the present one, in SQL as that version had it (a
  * later version may not know these columns any more). A new migration needs an entry here.
  */
 const contents: Readonly<Record<number, readonly string[]>> = {
   0: [],
-  1: [
-    `insert into "user" (id, name, display_name, role, disabled, created_at, version)
-      values ('u1', 'alice', 'Alice', 'administrator', 0, 1, 3)`,
-    `insert into "group" (id, name, description, require_device_approval, version) values ('g1', 'staff', '', 1, 1)`,
-    `insert into group_member (group_id, user_id) values ('g1', 'u1')`,
-    `insert into device (id, user_id, name, public_key, ipv4, ipv6, approved, created_at, version)
-      values ('d1', 'u1', 'phone', 'key', '10.0.0.9', 'fd00::9', 1, 1, 1)`,
+  1: first,
+  2: [
+    ...first,
+    `insert into identity_provider (id, name, issuer, client_id, scopes, enabled, create_users, email_domains,
+      link_by_email, asks_second_factor, groups_claim, groups_by_name, group_mapping, version)
+      values ('p1', 'Company', 'https://login.example', 'sallyport', '[]', 1, 0, '[]', 0, 0, 'groups', 0, '[]', 1)`,
+    `insert into external_identity (provider_id, subject, user_id, created_at, last_login_at)
+      values ('p1', 'subject', 'u1', 1, 1)`,
   ],
 };
 

@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso';
 import { messageOf } from './api/call.ts';
 import { listen } from './api/events.ts';
+import { queries } from './api/query.ts';
 import { may, session } from './api/session.ts';
 import { refreshSession } from './api/sign-in.ts';
 import { Layout } from './shell/layout.tsx';
@@ -64,6 +65,12 @@ function Gate(): JSX.Element {
   };
   useEffect(load, []);
   const me = session.value;
+  const userId = me?.user.id;
+  useEffect(() => {
+    // What was answered to one user is nothing for the next one.
+    if (userId !== undefined) return () => void queries.resetQueries();
+    return undefined;
+  }, [userId]);
   const loggedIn = me != null && me.session?.mustEnrol !== true;
   const isPublic = path === '/login' || path === '/setup' || path === '/invitation';
   useEffect(() => {

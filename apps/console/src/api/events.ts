@@ -5,7 +5,7 @@
 import type { EventData, EventName } from '@sallyport/api';
 import { signal } from '@preact/signals';
 import { addressOf } from './call.ts';
-import { changed } from './changes.ts';
+import { changed, hear } from './changes.ts';
 import { refreshSession } from './sign-in.ts';
 
 /** `waiting` until the first event, and while the server is away. */
@@ -17,13 +17,18 @@ export const latestSample = signal<EventData<'sample'> | undefined>(undefined);
 
 type Message =
   | { readonly [N in EventName]: { readonly name: N; readonly data: EventData<N> } }[EventName]
-  | { readonly name: 'lost' };
+  | { readonly name: 'lost' }
+  /** A tab has come that wants to know whether there is a stream. */
+  | { readonly name: 'asked' };
 
 const names: readonly EventName[] = ['hello', 'change', 'sample', 'bye'];
 let version: string | undefined;
 let wasLost = false;
+/** This tab holds the stream. */
+let holds = false;
 
 function take(message: Message): void {
+  if (message.name === 'asked') return;
   if (message.name === 'lost') {
     liveState.value = 'waiting';
     wasLost = true;
@@ -39,7 +44,7 @@ function take(message: Message): void {
       wasLost = false;
       break;
     case 'change':
-      changed(message.data.kind);
+      hear(message.data.kind);
       break;
     case 'sample':
       latestSample.value = message.data;
@@ -53,17 +58,32 @@ function take(message: Message): void {
 /** Listens for as long as the page lives. */
 export function listen(): void {
   const channel = new BroadcastChannel('sallyport-events');
-  channel.onmessage = ({ data }: MessageEvent<Message>) => take(data);
   const tell = (message: Message): void => {
     take(message);
     channel.postMessage(message);
   };
-  void navigator.locks.request('sallyport-events', () => {
+  channel.onmessage = ({ data }: MessageEvent<Message>) => {
+    take(data);
+    if (data.name === 'asked' && holds && liveState.value === 'live' && version !== undefined) {
+      channel.postMessage({ name: 'hello', data: { version } } satisfies Message);
+    }
+  };
+  const hold = (): Promise<never> => {
+    holds = true;
     open(tell);
-    // Held until the tab is closed.
+    // Until the tab is closed.
     return new Promise<never>(() => undefined);
+  };
+  void navigator.locks.request('sallyport-events', { ifAvailable: true }, (lock) => {
+    if (lock !== null) return hold();
+    channel.postMessage({ name: 'asked' } satisfies Message);
+    void navigator.locks.request('sallyport-events', () => {
+      // What changed since the tab that held it is gone was missed.
+      tell({ name: 'lost' });
+      return hold();
+    });
+    return undefined;
   });
-  // Who did not get the lock is live by what the other tells, from the first event on.
 }
 
 const againMs = 3000;

@@ -1,5 +1,5 @@
 /** Begins and ends the session. */
-import { session } from './session.ts';
+import { endSession, session } from './session.ts';
 import { ApiProblem, call } from './call.ts';
 
 /** Asks who is logged in. Leaves it as it was where no answer comes. */
@@ -14,6 +14,7 @@ export async function refreshSession(): Promise<void> {
 
 export async function logOut(): Promise<void> {
   await call('logOut');
-  // Nothing of this user stays in the page.
+  // Nothing of this user stays in the page, which browsers keep for the Back button as it is.
+  endSession();
   location.assign('/login');
 }

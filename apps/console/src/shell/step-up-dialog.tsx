@@ -1,8 +1,8 @@
 import type { StepUpOptions } from '@sallyport/api';
-import { startAuthentication } from '@simplewebauthn/browser';
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { call } from '../api/call.ts';
+import { isAborted, signWithPasskey } from '../api/passkey.ts';
 import { waiting } from '../api/step-up.ts';
 import { refreshSession } from '../api/sign-in.ts';
 import { t } from '../strings/index.ts';
@@ -38,12 +38,10 @@ function Proof({ answer }: { readonly answer: (proved: boolean) => void }): JSX.
   };
   const byPasskey = async (): Promise<void> => {
     if (options?.passkey == null) return;
-    const { challenge, options: optionsJSON } = options.passkey;
     try {
-      const response = await startAuthentication({ optionsJSON: optionsJSON as never });
-      await finish({ passkey: { challenge, response: response as never } });
+      await finish({ passkey: await signWithPasskey(options.passkey) });
     } catch (error) {
-      fault(error);
+      if (!isAborted(error)) fault(error);
     }
   };
   return (

@@ -189,7 +189,7 @@ export const identityRoutes = {
     id: 'updateMe',
     method: 'PATCH',
     path: '/me',
-    summary: "Changes the caller's own name for people or address for mail",
+    summary: "Changes the caller's own name for people; with the permission users:write also the address for mail",
     permission: 'self',
     tag: 'me',
     body: z.strictObject({ displayName: displayName.optional(), email: email.optional() }),

@@ -138,8 +138,10 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
         } catch (error) {
           if (endpoint.answerError === undefined) throw error;
           const { id } = context.get('state');
-          if (!(error instanceof ApiError)) services.log.error({ err: error, request: id }, 'a request failed');
-          return endpoint.answerError(error, request, id);
+          const answer = endpoint.answerError(error, request, id);
+          // What was wrong with the request is said to who sent it; anybody could fill the log with that.
+          if (answer.status === 500) services.log.error({ err: error, request: id }, 'a request failed');
+          return answer;
         }
       }),
     );

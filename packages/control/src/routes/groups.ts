@@ -2,6 +2,7 @@ import { routes } from '@sallyport/api';
 import { EVERYONE } from '@sallyport/policy';
 import { randomUUID } from 'node:crypto';
 import type { Transaction } from 'kysely';
+import { requireStepUp } from '../auth/step-up.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
@@ -51,10 +52,11 @@ export function groupRoutes(): RouteImplementation[] {
         return describeGroup(db, row);
       }),
     ),
-    implement(routes.updateGroup, async ({ params, body, services, origin, ifMatch }) =>
-      services.store.write(origin, async ({ db, audit, changed }) => {
+    implement(routes.updateGroup, async ({ params, body, caller, services, origin, ifMatch }) =>
+      services.store.write(origin, async ({ db, now, audit, changed }) => {
         const before = await getGroup(db, params.groupId);
         checkVersion(before.version, ifMatch);
+        if (body.requireSecondFactor === false && before.require_second_factor === 1) requireStepUp(caller, now);
         if (body.name !== undefined && body.name !== before.name) {
           if (before.id === EVERYONE) throw new ApiError('conflict', 'The group everyone keeps its name.');
           await refuseKeptGroups(db, [before.id]);
@@ -92,10 +94,11 @@ export function groupRoutes(): RouteImplementation[] {
         return describeGroup(db, row);
       }),
     ),
-    implement(routes.deleteGroup, async ({ params, services, origin, ifMatch }) => {
+    implement(routes.deleteGroup, async ({ params, caller, services, origin, ifMatch }) => {
       await services.store.write(origin, async (writing) => {
         const row = await getGroup(writing.db, params.groupId);
         checkVersion(row.version, ifMatch);
+        if (row.require_second_factor === 1) requireStepUp(caller, writing.now);
         if (row.id === EVERYONE) throw new ApiError('conflict', 'The group everyone stays: every user is in it.');
         await removeGroup(writing, row);
       });

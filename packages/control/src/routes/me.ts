@@ -72,8 +72,16 @@ export function meRoutes({ passwords, limits, failures, sessions, csrf }: Identi
     implement(routes.updateMe, async ({ caller, body, services, origin }) =>
       services.store.write(origin, async ({ db, now, audit, changed }) => {
         const before = await getUser(db, caller.userId);
-        // An identity provider may log in by it.
-        if (body.email !== undefined && body.email !== before.email) requireStepUp(caller, now);
+        if (body.email !== undefined && body.email !== before.email) {
+          // An identity provider may log in by it: who gives themselves somebody else's would share an account with them.
+          if (!caller.permissions.has('users:write')) {
+            throw new ApiError(
+              'forbidden',
+              'Nobody verifies mail addresses here: ask an administrator to change yours.',
+            );
+          }
+          requireStepUp(caller, now);
+        }
         const groups = (await groupsOfUsers(db, [before.id])).get(before.id) ?? [];
         const row = {
           ...before,

@@ -152,7 +152,8 @@ async function applyUpdate(
     ...fields.user,
     ...fields.scim,
     name:
-      shortName === shortNameOf(textAt(resource, 'userName'), 'user')
+      // An administrator whose name is another would be shut out: they log in by it.
+      before.role === 'administrator' || shortName === shortNameOf(textAt(resource, 'userName'), 'user')
         ? before.name
         : await freeName(db, 'user', shortName),
     disabled,

@@ -3,8 +3,8 @@ import { useState } from 'preact/hooks';
 import { t } from '../../strings/index.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { Form, TextField } from '../../ui/form.tsx';
-import { makePasskey } from '../sign-in/passkey.ts';
-import { thisClient } from '../sign-in/this-client.ts';
+import { makePasskey } from '../../api/passkey.ts';
+import { thisClient } from '../../api/this-client.ts';
 
 const text = t.account.account;
 

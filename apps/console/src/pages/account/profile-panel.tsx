@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
 import { changed } from '../../api/changes.ts';
+import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { Form, TextField } from '../../ui/form.tsx';
 import { Panel } from '../../ui/page.tsx';
@@ -14,6 +15,8 @@ const text = t.account.account;
 export function ProfilePanel({ user }: { readonly user: User }): JSX.Element {
   const [displayName, setDisplayName] = useState(user.displayName);
   const [email, setEmail] = useState(user.email ?? '');
+  // An identity provider may log in by it.
+  const mayChangeEmail = may('users:write');
   if (user.managedBy !== null) {
     return (
       <Panel title={text.profile}>
@@ -29,14 +32,21 @@ export function ProfilePanel({ user }: { readonly user: User }): JSX.Element {
     );
   }
   const saveProfile = async (): Promise<void> => {
-    await call('updateMe', { body: { displayName, email: email === '' ? null : email } });
+    await call('updateMe', {
+      body: { displayName, ...(mayChangeEmail ? { email: email === '' ? null : email } : {}) },
+    });
     changed('user');
     done(text.profileSaved);
   };
   return (
     <Panel title={text.profile}>
       <Form submit={t.common.save} onSubmit={saveProfile}>
-        <Facts facts={[[text.userName, user.name]]} />
+        <Facts
+          facts={[
+            [text.userName, user.name],
+            ...(mayChangeEmail ? [] : [[text.email, user.email ?? t.common.none] as const]),
+          ]}
+        />
         <TextField
           name="displayName"
           label={text.displayName}
@@ -44,14 +54,16 @@ export function ProfilePanel({ user }: { readonly user: User }): JSX.Element {
           value={displayName}
           onChange={setDisplayName}
         />
-        <TextField
-          name="email"
-          label={text.email}
-          type="email"
-          autocomplete="email"
-          value={email}
-          onChange={setEmail}
-        />
+        {mayChangeEmail && (
+          <TextField
+            name="email"
+            label={text.email}
+            type="email"
+            autocomplete="email"
+            value={email}
+            onChange={setEmail}
+          />
+        )}
       </Form>
     </Panel>
   );

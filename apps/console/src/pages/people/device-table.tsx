@@ -74,9 +74,9 @@ export function DeviceTable({
     {
       header: text.addresses,
       cell: ({ ipv4, ipv6 }) => (
-        <div class="mono">
+        <div class="mono address-cell">
           <div class="nowrap">{ipv4}</div>
-          <div class="nowrap">{ipv6}</div>
+          <div>{ipv6}</div>
         </div>
       ),
     },

@@ -68,13 +68,9 @@ interface UserProps {
 }
 
 function OutNotice({ user }: { readonly user: User }): JSX.Element | null {
-  const state = stateOf(user);
-  if (state === 'active') return null;
-  return (
-    <p class="notice">
-      {state === 'disabled' ? text.disabledNotice : text.expiredNotice(formatDate(user.expiresAt ?? ''))}
-    </p>
-  );
+  if (user.disabled) return <p class="notice">{text.disabledNotice}</p>;
+  if (user.expiresAt === null || stateOf(user) === 'active') return null;
+  return <p class="notice">{text.expiredNotice(formatDate(lastMoment(user.expiresAt)))}</p>;
 }
 
 function Actions({ user, groups, refetch }: UserProps): JSX.Element {
@@ -117,7 +113,7 @@ function Actions({ user, groups, refetch }: UserProps): JSX.Element {
 
 function FactsOf({ user, groups }: Omit<UserProps, 'refetch'>): JSX.Element {
   const faint = (what: string): JSX.Element => <span class="faint">{what}</span>;
-  const inGroups = user.groups.flatMap((id) => groups.get(id) ?? []);
+  const inGroups = [...groups.values()].filter(({ id }) => user.groups.includes(id));
   return (
     <Panel title={text.facts}>
       <Facts

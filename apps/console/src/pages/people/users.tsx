@@ -145,10 +145,10 @@ function GroupNames({ user, groups }: InGroups): JSX.Element {
   if (names.length === 0) return <span class="faint">–</span>;
   const rest = names.length - MAX_NAMED;
   return (
-    <span title={names.join(', ')}>
+    <div class="groups-cell" title={names.join(', ')}>
       {names.slice(0, MAX_NAMED).join(', ')}
       {rest > 0 && <span class="faint"> {t.people.more(rest)}</span>}
-    </span>
+    </div>
   );
 }
 

@@ -4,7 +4,7 @@ import { ApiProblem, call } from '../../api/call.ts';
 import { session } from '../../api/session.ts';
 import { refreshSession } from '../../api/sign-in.ts';
 import { linkToken } from './link-token.ts';
-import { thisClient } from './this-client.ts';
+import { thisClient } from '../../api/this-client.ts';
 
 const firstDevice = '/devices?add=1';
 

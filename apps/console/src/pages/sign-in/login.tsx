@@ -14,9 +14,9 @@ import { Form, TextField } from '../../ui/form.tsx';
 import { Loaded } from '../../ui/page.tsx';
 import { fault } from '../../ui/toast.tsx';
 import { Alone } from './alone.tsx';
-import { isAborted, logInWithPasskey } from './passkey.ts';
+import { isAborted, logInWithPasskey } from '../../api/passkey.ts';
 import { returnPath } from './return-path.ts';
-import { thisClient } from './this-client.ts';
+import { thisClient } from '../../api/this-client.ts';
 
 const text = t.signIn;
 

@@ -56,7 +56,7 @@ export const people = {
     enabled: 'Enabled',
     secondFactor: 'Second factor',
     lastLogin: 'Last login',
-    traffic: 'Traffic this month',
+    traffic: 'This month',
     noneFound: 'Nobody is like that',
     empty: 'No users yet',
     emptyText: 'Add the first, and send them a link by which they choose a password.',
@@ -123,7 +123,7 @@ export const people = {
     enabled: (name: string) => `${name} is enabled.`,
     disabledNotice: 'Disabled: no login, and no device connects.',
     expiredNotice: (date: string) =>
-      `Expired on ${date}: no login, and no device connects. Set another last day to let them in again.`,
+      `The last day was ${date}: no login, and no device connects. Set another last day to let them in again.`,
     remove: 'Delete',
     removeTitle: (name: string) => `Delete ${name}?`,
     removeText:

@@ -1,6 +1,7 @@
+import type { PasskeyRequest } from '@sallyport/api';
 import { startAuthentication, startRegistration } from '@simplewebauthn/browser';
-import { call } from '../../api/call.ts';
-import { t } from '../../strings/index.ts';
+import { t } from '../strings/index.ts';
+import { call } from './call.ts';
 import { thisClient } from './this-client.ts';
 
 /**
@@ -8,15 +9,22 @@ import { thisClient } from './this-client.ts';
  * is picked or the suggestion is over.
  */
 export async function logInWithPasskey(suggestion?: { readonly over: boolean }): Promise<void> {
-  const { challenge, options } = await call('beginPasskeyLogin');
+  const request = await call('beginPasskeyLogin');
   // It would take the place of what the user wants by now.
   if (suggestion?.over === true) throw new DOMException('The suggestion is over', 'AbortError');
+  const proof = await signWithPasskey(request, suggestion !== undefined);
+  await call('logInWithPasskey', { body: { ...proof, cookie: true, client: thisClient() } });
+}
+
+/** Has a passkey sign what the server asks for, as the server takes it. */
+export async function signWithPasskey(
+  { challenge, options }: PasskeyRequest,
+  asSuggestion = false,
+): Promise<{ readonly challenge: string; readonly response: Record<string, unknown> }> {
   const response = await inWords(() =>
-    startAuthentication({ optionsJSON: options as never, useBrowserAutofill: suggestion !== undefined }),
+    startAuthentication({ optionsJSON: options as never, useBrowserAutofill: asSuggestion }),
   );
-  await call('logInWithPasskey', {
-    body: { challenge, response: { ...response }, cookie: true, client: thisClient() },
-  });
+  return { challenge, response: { ...response } };
 }
 
 /** Has the browser make a passkey, and adds it. */
