@@ -72,7 +72,7 @@ export async function consoleWorld({ organisation = true, now = Date.now }: Worl
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-console-'));
   const files = loadConsole(join(import.meta.dirname, '../../apps/console/dist'));
   let server = await WebServer.bind([{ host: '127.0.0.1', port: 0 }], { tls: false });
-  const port = server.addresses[0]!.port;
+  const port = server.addresses[0].port;
   // WebAuthn wants a name, and takes this one without TLS.
   const url = `http://localhost:${port}`;
   const log = pino({ level: 'warn' });
@@ -255,8 +255,7 @@ async function fill(api: ApiClient, control: Control): Promise<Record<string, Us
     ],
     ['office', { kind: 'network', prefixes: ['10.30.0.0/16', 'fd30::/48'] }],
   ] as const;
-  for (const [name, rest] of create)
-    await api.call(routes.createResource, { body: { name, ...(rest as object) } as never });
+  for (const [name, rest] of create) await api.call(routes.createResource, { body: { name, ...(rest as object) } });
   for (const [name, groups, resources] of [
     ['engineers-systems', ['engineering'], ['wiki', 'database']],
     ['finance-office', ['finance'], ['office', 'wiki']],
@@ -304,7 +303,7 @@ async function report({ services: { store } }: Control, now: number): Promise<vo
   }
   const devices = await store.db.selectFrom('device').select(['id', 'user_id']).execute();
   for (const [index, { id, user_id: userId }] of devices.slice(0, 5).entries()) {
-    const status = { gateway_id: GATEWAYS[index % 3]![0], last_handshake_at: now - index * 400_000 };
+    const status = { gateway_id: GATEWAYS[index % 3][0], last_handshake_at: now - index * 400_000 };
     await store.db
       .insertInto('device_status')
       .values({ device_id: id, ...status })

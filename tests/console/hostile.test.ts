@@ -321,7 +321,7 @@ describe("another origin's page", () => {
         await send('/me', { method: 'PATCH', body: '{"displayName":"Robbed"}' });
         await send('/logout?_method=POST', { method: 'GET', mode: 'no-cors' });
       },
-      { origin: world.url, device, deviceId: items[0]!.id },
+      { origin: world.url, device, deviceId: items[0].id },
     );
     // And a form that leaves the page.
     await page.evaluate((origin) => {
@@ -390,7 +390,7 @@ test("a change by cookie without its session's token is refused", async () => {
       method: 'PATCH',
       headers: {
         ...headers,
-        cookie: `sallyport=${cookie!.value}`,
+        cookie: `sallyport=${cookie.value}`,
         origin: world.url,
         'sec-fetch-site': 'same-origin',
         'content-type': 'application/json',
@@ -484,7 +484,13 @@ describe('a session', () => {
     }
     const kept = await page.evaluate(async () => {
       const databases = await indexedDB.databases();
-      return JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }, databases, history.state]);
+      return JSON.stringify([
+        document.cookie,
+        Object.entries(localStorage),
+        Object.entries(sessionStorage),
+        databases,
+        history.state,
+      ]);
     });
     assert.doesNotMatch(kept, /sp[a-z]_|password|correct horse/);
     for (const { value } of cookies) assert.ok(!kept.includes(value));

@@ -36,7 +36,7 @@ async function seriousFindings(page: Page): Promise<string[]> {
 
 async function settled(page: Page): Promise<void> {
   await page.locator('h1').first().waitFor();
-  await page.locator('[role=status].loading').waitFor({ state: 'detached' });
+  await page.waitForFunction(() => document.querySelector('[role=status].loading') === null);
 }
 
 async function assertSound(page: Page, complaints: readonly string[], path: string): Promise<void> {

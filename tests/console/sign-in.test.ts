@@ -140,7 +140,7 @@ describe('an identity provider', () => {
     provider.user = null;
     await logInByProvider(window.page, '/login');
     provider.user = 'of-zoe';
-    const text = t.signIn.problems['providerRefused']!;
+    const text = t.signIn.problems['providerRefused'];
     assert.ok((await refused(window.page)).includes(text));
   });
 
@@ -149,7 +149,7 @@ describe('an identity provider', () => {
     await world.api.call(routes.updateUser, { params: { userId: 'zoe' }, body: { disabled: true }, ifMatch: version });
     await using window = await world.open();
     await logInByProvider(window.page, '/login?return=/devices');
-    assert.ok((await refused(window.page)).includes(t.signIn.problems['disabled']!));
+    assert.ok((await refused(window.page)).includes(t.signIn.problems['disabled']));
   });
 
   test('that is switched off has no button, and old links to it lead nowhere', async () => {
@@ -165,7 +165,7 @@ describe('an identity provider', () => {
     await page.getByLabel(t.signIn.name, { exact: true }).waitFor();
     assert.equal(await page.getByRole('link', { name: t.signIn.withProvider('Company') }).count(), 0);
     await page.goto(`${world.url}/login/oidc/${id}/start?return=/`);
-    assert.ok((await refused(page)).includes(t.signIn.problems['providerDisabled']!));
+    assert.ok((await refused(page)).includes(t.signIn.problems['providerDisabled']));
   });
 });
 
@@ -319,7 +319,7 @@ describe('an authenticator app', () => {
     const typeRecoveryCode = async (): Promise<void> => {
       await atSecondStep(page);
       await page.getByRole('button', { name: t.signIn.useRecoveryCode }).click();
-      await page.getByLabel(t.signIn.recoveryCode, { exact: true }).fill(recoveryCodes[0]!);
+      await page.getByLabel(t.signIn.recoveryCode, { exact: true }).fill(recoveryCodes[0]);
       await page.getByRole('button', { name: t.signIn.confirm, exact: true }).click();
     };
     await typeRecoveryCode();

@@ -249,6 +249,43 @@ onBothDatabases('second factors', ({ create }) => {
     assert.equal((await world.call(world.root, 'GET', '/users')).body['code'], 'enrolmentRequired');
   });
 
+  test('where a group demands one, a login without it connects no device again', async () => {
+    await using world = await open();
+    const root = world.client(world.root);
+    const group = { name: 'staff', requireSecondFactor: true, sessionLifetimeSeconds: 3600 };
+    await root.call(routes.createGroup, { body: group });
+    await root.call(routes.addGroupMember, { params: { groupId: 'staff', userId: 'alice' } });
+    const params = { userId: 'alice' };
+    const { id, lastLoginAt: first } = await root.call(routes.getUser, { params });
+    const lastLogin = async (): Promise<number | null> => {
+      const { lastLoginAt } = await root.call(routes.getUser, { params });
+      assert.equal(world.services.directory.model.users.get(id)?.lastLoginAt, Date.parse(lastLoginAt!), 'gateways too');
+      return Date.parse(lastLoginAt!);
+    };
+    world.now += 2 * hour;
+    const bare = await world.logIn('alice');
+    assert.equal(await lastLogin(), Date.parse(first!));
+    const { secret } = await addApp(world, bare);
+    assert.equal(await lastLogin(), world.now - STEP, 'the factor is set up');
+    world.now += 2 * hour;
+    assert.equal((await login(world, { code: codeAt(secret, world.now) })).status, 200);
+    assert.equal(await lastLogin(), world.now);
+    // Who came by a provider has yet to show theirs.
+    world.now += 2 * hour;
+    await world.services.store.db
+      .updateTable('session')
+      .set({ methods: '["provider"]' })
+      .where('user_id', '=', id)
+      .execute();
+    const body = { password: PASSWORD, code: codeAt(secret, world.now) };
+    await world.client(bare).call(routes.stepUp, { body });
+    assert.equal(await lastLogin(), world.now);
+    // A proof alone is no login.
+    world.now += STEP;
+    await world.client(bare).call(routes.stepUp, { body: { ...body, code: codeAt(secret, world.now) } });
+    assert.equal(await lastLogin(), world.now - STEP);
+  });
+
   test('a session that never showed the second factor changes none, whatever it proves else', async () => {
     await using world = await open();
     const [old, other] = [await world.logIn('alice'), await world.logIn('alice')];

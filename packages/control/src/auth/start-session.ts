@@ -1,6 +1,7 @@
 import type { Login } from '@sallyport/api';
 import { ApiError } from '../http/api-error.ts';
 import type { Client } from '../http/client-address.ts';
+import { lacksSecondFactor } from '../repositories/second-factors.ts';
 import { addKnownClient, createSession, KNOWN_CLIENT_SECONDS, renewKnownClient } from '../repositories/sessions.ts';
 import { describeUser, timeText, type UserRow } from '../repositories/users.ts';
 import type { Services } from '../services.ts';
@@ -49,9 +50,11 @@ export async function startSession(
   const result = await services.store.write(by, async (writing) => {
     const { db, audit, changed } = writing;
     await inTransaction?.(writing);
+    // By the last login devices connect again: where a second factor is demanded, that is when it was shown.
+    const isWhole = !(await lacksSecondFactor(db, { userId: user.id, methods, providerId }));
     const { numUpdatedRows } = await db
       .updateTable('user')
-      .set({ last_login_at: now })
+      .set((eb) => ({ last_login_at: isWhole ? eb.val(now) : eb.ref('last_login_at') }))
       .where('id', '=', user.id)
       .where('disabled', '=', 0)
       .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import { ApiError } from '../http/api-error.ts';
 import type { Caller } from '../http/caller.ts';
+import { lacksSecondFactor } from '../repositories/second-factors.ts';
 import type { Database } from '../store/schema.ts';
 import { methodsOf, type LoginMethod } from './login-methods.ts';
 
@@ -25,20 +26,34 @@ export async function markSteppedUp(
   now: number,
   methods: readonly LoginMethod[],
 ): Promise<boolean> {
-  if (!(await addMethods(db, sessionId, methods))) return false;
+  if (!(await addMethods(db, sessionId, now, methods))) return false;
   await db.updateTable('session').set({ authenticated_at: now }).where('id', '=', sessionId).execute();
   return true;
 }
 
-/** Notes that a session's user has shown these, too. Answers false where the session has ended. */
+/**
+ * Notes within a transaction that a session's user has shown these, too; with the second factor that was still to be
+ * shown, the login is whole. Answers false where the session has ended.
+ */
 export async function addMethods(
   db: Kysely<Database>,
   sessionId: string,
+  now: number,
   methods: readonly LoginMethod[],
 ): Promise<boolean> {
-  const row = await db.selectFrom('session').select('methods').where('id', '=', sessionId).executeTakeFirst();
+  const row = await db
+    .selectFrom('session')
+    .select(['user_id', 'provider_id', 'methods'])
+    .where('id', '=', sessionId)
+    .executeTakeFirst();
   if (row === undefined) return false;
-  const all = [...new Set([...methodsOf(row), ...methods])];
+  const before = methodsOf(row);
+  const all = [...new Set([...before, ...methods])];
+  const session = { userId: row.user_id, providerId: row.provider_id };
+  const didLack = await lacksSecondFactor(db, { ...session, methods: before });
+  if (didLack && !(await lacksSecondFactor(db, { ...session, methods: all }))) {
+    await db.updateTable('user').set({ last_login_at: now }).where('id', '=', row.user_id).execute();
+  }
   await db
     .updateTable('session')
     .set({ methods: JSON.stringify(all) })

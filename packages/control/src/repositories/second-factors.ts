@@ -1,5 +1,6 @@
 import { EVERYONE } from '@sallyport/policy';
 import { expressionBuilder, type Expression, type Kysely, type Selectable } from 'kysely';
+import { hasSecondFactor } from '../auth/login-methods.ts';
 import type { Database, TotpTable } from '../store/schema.ts';
 
 export type TotpRow = Selectable<TotpTable>;
@@ -39,6 +40,21 @@ export async function isSecondFactorDemanded(db: Kysely<Database>, userId: strin
     .where('id', '=', userId)
     .executeTakeFirst();
   return (row?.demanded_by ?? null) !== null;
+}
+
+/** Whether a session is yet to show a second factor that a group demands; its provider may ask for one itself. */
+export async function lacksSecondFactor(
+  db: Kysely<Database>,
+  session: { readonly userId: string; readonly methods: readonly string[]; readonly providerId: string | null },
+): Promise<boolean> {
+  if (hasSecondFactor(session.methods) || !(await isSecondFactorDemanded(db, session.userId))) return false;
+  const vouching = await db
+    .selectFrom('identity_provider')
+    .select('id')
+    .where('id', '=', session.providerId ?? '')
+    .where('asks_second_factor', '=', 1)
+    .executeTakeFirst();
+  return vouching === undefined;
 }
 
 /** Those of the users that have a confirmed authenticator app or a passkey. */

@@ -111,7 +111,7 @@ export function passkeyRoutes(identity: Identity): RouteImplementation[] {
         if ((await findCredential(db, credential.credential_id)) !== undefined) {
           throw new ApiError('conflict', 'This passkey is set up already.');
         }
-        if (!(await addMethods(db, sessionId, ['passkey'])))
+        if (!(await addMethods(db, sessionId, now, ['passkey'])))
           throw new ApiError('loginRequired', 'This session has ended.');
         const row = {
           ...credential,

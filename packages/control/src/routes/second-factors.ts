@@ -69,7 +69,7 @@ export function secondFactorRoutes({ limits }: Identity): RouteImplementation[] 
       const recoveryCodes = await store.write(origin, async ({ db, audit, changed }) => {
         const before = await countSecondFactors(db, caller.userId);
         requireShownFactor(session, before);
-        if (!(await confirmTotp(db, pending, step)) || !(await addMethods(db, sessionId, ['code']))) {
+        if (!(await confirmTotp(db, pending, step)) || !(await addMethods(db, sessionId, now, ['code']))) {
           throw new ApiError('conflict', 'Another authenticator app was set up meanwhile, or this session has ended.');
         }
         const codes = before.recoveryCodes === 0 ? newRecoveryCodes() : [];

@@ -94,6 +94,8 @@ export function stepUpRoutes({ passwords, limits, failures, challenges }: Identi
             session: sessionId,
             methods,
           });
+          // A login that was yet to show a second factor is whole by it.
+          changed('user', user.id);
           changed('session', user.id);
         });
       } catch (error) {

@@ -1,6 +1,7 @@
 import type { Device, OfferedGateway } from '@sallyport/api';
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { changed } from '../../api/changes.ts';
 import { useQuery } from '../../api/query.ts';
 import { t } from '../../strings/index.ts';
 import { Button } from '../../ui/button.tsx';
@@ -44,6 +45,10 @@ export function ConnectDevice({
     { enabled: !connected, ...(connected ? {} : { refetchEvery: askMs }) },
   );
   if (!connected && now.lastHandshakeAt !== null) setConnected(true);
+  useEffect(() => {
+    // The list behind this dialog, too.
+    if (connected) changed('device');
+  }, [connected]);
   const leave = async (): Promise<void> => {
     const mayGo =
       taken ||

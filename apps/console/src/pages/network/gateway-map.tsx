@@ -82,7 +82,8 @@ function Mark({
         <HealthMark health={health} size={count === 1 ? MARK : MARK * 1.5} />
         {count > 1 && (
           <text class="count" text-anchor="middle" dy="0.36em">
-            {count}
+            {/* The space keeps it apart from the name for who reads both as one text. */}
+            {`${count} `}
           </text>
         )}
         {named && (

@@ -39,7 +39,6 @@ export const people = {
     count: (count: number) => (count === 0 ? 'Nobody found' : counted(count, 'user found', 'users found')),
     none: 'Nobody is called so.',
     placeholder: 'Name or mail address',
-    clear: 'Choose somebody else',
   },
 
   users: {
@@ -98,7 +97,7 @@ export const people = {
     once: 'Send it to nobody else: whoever opens it first can log in as this user. It is shown only here.',
     until: (time: string) => `It works once, until ${time}.`,
     mail: 'Write a mail',
-    mailHint: 'Opens your mail program; this service sends nothing.',
+    mailHint: '“Write a mail” opens your mail program; this service sends nothing.',
     subject: 'Your access to the VPN',
     body: (greeting: string, url: string, until: string) =>
       `Hello ${greeting},\n\nchoose your password here, and add your devices:\n\n${url}\n\nThe link works once, until ${until}.\n`,
@@ -132,9 +131,7 @@ export const people = {
     removeAction: 'Delete the user',
     removed: (name: string) => `${name} was deleted.`,
     facts: 'Facts',
-    name: 'User name',
     email: 'Mail address',
-    role: 'Role',
     groups: 'Groups',
     lastDay: 'Last day',
     noEnd: 'no end',
@@ -225,7 +222,6 @@ export const people = {
       'Devices are cut off when their user has not logged in for so long, until they log in again. Empty: never.',
     unit: 'Unit',
     units: { minutes: 'minutes', hours: 'hours', days: 'days' },
-    limits: 'Limits',
     submitAdd: 'Add the group',
     added: (name: string) => `The group ${name} was added.`,
     saved: (name: string) => `The group ${name} was changed.`,
@@ -334,7 +330,6 @@ export const people = {
     denyTitle: (device: string, user: string) => `Deny ${device} of ${user}?`,
     denyText: 'The device is removed. Its user can add it again, and it waits for approval again.',
     denied: (device: string, user: string) => `${device} of ${user} was denied.`,
-    edit: 'Edit',
     editLabel: (device: string, user: string) => `Edit ${device} of ${user}`,
     editTitle: (device: string) => `Edit ${device}`,
     editName: 'Name',
