@@ -143,12 +143,9 @@ function readyAfter(browser: Browser, server: Serving, path: string, content: st
   return withPage(browser, server, true, async (page) => {
     await page.goto(server.url + path, { waitUntil: 'commit' });
     await page.locator(content).first().waitFor();
-    return page.evaluate(
-      () =>
-        new Promise<number>((resolve) => {
-          // Behind everything that still waits for the main thread.
-          requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
-        }),
+    // Behind everything that still waits for the main thread.
+    return page.evaluate<number>(
+      'new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(performance.now()))))',
     );
   });
 }
@@ -161,16 +158,12 @@ function changeAfter(browser: Browser, server: Serving, pair: number): Promise<n
     // The stream of events is open by then.
     await page.waitForTimeout(1500);
     const name = `renamed-${String(pair)}`;
-    const seen = page.evaluate(
-      (text) =>
-        new Promise<number>((resolve) => {
-          const look = (): void => {
-            if (document.body.innerText.includes(text)) resolve(Date.now());
-            else requestAnimationFrame(look);
-          };
-          look();
-        }),
-      name,
+    const seen = page.evaluate<number>(
+      `new Promise((resolve) => {
+        const look = () =>
+          document.body.innerText.includes('${name}') ? resolve(Date.now()) : requestAnimationFrame(look);
+        look();
+      })`,
     );
     const start = Date.now();
     server.process.signal('SIGUSR2');
@@ -184,22 +177,21 @@ function longestFrame(browser: Browser, server: Serving): Promise<number> {
     await page.goto(`${server.url}/all-devices`);
     await page.locator('tbody tr').nth(50).waitFor();
     await page.waitForTimeout(500);
-    return page.evaluate(
-      () =>
-        new Promise<number>((resolve) => {
-          let last = performance.now();
-          let longest = 0;
-          const step = (): void => {
-            const now = performance.now();
-            longest = Math.max(longest, now - last);
-            last = now;
-            const before = scrollY;
-            scrollBy(0, 60);
-            if (scrollY === before) resolve(longest);
-            else requestAnimationFrame(step);
-          };
-          requestAnimationFrame(step);
-        }),
+    return page.evaluate<number>(
+      `new Promise((resolve) => {
+        let last = performance.now();
+        let longest = 0;
+        const step = () => {
+          const now = performance.now();
+          longest = Math.max(longest, now - last);
+          last = now;
+          const before = scrollY;
+          scrollBy(0, 60);
+          if (scrollY === before) resolve(longest);
+          else requestAnimationFrame(step);
+        };
+        requestAnimationFrame(step);
+      })`,
     );
   });
 }

@@ -11,7 +11,7 @@ import { seed } from './seed.ts';
 const [folder = '', devices = '0'] = process.argv.slice(2);
 const pools = { pool4: '10.64.0.0/16', pool6: 'fd64::/64' };
 const server = await WebServer.bind([{ host: '127.0.0.1', port: 0 }], { tls: false });
-const url = `http://localhost:${String(server.addresses[0]!.port)}`;
+const url = `http://localhost:${String(server.addresses[0].port)}`;
 const control = await startControl({
   ...pools,
   databaseUrl: `sqlite:${join(folder, 'console.db')}`,

@@ -39,9 +39,9 @@ async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => document.querySelector('[role=status].loading') === null);
 }
 
-async function assertSound(page: Page, complaints: readonly string[], path: string): Promise<void> {
+async function assertSound(page: Page, complaints: readonly string[], path: string, searched: boolean): Promise<void> {
   assert.deepEqual([...complaints], [], path);
-  assert.deepEqual(await seriousFindings(page), [], path);
+  if (searched) assert.deepEqual(await seriousFindings(page), [], path);
   assert.equal(await page.locator('h1').count(), 1, `${path} has one heading of the first order`);
   const tooWide = await page.evaluate(
     () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -91,6 +91,8 @@ const administration = [
 
 for (const theme of ['light', 'dark'] as const) {
   for (const width of [1280, 390]) {
+    // The search takes longest by far: each theme once, each width once.
+    const searched = (theme === 'light') === (width === 1280);
     describe(`${theme}, ${String(width)} pixels wide:`, () => {
       for (const [who, paths] of [
         ['ada', [...own, ...administration]],
@@ -102,7 +104,7 @@ for (const theme of ['light', 'dark'] as const) {
           for (const path of paths) {
             await page.goto(world.url + path);
             await settled(page);
-            await assertSound(page, complaints, path);
+            await assertSound(page, complaints, path, searched);
           }
           await context.close();
         });
@@ -119,7 +121,7 @@ for (const theme of ['light', 'dark'] as const) {
             [],
             path,
           );
-          assert.deepEqual(await seriousFindings(page), [], path);
+          if (searched) assert.deepEqual(await seriousFindings(page), [], path);
         }
         await context.close();
       });

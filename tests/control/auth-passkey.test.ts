@@ -31,7 +31,7 @@ async function addPasskey(world: World, token: string, name = 'laptop'): Promise
 const begin = (world: World): Promise<PasskeyRequest> => world.client().call(routes.beginPasskeyLogin);
 
 /** The code of the answer to a login, or `ok`. */
-const finish = (world: World, challenge: string, response: object): Promise<string> =>
+const finish = (world: World, challenge: string, response: Record<string, unknown>): Promise<string> =>
   problem(world.client().call(routes.logInWithPasskey, { body: { challenge, response } }));
 
 async function logIn(world: World, passkey: SoftwarePasskey, bent: Bent = {}): Promise<string> {
@@ -191,7 +191,7 @@ onBothDatabases('passkeys', ({ create }) => {
     );
     assert.equal(await finish(world, `${login.challenge.slice(0, -4)}AAAA`, passkey.get(login.options)), 'loginFailed');
     assert.equal(await finish(world, 'nonsense', passkey.get(login.options)), 'loginFailed');
-    const prove = (token: string, challenge: string, response: object) =>
+    const prove = (token: string, challenge: string, response: Record<string, unknown>) =>
       problem(world.client(token).call(routes.stepUp, { body: { passkey: { challenge, response } } }));
     assert.equal(await prove(world.alice, login.challenge, passkey.get(login.options)), 'loginFailed');
     const made = {

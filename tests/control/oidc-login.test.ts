@@ -314,8 +314,9 @@ onBothDatabases('logins by a provider', (databases) => {
     assert.equal(await browser.logIn(id), '/login?problem=providerDisabled');
     assert.equal(await browser.logIn('nobody'), '/login?problem=providerDisabled');
     assert.equal(await browser.logIn('%00'), '/login?problem=providerDisabled');
-    assert.ok(await whoAmI(world, browser), 'sessions go on');
+    assert.equal(await whoAmI(world, browser), undefined, 'its sessions are over');
     await change({ enabled: true });
+    assert.equal(await browser.logIn(id), '/');
 
     const { version } = (await world.call(root, 'GET', `/identity-providers/${id}`)).body as { version: number };
     assert.equal((await world.call(root, 'DELETE', `/identity-providers/${id}`, undefined, version)).status, 204);

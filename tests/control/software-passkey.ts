@@ -43,7 +43,7 @@ export class SoftwarePasskey {
   }
 
   /** The answer of `navigator.credentials.create`, as JSON. */
-  create(options: object, bent: Bent = {}): object {
+  create(options: object, bent: Bent = {}): Record<string, unknown> {
     const { challenge, rp, user } = options as CreationOptions;
     this.#userHandle = user.id;
     const { x, y } = this.#publicKey.export({ format: 'jwk' }) as { x: string; y: string };
@@ -71,7 +71,7 @@ export class SoftwarePasskey {
   }
 
   /** The answer of `navigator.credentials.get`, as JSON. */
-  get(options: object, bent: Bent = {}): object {
+  get(options: object, bent: Bent = {}): Record<string, unknown> {
     const { challenge, rpId } = options as RequestOptions;
     const authenticatorData = this.#head(rpId, bent, 0);
     const clientData = this.#clientData('webauthn.get', challenge, bent);
@@ -85,7 +85,7 @@ export class SoftwarePasskey {
     });
   }
 
-  #answer(response: object): object {
+  #answer(response: object): Record<string, unknown> {
     return { id: this.id, rawId: this.id, type: 'public-key', clientExtensionResults: {}, response };
   }
 

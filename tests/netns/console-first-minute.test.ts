@@ -112,9 +112,7 @@ test('within sixty seconds of the start a phone is connected, and no request hel
     // Nor does the page keep it once the dialog is closed.
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
-    const kept = await page.evaluate(() =>
-      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.documentElement.outerHTML]),
-    );
+    const kept = JSON.stringify(await context.storageState()) + (await page.content());
     for (const form of forms) assert.ok(!kept.includes(form));
     await page.locator('main').getByText(texts.account.devices.connected, { exact: true }).waitFor();
   } finally {

@@ -45,8 +45,8 @@ export async function askProvider(
     if (client.serverMetadata().userinfo_endpoint === undefined) return readClaims(said, groupsClaim);
     const more: Record<string, unknown> = await fetchUserInfo(client, tokens.access_token, String(said['sub']));
     // That an address was verified is said of the one beside it.
-    const { email_verified: _verified, ...rest } = more;
-    return readClaims({ ...('email' in said ? rest : more), ...said }, groupsClaim);
+    const { email, email_verified } = 'email' in said ? said : more;
+    return readClaims({ ...more, ...said, email, email_verified }, groupsClaim);
   } catch (error) {
     throw faultOf(error);
   }

@@ -81,7 +81,7 @@ export async function insertIdentityProvider(
   return row;
 }
 
-/** @param clientSecret undefined keeps the one that there is, null removes it */
+/** Ends the sessions that came by it where it is switched off. @param clientSecret undefined keeps what there is, null removes it */
 export async function updateIdentityProvider(
   store: Store,
   writing: Writing,
@@ -98,8 +98,10 @@ export async function updateIdentityProvider(
   };
   const { id, ...columns } = row;
   await writing.db.updateTable('identity_provider').set(columns).where('id', '=', id).execute();
+  const ended = before.enabled === 1 && row.enabled === 0 ? await endSessionsBy(writing, id) : 0;
   await writing.audit('identityProvider.update', targetOf(row), auditedOf(before), {
     ...auditedOf(row),
+    ...(ended === 0 ? {} : { sessionsEnded: ended }),
     ...(clientSecret === undefined ? {} : { clientSecretChanged: true }),
   });
   writing.changed('identityProvider', id);
@@ -109,11 +111,17 @@ export async function updateIdentityProvider(
 /** Ends the sessions that came by it, too. */
 export async function deleteIdentityProvider(writing: Writing, row: IdentityProviderRow): Promise<void> {
   const { db, audit, changed } = writing;
-  const sessions = await db.deleteFrom('session').where('provider_id', '=', row.id).returning('user_id').execute();
+  const sessionsEnded = await endSessionsBy(writing, row.id);
   await db.deleteFrom('identity_provider').where('id', '=', row.id).execute();
-  await audit('identityProvider.delete', targetOf(row), { ...auditedOf(row), sessionsEnded: sessions.length });
+  await audit('identityProvider.delete', targetOf(row), { ...auditedOf(row), sessionsEnded });
   changed('identityProvider', row.id);
+}
+
+/** Answers how many. */
+async function endSessionsBy({ db, changed }: Writing, providerId: string): Promise<number> {
+  const sessions = await db.deleteFrom('session').where('provider_id', '=', providerId).returning('user_id').execute();
   for (const { user_id: userId } of sessions) changed('session', userId);
+  return sessions.length;
 }
 
 /** Whether somebody has logged in by it. */

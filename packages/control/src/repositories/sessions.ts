@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import type { Session } from '@sallyport/api';
 import { methodsOf, type LoginMethod } from '../auth/login-methods.ts';
 import { endOfSession, type SessionLifetime } from '../auth/sessions.ts';
@@ -24,7 +24,10 @@ const knownClientMs = 365 * 24 * 60 * 60_000;
 
 export interface FoundSession
   extends
-    Pick<SessionTable, 'id' | 'last_used_at' | 'expires_at' | 'authenticated_at' | 'methods' | 'provider_id'>,
+    Pick<
+      Selectable<SessionTable>,
+      'id' | 'last_used_at' | 'expires_at' | 'authenticated_at' | 'methods' | 'provider_id'
+    >,
     CredentialUser {
   /** A group of the user that demands a second factor. */
   readonly demanded_by: string | null;
@@ -60,7 +63,7 @@ export async function findSession(db: Kysely<Database>, tokenHash: string): Prom
     .executeTakeFirst();
 }
 
-export async function listSessions(db: Kysely<Database>, userId: string): Promise<SessionTable[]> {
+export async function listSessions(db: Kysely<Database>, userId: string): Promise<Selectable<SessionTable>[]> {
   return db
     .selectFrom('session')
     .selectAll()
@@ -109,7 +112,7 @@ export async function createSession(
 
 /** Those that have not ended, as the API answers them. */
 export function describeSessions(
-  rows: readonly SessionTable[],
+  rows: readonly Selectable<SessionTable>[],
   lifetime: SessionLifetime,
   now: number,
   currentId: string,

@@ -27,7 +27,7 @@ export interface GroupTable {
   name: string;
   description: string;
   require_device_approval: number;
-  require_second_factor: number;
+  require_second_factor: Generated<number>;
   session_lifetime_seconds: number | null;
   devices_per_user: number | null;
   bits_per_second: number | null;
@@ -62,9 +62,9 @@ export interface SessionTable {
   last_used_at: number;
   expires_at: number;
   /** When the user last proved that it is them. */
-  authenticated_at: number;
+  authenticated_at: Generated<number>;
   /** JSON list of how: `password`, `code`, `recoveryCode`, `passkey`, `provider`. */
-  methods: string;
+  methods: Generated<string>;
   /** The identity provider that it came by. */
   provider_id: string | null;
 }
