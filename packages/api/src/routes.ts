@@ -6,6 +6,6 @@ import { liveRoutes } from './routes/live.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 
 /** Every route of the API, by name. */
-export const routes = { ...signInRoutes, ...identityRoutes, ...accessRoutes, ...gatewayRoutes, ...liveRoutes } as const;
+export const routes = { ...identityRoutes, ...accessRoutes, ...gatewayRoutes, ...signInRoutes, ...liveRoutes } as const;
 
 export const allRoutes: readonly RouteContract[] = Object.values(routes);

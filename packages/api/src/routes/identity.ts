@@ -189,7 +189,7 @@ export const identityRoutes = {
     id: 'updateMe',
     method: 'PATCH',
     path: '/me',
-    summary: "Changes the caller's own name for people; with the permission users:write also the address for mail",
+    summary: "Changes the caller's own name for people, and with users:write their mail address",
     permission: 'self',
     tag: 'me',
     body: z.strictObject({ displayName: displayName.optional(), email: email.optional() }),

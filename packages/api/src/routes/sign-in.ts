@@ -308,8 +308,7 @@ export const signInRoutes = {
     id: 'resetUserSecondFactors',
     method: 'DELETE',
     path: '/users/{userId}/second-factors',
-    summary:
-      "Forgets a user's authenticator app, recovery codes and passkeys, for who lost them, and ends their sessions",
+    summary: "Forgets a user's second factors, for who lost them, and ends their sessions",
     permission: 'users:write',
     stepUp: true,
     tag: 'users',
