@@ -72,7 +72,8 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   const phases = Object.groupBy(files, (file) =>
     aloneFiles.includes(file) ? 'alone' : isPaired(file) ? 'paired' : 'parallel',
   );
-  yield* runPhase(phases.parallel ?? [], availableParallelism());
+  // Browsers and databases are waited for.
+  yield* runPhase(phases.parallel ?? [], availableParallelism() + 1);
   yield* runPhase(phases.paired ?? [], 2);
   yield* runPhase(phases.alone ?? [], 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);

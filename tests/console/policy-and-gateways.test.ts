@@ -76,6 +76,7 @@ test('a policy test says whether it passes before it is saved', async () => {
   await page.getByRole('button', { name: 'Save the test' }).click();
   await page.getByText('The test carol too was saved').waitFor();
   await page.getByRole('button', { name: 'Remove the test carol too' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
   await page.getByText('The test carol too was removed').waitFor();
 });
 

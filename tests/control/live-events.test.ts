@@ -40,7 +40,7 @@ onBothDatabases('a stream', (databases) => {
     assert.equal(reader.headers['cache-control'], 'no-store');
     assert.equal(reader.headers['x-accel-buffering'], 'no');
     await reader.next('hello');
-    assert.match(reader.text, /^retry: 2000\nevent: hello\ndata: \{"version":"0.0.0"\}\n\n$/);
+    assert.match(reader.text, /^retry: 2000\nevent: hello\ndata: \{"version":"0.0.0"\}\n\n/);
     const begun = performance.now();
     const group = await world.client(world.root).call(routes.createGroup, { body: { name: 'staff' } });
     const { at } = await reader.next('change', ({ kind, id }) => kind === 'group' && id === group.id);

@@ -92,7 +92,7 @@ describe('scripts/install-system', () => {
     assert.equal(status, 1);
     assert.match(
       stderr,
-      /^Missing system programs: ip nft setpriv curl .* wg wireguard-go \(this system has no apt-get\)/,
+      /^Missing system programs: ip nft setpriv curl .* wg wireguard-go zbarimg \(this system has no apt-get\)/,
     );
   });
 

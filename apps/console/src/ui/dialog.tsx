@@ -3,6 +3,7 @@ import { useEffect, useId, useRef } from 'preact/hooks';
 import { signal } from '@preact/signals';
 import { t } from '../strings/index.ts';
 import { Button } from './button.tsx';
+import { openDialogs, Toasts } from './toast.tsx';
 
 interface DialogProps {
   readonly title: string;
@@ -19,8 +20,10 @@ export function Dialog({ title, children, onClose, wide = false }: DialogProps):
   useEffect(() => {
     const before = document.activeElement;
     element.current?.showModal();
+    openDialogs.value = [...openDialogs.value, titleId];
     // The browser gives the focus back only from a dialog that is closed, and this one is taken away.
     return () => {
+      openDialogs.value = openDialogs.value.filter((id) => id !== titleId);
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
@@ -41,6 +44,7 @@ export function Dialog({ title, children, onClose, wide = false }: DialogProps):
         </button>
       </header>
       <div class="dialog-body">{children}</div>
+      <Toasts dialog={titleId} />
     </dialog>
   );
 }

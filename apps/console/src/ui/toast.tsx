@@ -35,8 +35,15 @@ function drop(number: number): void {
   toasts.value = toasts.value.filter((toast) => toast.number !== number);
 }
 
-/** Where they appear; once in the page. */
-export function Toasts(): JSX.Element {
+/** The modal dialogs that are open, the uppermost last. */
+export const openDialogs = signal<readonly string[]>([]);
+
+/**
+ * Where they appear: in the page, or in the uppermost dialog, which covers the page and leaves nothing outside itself
+ * to be clicked.
+ */
+export function Toasts({ dialog }: { readonly dialog?: string }): JSX.Element | null {
+  if (openDialogs.value.at(-1) !== dialog) return null;
   return (
     <div class="toasts" role="status" aria-live="polite">
       {toasts.value.map(({ number, text, kind, undo }) => (

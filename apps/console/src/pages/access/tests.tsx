@@ -4,10 +4,12 @@ import { useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
 import { changed } from '../../api/changes.ts';
 import { useQuery } from '../../api/query.ts';
+import { save } from '../../api/save.ts';
 import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { useAction } from '../../ui/action.ts';
 import { Button } from '../../ui/button.tsx';
+import { ask } from '../../ui/dialog.tsx';
 import { Empty, Loaded } from '../../ui/page.tsx';
 import { Badge } from '../../ui/parts.tsx';
 import { useSearchState } from '../../ui/search-state.ts';
@@ -35,7 +37,17 @@ export function Tests(): JSX.Element {
   const [edited, setEdited] = useState<PolicyTest | undefined>(undefined);
   const remove = async (test: PolicyTest): Promise<void> => {
     const { id, name, userId: user, destination, protocol, port, gatewayId: gateway, expect, version } = test;
-    await call('deletePolicyTest', { params: { policyTestId: id }, ifMatch: version });
+    const question = {
+      title: t.access.removeTestTitle(name),
+      text: t.access.removeTestText,
+      action: t.common.remove,
+    };
+    if (!(await ask(question))) return;
+    const result = await save(
+      () => call('deletePolicyTest', { params: { policyTestId: id }, ifMatch: version }),
+      tests.refetch,
+    );
+    if (result === undefined) return;
     changed('policyTest');
     done(t.access.testRemoved(name), async () => {
       const body = { name, user, destination, protocol, gateway, expect, ...(port === null ? {} : { port }) };

@@ -121,7 +121,7 @@ function Wait({
     <>
       <p>{t.network.runThis}</p>
       <Secret text={token.command} label={t.network.command} />
-      <p class="hint">{t.network.shownOnce}</p>
+      <p class="hint under">{t.network.shownOnce}</p>
       <div role="status">
         {isUsed ? (
           <p class="joined">{joined === undefined ? t.network.joined : t.network.joinedIt(joined.name)}</p>

@@ -52,5 +52,7 @@ const countries = new Intl.DisplayNames(document.documentElement.lang, { type: '
 
 /** `Oslo, Norway`, or as much of it as is known. */
 export function placeOf({ city, country }: { readonly city: string | null; readonly country: string | null }): string {
-  return [city, country === null ? null : countries.of(country)].filter((part) => part != null).join(', ');
+  const parts = [city, country === null ? null : countries.of(country)];
+  // A city may be its country.
+  return [...new Set(parts)].filter((part) => part != null).join(', ');
 }

@@ -1,5 +1,6 @@
 import type { Device } from '@sallyport/api';
 import type { JSX } from 'preact';
+import { ApiProblem, messageOf } from '../../api/call.ts';
 import { useQuery } from '../../api/query.ts';
 import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
@@ -41,6 +42,13 @@ export default function DevicesPage(): JSX.Element {
     { keepPrevious: true, refetchEvery: refreshMs },
   );
   const filter = (name: string) => (value: string) => set({ [name]: value, after: '', before: '' });
+  const clear = (
+    <Button onClick={() => set({ search: '', standing: '', gateway: '', user: '', after: '', before: '' })}>
+      {t.people.clearFilters}
+    </Button>
+  );
+  // An old link may name a user or a gateway that is gone.
+  const nameless = devices.error instanceof ApiProblem && devices.error.problem.code === 'notFound';
   const filtered = search !== '' || standing !== '' || gateway !== '' || user !== '';
   return (
     <Page
@@ -79,35 +87,34 @@ export default function DevicesPage(): JSX.Element {
           />
         )}
       </div>
-      <Loaded query={devices}>
-        {({ items, next }) =>
-          items.length > 0 ? (
-            <>
-              <DeviceTable
-                caption={text.caption}
-                devices={items}
-                withUser
-                stale={devices.isPlaceholderData}
-                refetch={devices.refetch}
-              />
-              <Pager next={next} />
-            </>
-          ) : filtered ? (
-            <Empty
-              title={text.noneFound}
-              action={
-                <Button onClick={() => set({ search: '', standing: '', gateway: '', user: '', after: '', before: '' })}>
-                  {t.people.clearFilters}
-                </Button>
-              }
-            >
-              {t.people.noneFoundText}
-            </Empty>
-          ) : (
-            <Empty title={text.empty}>{text.emptyText}</Empty>
-          )
-        }
-      </Loaded>
+      {nameless ? (
+        <Empty title={text.noneFound} action={clear}>
+          {messageOf(devices.error)}
+        </Empty>
+      ) : (
+        <Loaded query={devices}>
+          {({ items, next }) =>
+            items.length > 0 ? (
+              <>
+                <DeviceTable
+                  caption={text.caption}
+                  devices={items}
+                  withUser
+                  stale={devices.isPlaceholderData}
+                  refetch={devices.refetch}
+                />
+                <Pager next={next} />
+              </>
+            ) : filtered ? (
+              <Empty title={text.noneFound} action={clear}>
+                {t.people.noneFoundText}
+              </Empty>
+            ) : (
+              <Empty title={text.empty}>{text.emptyText}</Empty>
+            )
+          }
+        </Loaded>
+      )}
       {add === '1' && may('devices:write') && <AddUserDevice onClose={() => set({ add: '' })} />}
     </Page>
   );

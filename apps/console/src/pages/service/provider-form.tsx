@@ -9,7 +9,7 @@ import { Dialog } from '../../ui/dialog.tsx';
 import { CheckField, Form, TextField } from '../../ui/form.tsx';
 import { Loaded } from '../../ui/page.tsx';
 import { Secret } from '../../ui/parts.tsx';
-import { done } from '../../ui/toast.tsx';
+import { done, fault } from '../../ui/toast.tsx';
 
 const text = t.service.signIn;
 
@@ -78,11 +78,20 @@ function Fields({ provider, onClose, groups }: ProviderFormProps & { readonly gr
       groupsByName,
       groupMapping,
     };
-    if (provider === undefined) await call('createIdentityProvider', { body });
-    else await call('updateIdentityProvider', { params: { providerId: provider.id }, body, ifMatch: provider.version });
+    const { id } =
+      provider === undefined
+        ? await call('createIdentityProvider', { body })
+        : await call('updateIdentityProvider', {
+            params: { providerId: provider.id },
+            body,
+            ifMatch: provider.version,
+          });
     changed('identityProvider');
     done(text.saved(name));
     onClose();
+    // It is saved all the same: the provider may be set up after this service.
+    const { works, message } = await call('checkIdentityProvider', { params: { providerId: id } });
+    if (!works) fault(new Error(text.savedFaulty(name, message)));
   };
   return (
     <Form submit={t.common.save} onCancel={onClose} onSubmit={save}>
@@ -116,7 +125,7 @@ function Fields({ provider, onClose, groups }: ProviderFormProps & { readonly gr
       />
       <h3>{text.redirect}</h3>
       {provider === undefined ? (
-        <p class="hint">{text.redirectLater}</p>
+        <p class="hint under">{text.redirectLater}</p>
       ) : (
         <Secret text={provider.redirectUri} label={text.redirect} />
       )}

@@ -128,6 +128,8 @@ export const access = {
   fails: 'Fails',
   editTest: (name: string) => `Edit the test ${name}`,
   removeTest: (name: string) => `Remove the test ${name}`,
+  removeTestTitle: (name: string) => `Remove the test ${name}?`,
+  removeTestText: 'Nothing checks any more that this stays so. Access itself does not change.',
   testName: 'Name of the test',
   testNameHint: 'What must stay so: alice uses the database',
   saveTest: 'Save the test',
