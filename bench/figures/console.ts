@@ -28,7 +28,7 @@ export const console: Figure = {
         sizes.add('ours', 'login', await scriptSize(browser, server, '/login', false));
         sizes.add('ours', 'my devices', await scriptSize(browser, server, '/devices', true));
         sizes.add('ours', 'overview', await scriptSize(browser, server, '/overview', true));
-        ready.add('ours', 'overview', await readyAfter(browser, server, '/overview', '.uplot'));
+        ready.add('ours', 'overview', await readyAfter(browser, server, '/overview', '.tiles'));
         ready.add('ours', 'devices', await readyAfter(browser, server, '/all-devices', 'tbody tr'));
         change.add('ours', 'a device is renamed', await changeAfter(browser, server, pair));
         frames.add('ours', 'a table is scrolled', await longestFrame(browser, server));
