@@ -8,6 +8,7 @@ import { refreshSession } from '../api/sign-in.ts';
 import { t } from '../strings/index.ts';
 import { Button } from '../ui/button.tsx';
 import { Dialog } from '../ui/dialog.tsx';
+import { useFocus } from '../ui/focus.ts';
 import { Form, TextField } from '../ui/form.tsx';
 import { fault } from '../ui/toast.tsx';
 
@@ -27,6 +28,8 @@ function Proof({ answer }: { readonly answer: (proved: boolean) => void }): JSX.
       answer(false);
     });
   }, []);
+  // The field comes after its dialog.
+  const form = useFocus<HTMLDivElement>(options === undefined ? '' : 'options');
   const finish = async (proof: {
     password?: string;
     code?: string;
@@ -46,46 +49,50 @@ function Proof({ answer }: { readonly answer: (proved: boolean) => void }): JSX.
   };
   return (
     <Dialog title={t.shell.proveTitle} onClose={() => answer(false)}>
-      <p>{t.shell.proveText}</p>
-      {options === undefined && <p role="status">{t.common.loading}</p>}
-      {options?.password === true && (
-        <Form
-          submit={t.shell.prove}
-          onCancel={() => answer(false)}
-          onSubmit={() => finish({ password, ...(options.code ? { code } : {}) })}
-        >
-          <TextField
-            name="password"
-            label={t.shell.password}
-            type="password"
-            autocomplete="current-password"
-            value={password}
-            onChange={setPassword}
-            required
-            autofocus
-          />
-          {options.code && (
+      <div ref={form}>
+        <p>{t.shell.proveText}</p>
+        {options === undefined && <p role="status">{t.common.loading}</p>}
+        {options?.password === true && (
+          <Form
+            submit={t.shell.prove}
+            onCancel={() => answer(false)}
+            onSubmit={() => finish({ password, ...(options.code ? { code } : {}) })}
+          >
             <TextField
-              name="code"
-              label={t.shell.code}
-              autocomplete="one-time-code"
-              inputmode="numeric"
-              value={code}
-              onChange={setCode}
+              name="password"
+              label={t.shell.password}
+              type="password"
+              autocomplete="current-password"
+              value={password}
+              onChange={setPassword}
               required
+              autofocus
             />
+            {options.code && (
+              <TextField
+                name="code"
+                label={t.shell.code}
+                autocomplete="one-time-code"
+                inputmode="numeric"
+                value={code}
+                onChange={setCode}
+                required
+              />
+            )}
+          </Form>
+        )}
+        <div class="other-proofs">
+          {options?.passkey != null && <Button onClick={byPasskey}>{t.shell.provePasskey}</Button>}
+          {options?.provider != null && (
+            <a
+              class="button"
+              href={`/login/oidc/${encodeURIComponent(options.provider.id)}/start?stepUp=true&return=${encodeURIComponent(location.pathname + location.search)}`}
+            >
+              {t.shell.proveProvider(options.provider.name)}
+            </a>
           )}
-        </Form>
-      )}
-      {options?.passkey != null && <Button onClick={byPasskey}>{t.shell.provePasskey}</Button>}
-      {options?.provider != null && (
-        <a
-          class="button"
-          href={`/login/oidc/${encodeURIComponent(options.provider.id)}/start?stepUp=true&return=${encodeURIComponent(location.pathname + location.search)}`}
-        >
-          {t.shell.proveProvider(options.provider.name)}
-        </a>
-      )}
+        </div>
+      </div>
     </Dialog>
   );
 }

@@ -56,7 +56,14 @@ export function Form({
       <Faults.Provider value={faults}>{children}</Faults.Provider>
       {error !== undefined && (
         <div class="fault" role="alert">
-          <p>{messageOf(error)}</p>
+          <p>{faults.size > 0 ? t.common.faulty : messageOf(error)}</p>
+          {faults.size > 0 && (
+            <ul>
+              {[...faults].map(([at, message]) => (
+                <li key={at}>{at === '' ? message : `${at}: ${message}`}</li>
+              ))}
+            </ul>
+          )}
           {error instanceof ApiProblem && error.problem.tests !== undefined && (
             <ul>
               {error.problem.tests.map(({ name, explanation }) => (

@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { messageOf } from '../api/call.ts';
+import { ApiProblem, messageOf } from '../api/call.ts';
 import { t } from '../strings/index.ts';
 import { Button } from './button.tsx';
 
@@ -55,6 +55,9 @@ export function Loaded<T>({
   readonly children: (data: T) => ComponentChildren;
 }): JSX.Element {
   if (query.data !== undefined) return <>{children(query.data)}</>;
+  if (query.error instanceof ApiProblem && query.error.problem.code === 'notFound') {
+    return <Empty title={query.error.message}>{t.shell.notFoundText}</Empty>;
+  }
   if (query.error != null) {
     return (
       <div class="fault" role="alert">

@@ -21,6 +21,7 @@ export const common = {
   unreachable: 'The server does not answer. Check your connection; this page goes on when it is back.',
   unexpected: 'Unexpected answer',
   unexpectedAnswer: (status: number) => `The server answered with status ${status} and nothing this page understands.`,
+  faulty: 'Something here is not right yet:',
   failed: 'This could not be loaded',
   previous: 'Previous',
   next: 'Next',
