@@ -28,7 +28,7 @@ export const console: Figure = {
         sizes.add('ours', 'login', await scriptSize(browser, server, '/login', false));
         sizes.add('ours', 'my devices', await scriptSize(browser, server, '/devices', true));
         sizes.add('ours', 'overview', await scriptSize(browser, server, '/overview', true));
-        ready.add('ours', 'overview', await readyAfter(browser, server, '/overview', '.tiles'));
+        ready.add('ours', 'overview', await readyAfter(browser, server, '/overview', '.uplot'));
         ready.add('ours', 'devices', await readyAfter(browser, server, '/all-devices', 'tbody tr'));
         change.add('ours', 'a device is renamed', await changeAfter(browser, server, pair));
         frames.add('ours', 'a table is scrolled', await longestFrame(browser, server));
@@ -153,7 +153,7 @@ function readyAfter(browser: Browser, server: Serving, path: string, content: st
 /** From another administrator's change until a page shows it; milliseconds. */
 function changeAfter(browser: Browser, server: Serving, pair: number): Promise<number> {
   return withPage(browser, server, true, async (page) => {
-    await page.goto(`${server.url}/all-devices?search=u1`);
+    await page.goto(`${server.url}/all-devices?user=u1`);
     await page.locator('tbody tr').first().waitFor();
     // The stream of events is open by then.
     await page.waitForTimeout(1500);

@@ -1,8 +1,9 @@
 /** Fills a control plane's database as a large organisation would, without the thousands of requests. */
 import { randomBytes } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import { SYSTEM, type Store, type Writing } from '@sallyport/control';
+import { openStore, SYSTEM, type Store, type Writing } from '@sallyport/control';
 import { poolAddress } from '@sallyport/policy';
+import { pino } from 'pino';
 
 export interface Size {
   readonly devices: number;
@@ -18,6 +19,27 @@ export interface Carrier {
 
 /** Behind the gateway, in a private network. */
 export const PROBE_ADDRESS = '10.250.0.2';
+
+/**
+ * Does {@link seed} in a new database before anything serves it: a control plane that runs would know nothing of what is
+ * written past it.
+ */
+export async function seedNew(
+  database: { readonly databaseUrl: string; readonly masterKeyFile: string },
+  pools: { readonly pool4: string; readonly pool6: string },
+  size: Size,
+  more: (store: Store) => Promise<unknown> = () => Promise.resolve(),
+): Promise<string> {
+  const { databaseUrl: url, masterKeyFile } = database;
+  const store = await openStore({ url, masterKeyFile, now: Date.now, log: pino({ level: 'silent' }) });
+  try {
+    const token = await seed(store, pools, size, { publicKey: Buffer.alloc(32, 9).toString('base64') });
+    await more(store);
+    return token;
+  } finally {
+    await store.close();
+  }
+}
 
 const ROWS_AT_ONCE = 500;
 const FIRST_ADDRESS = 2;
