@@ -1,9 +1,8 @@
 /** Who somebody is here whom a provider knows. */
-import { randomUUID } from 'node:crypto';
 import { sql, type Kysely } from 'kysely';
 import { appendAudit } from '../audit/audit-log.ts';
 import { valueOf, type IdentityProviderRow } from '../repositories/identity-providers.ts';
-import { describeUserRow, type UserRow } from '../repositories/users.ts';
+import { describeUserRow, newUserRow, type UserRow } from '../repositories/users.ts';
 import { freeName, shortNameOf } from '../scim/names.ts';
 import type { Database } from '../store/schema.ts';
 import type { Origin, Writing } from '../store/store.ts';
@@ -89,23 +88,12 @@ function requireActive(user: UserRow, now: number): UserRow {
 }
 
 async function newUser(db: Kysely<Database>, claims: Claims, now: number): Promise<UserRow> {
-  return {
-    id: randomUUID(),
+  return newUserRow(now, {
     name: await freeName(db, 'user', shortNameOf(claims.userName ?? '', 'user')),
     display_name: claims.displayName,
     // One that nobody verified is not theirs: another provider may log in by it.
     email: claims.verifiedEmail ?? null,
-    role: 'user',
-    password_hash: null,
-    disabled: 0,
-    expires_at: null,
-    devices_per_user: null,
-    bits_per_second: null,
-    traffic_bytes_per_month: null,
-    created_at: now,
-    last_login_at: null,
-    version: 1,
-  };
+  });
 }
 
 /** Writes who they are, within the transaction of the login. `by` is the provider. */

@@ -1,5 +1,6 @@
 import type { User } from '@sallyport/api';
 import type { AccessModel } from '@sallyport/policy';
+import { randomUUID } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
 import { ApiError } from '../http/api-error.ts';
 import type { Database, UserTable } from '../store/schema.ts';
@@ -8,6 +9,29 @@ import { afterCursor, holds, type PageRequest } from './search.ts';
 import { usersWithSecondFactor } from './second-factors.ts';
 
 export type UserRow = Selectable<UserTable>;
+
+/** The row of a user who is new: active, with the role `user`, no password and no limits, as far as nothing else is said. */
+export function newUserRow(
+  now: number,
+  said: Pick<UserRow, 'name'> & Partial<Omit<UserRow, 'id' | 'version'>>,
+): UserRow {
+  return {
+    id: randomUUID(),
+    display_name: '',
+    email: null,
+    role: 'user',
+    password_hash: null,
+    disabled: 0,
+    expires_at: null,
+    devices_per_user: null,
+    bits_per_second: null,
+    traffic_bytes_per_month: null,
+    created_at: now,
+    last_login_at: null,
+    ...said,
+    version: 1,
+  };
+}
 
 export interface UserFilter extends PageRequest {
   readonly groupId?: string | undefined;

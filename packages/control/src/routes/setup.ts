@@ -1,10 +1,9 @@
 import { routes } from '@sallyport/api';
-import { randomUUID } from 'node:crypto';
 import type { Identity } from '../auth/identity.ts';
 import { isSetupNeeded, isSetupToken, useSetupToken } from '../auth/setup-token.ts';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
-import { describeUser, describeUserRow, findUserByName, type UserRow } from '../repositories/users.ts';
+import { describeUser, describeUserRow, findUserByName, newUserRow } from '../repositories/users.ts';
 
 export function setupRoutes({ passwords }: Identity): RouteImplementation[] {
   return [
@@ -24,22 +23,12 @@ export function setupRoutes({ passwords }: Identity): RouteImplementation[] {
         if ((await findUserByName(db, body.name)) !== undefined) {
           throw new ApiError('nameTaken', `There is a user ${body.name} already; choose another name.`);
         }
-        const row: UserRow = {
-          id: randomUUID(),
+        const row = newUserRow(now, {
           name: body.name,
           display_name: body.displayName ?? '',
-          email: null,
           role: 'administrator',
           password_hash: hash,
-          disabled: 0,
-          expires_at: null,
-          devices_per_user: null,
-          bits_per_second: null,
-          traffic_bytes_per_month: null,
-          created_at: now,
-          last_login_at: null,
-          version: 1,
-        };
+        });
         await db.insertInto('user').values(row).execute();
         await audit('user.create', { kind: 'user', id: row.id, name: row.name }, undefined, describeUserRow(row, []));
         changed('user', row.id);

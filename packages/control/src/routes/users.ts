@@ -1,5 +1,4 @@
 import { routes } from '@sallyport/api';
-import { randomUUID } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import type { Identity } from '../auth/identity.ts';
 import { requireCovers } from '../auth/roles.ts';
@@ -21,6 +20,7 @@ import {
   hasAdministrator,
   listUsers,
   setGroups,
+  newUserRow,
   type UserRow,
 } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
@@ -49,22 +49,16 @@ export function userRoutes({ sessions }: Identity): RouteImplementation[] {
         await requireFreeName(db, body.name);
         const groups = await resolveGroups(db, body.groups ?? [], '/body/groups');
         await refuseKeptGroups(db, groups);
-        const row: UserRow = {
-          id: randomUUID(),
+        const row = newUserRow(now, {
           name: body.name,
           display_name: body.displayName ?? '',
           email: body.email ?? null,
           role,
-          password_hash: null,
-          disabled: 0,
           expires_at: timeOf(body.expiresAt),
           devices_per_user: body.devicesPerUser ?? null,
           bits_per_second: body.bitsPerSecond ?? null,
           traffic_bytes_per_month: body.trafficBytesPerMonth ?? null,
-          created_at: now,
-          last_login_at: null,
-          version: 1,
-        };
+        });
         await db.insertInto('user').values(row).execute();
         await setGroups(db, row.id, groups);
         await audit(

@@ -1,5 +1,4 @@
 /** Users of a SCIM client, and what becomes of them here. */
-import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { endInvitations } from '../repositories/invitations.ts';
@@ -12,7 +11,7 @@ import {
   type ScimUserRow,
 } from '../repositories/scim-users.ts';
 import { endSessions } from '../repositories/sessions.ts';
-import { describeUserRow, groupsOfUsers, timeText, type UserRow } from '../repositories/users.ts';
+import { describeUserRow, groupsOfUsers, newUserRow, timeText, type UserRow } from '../repositories/users.ts';
 import { removeUser } from '../routes/removals.ts';
 import type { Writing } from '../store/store.ts';
 import { folded, isObject, textAt, type Values } from './attributes.ts';
@@ -72,21 +71,11 @@ export async function createUser(scim: ScimRequest, body: unknown): Promise<Valu
   const row = await writeAs(scim, async ({ db, now, audit, changed }) => {
     const fields = fieldsOf(rest, now, { active: active === true, disabledHere: false });
     await requireFreeUserName(db, scim.client.id, fields.scim.user_name);
-    const user: UserRow = {
-      id: randomUUID(),
+    const user = newUserRow(now, {
       name: await freeName(db, 'user', shortNameOf(textAt(rest, 'userName'), 'user')),
       ...fields.user,
-      role: 'user',
-      password_hash: null,
       disabled: active === true ? 0 : 1,
-      expires_at: null,
-      devices_per_user: null,
-      bits_per_second: null,
-      traffic_bytes_per_month: null,
-      created_at: now,
-      last_login_at: null,
-      version: 1,
-    };
+    });
     await db.insertInto('user').values(user).execute();
     await db
       .insertInto('scim_user')
