@@ -5,7 +5,7 @@ import { createServer, request as httpRequest, type IncomingHttpHeaders, type Se
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { allRoutes, ApiClient, routes, type TokenScope } from '@sallyport/api';
+import { allRoutes, ApiClient, ApiProblem, routes, type TokenScope } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createIdentity, type Identity, type IdentityOptions } from '../../packages/control/src/auth/identity.ts';
@@ -56,6 +56,17 @@ export interface ApiWorld extends AsyncDisposable {
   addToken(as: string, permissions: readonly TokenScope[]): Promise<string>;
   /** The audit log, oldest first. */
   audit(): Promise<{ action: string; actor: { kind: string; name: string }; target: string; all: string }[]>;
+}
+
+/** The code of the problem that a call ends with, or `ok`. */
+export async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof ApiProblem) return error.problem.code;
+    throw error;
+  }
+  return 'ok';
 }
 
 /** Passwords cost little here, but in the tests that are about that. */

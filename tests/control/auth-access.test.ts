@@ -1,21 +1,11 @@
 /** What users, tokens and invitations may do, and what nobody may. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ApiProblem, PERMISSIONS, routes, type Permission } from '@sallyport/api';
-import { apiWorld, PASSWORD } from './api-world.ts';
+import { PERMISSIONS, routes, type Permission } from '@sallyport/api';
+import { apiWorld, codeOf, PASSWORD } from './api-world.ts';
 
 type World = Awaited<ReturnType<typeof apiWorld>>;
 const hour = 3_600_000;
-
-async function code(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ApiProblem) return error.problem.code;
-    throw error;
-  }
-  return 'ok';
-}
 
 const versionOf = async (world: World, user: string): Promise<number> =>
   (await world.client(world.root).call(routes.getUser, { params: { userId: user } })).version;
@@ -45,12 +35,12 @@ describe('API tokens', () => {
     const narrow = await world.addToken(world.root, ['tokens:write', 'users:read']);
     const client = world.client(narrow);
     const make = (permissions: Permission[]) =>
-      code(client.call(routes.createToken, { body: { name: 'x', permissions } }));
+      codeOf(client.call(routes.createToken, { body: { name: 'x', permissions } }));
     assert.equal(await make(['users:read']), 'ok');
     assert.equal(await make(['users:read', 'users:write']), 'forbidden');
     const { items } = await world.client(world.root).call(routes.listTokens, {});
     for (const { id } of items)
-      assert.equal(await code(client.call(routes.deleteToken, { params: { tokenId: id } })), 'forbidden');
+      assert.equal(await codeOf(client.call(routes.deleteToken, { params: { tokenId: id } })), 'forbidden');
     for (const { id } of items) await world.client(world.root).call(routes.deleteToken, { params: { tokenId: id } });
     assert.equal((await world.call(narrow, 'GET', '/users')).status, 401);
   });
@@ -66,7 +56,7 @@ describe('API tokens', () => {
       world
         .client(short)
         .call(routes.createToken, { body: { name: 'child', permissions: ['gateways:read'], expiresAt } });
-    assert.equal(await code(make(new Date(world.now + hour + 1).toISOString())), 'invalidRequest');
+    assert.equal(await codeOf(make(new Date(world.now + hour + 1).toISOString())), 'invalidRequest');
     const child = await make();
     assert.equal(child.expiresAt, end);
     const { url } = await world.client(short).call(routes.createEgressLink, { body: { name: 'firewall' } });
@@ -119,7 +109,7 @@ describe('API tokens', () => {
     await world.client(world.root).call(routes.stepUp, { body: { password: PASSWORD } });
     const past = new Date(world.now - 1).toISOString();
     const body = { name: 'late', permissions: ['self' as const], expiresAt: past };
-    assert.equal(await code(world.client(world.root).call(routes.createToken, { body })), 'invalidRequest');
+    assert.equal(await codeOf(world.client(world.root).call(routes.createToken, { body })), 'invalidRequest');
     await world.call(world.root, 'DELETE', '/users/admin', undefined, 3);
     const rows = await world.services.store.db.selectFrom('api_token').selectAll().execute();
     assert.deepEqual(rows, []);
@@ -143,30 +133,30 @@ describe('a token that may only write users', () => {
     await world.addUser('alice');
     const client = world.client(await world.addToken(world.root, ['users:write', 'users:read']));
     const update = (userId: string, body: object) =>
-      code(client.call(routes.updateUser, { params: { userId }, body, ifMatch: 1 }));
-    const invite = (userId: string) => code(client.call(routes.createInvitation, { body: { userId } }));
+      codeOf(client.call(routes.updateUser, { params: { userId }, body, ifMatch: 1 }));
+    const invite = (userId: string) => codeOf(client.call(routes.createInvitation, { body: { userId } }));
     assert.equal(
-      await code(client.call(routes.createUser, { body: { name: 'eve', role: 'administrator' } })),
+      await codeOf(client.call(routes.createUser, { body: { name: 'eve', role: 'administrator' } })),
       'forbidden',
     );
-    assert.equal(await code(client.call(routes.createUser, { body: { name: 'eve', role: 'auditor' } })), 'forbidden');
+    assert.equal(await codeOf(client.call(routes.createUser, { body: { name: 'eve', role: 'auditor' } })), 'forbidden');
     assert.equal(await update('alice', { role: 'administrator' }), 'forbidden');
     assert.equal(await update('auditor', { disabled: true }), 'forbidden');
     assert.equal(await invite('root'), 'forbidden');
     assert.equal(await invite('auditor'), 'forbidden');
-    assert.equal(await code(client.call(routes.endUserSessions, { params: { userId: 'root' } })), 'forbidden');
+    assert.equal(await codeOf(client.call(routes.endUserSessions, { params: { userId: 'root' } })), 'forbidden');
     assert.equal(
-      await code(client.call(routes.deleteUser, { params: { userId: 'auditor' }, ifMatch: 1 })),
+      await codeOf(client.call(routes.deleteUser, { params: { userId: 'auditor' }, ifMatch: 1 })),
       'forbidden',
     );
     // Groups open networks.
     await world.client(world.root).call(routes.createGroup, { body: { name: 'engineering' } });
     assert.equal(await update('alice', { groups: ['engineering'] }), 'forbidden');
     assert.equal(
-      await code(client.call(routes.createUser, { body: { name: 'eve', groups: ['engineering'] } })),
+      await codeOf(client.call(routes.createUser, { body: { name: 'eve', groups: ['engineering'] } })),
       'forbidden',
     );
-    assert.equal(await code(client.call(routes.createUser, { body: { name: 'bob' } })), 'ok');
+    assert.equal(await codeOf(client.call(routes.createUser, { body: { name: 'bob' } })), 'ok');
     assert.equal(await invite('bob'), 'ok');
     assert.equal(await update('alice', { displayName: 'Alice' }), 'ok');
   });
@@ -179,7 +169,7 @@ describe('the last administrator', () => {
     const client = world.client(second);
     const expiresAt = new Date(world.now + hour).toISOString();
     const update = async (userId: string, body: object, as = client) =>
-      code(as.call(routes.updateUser, { params: { userId }, body, ifMatch: await versionOf(world, userId) }));
+      codeOf(as.call(routes.updateUser, { params: { userId }, body, ifMatch: await versionOf(world, userId) }));
     // While there are two, one can go. The other then can't, whoever asks.
     assert.equal(await update('second', { disabled: true }, world.client(world.root)), 'ok');
     const { token } = await world.client(world.root).call(routes.createToken, {
@@ -203,7 +193,7 @@ describe('the last administrator', () => {
     }
     const ifMatch = await versionOf(world, 'root');
     assert.equal(
-      await code(again.call(routes.deleteUser, { params: { userId: 'root' }, ifMatch })),
+      await codeOf(again.call(routes.deleteUser, { params: { userId: 'root' }, ifMatch })),
       'lastAdministrator',
     );
     const { disabled, role } = await world.client(world.root).call(routes.getUser, { params: { userId: 'root' } });
@@ -214,8 +204,8 @@ describe('the last administrator', () => {
     await using world = await apiWorld();
     const second = await world.addUser('second', 'administrator');
     const results = await Promise.all([
-      code(world.client(second).call(routes.deleteUser, { params: { userId: 'root' }, ifMatch: 1 })),
-      code(world.client(world.root).call(routes.deleteUser, { params: { userId: 'second' }, ifMatch: 1 })),
+      codeOf(world.client(second).call(routes.deleteUser, { params: { userId: 'root' }, ifMatch: 1 })),
+      codeOf(world.client(world.root).call(routes.deleteUser, { params: { userId: 'second' }, ifMatch: 1 })),
     ]);
     assert.equal(results.filter((result) => result === 'ok').length, 1, results.join());
   });
@@ -234,10 +224,10 @@ describe('users', () => {
     await world.addUser('second', 'administrator');
     const root = world.client(world.root);
     const change = (patch: object) =>
-      code(root.call(routes.updateUser, { params: { userId: 'root' }, body: patch, ifMatch: 1 }));
+      codeOf(root.call(routes.updateUser, { params: { userId: 'root' }, body: patch, ifMatch: 1 }));
     assert.equal(await change({ role: 'user' }), 'forbidden');
     assert.equal(await change({ disabled: true }), 'forbidden');
-    assert.equal(await code(root.call(routes.deleteUser, { params: { userId: 'root' }, ifMatch: 1 })), 'forbidden');
+    assert.equal(await codeOf(root.call(routes.deleteUser, { params: { userId: 'root' }, ifMatch: 1 })), 'forbidden');
     assert.equal(await change({ displayName: 'Root' }), 'ok');
   });
 
@@ -271,7 +261,7 @@ describe('users', () => {
     assert.equal(new Set(names).size, 26);
     assert.deepEqual(names, [...names].sort());
     for (const after of ['nonsense', 'W10', Buffer.from('["a","b\\u0000"]').toString('base64url')]) {
-      assert.equal(await code(root.call(routes.listUsers, { query: { after } })), 'invalidRequest', after);
+      assert.equal(await codeOf(root.call(routes.listUsers, { query: { after } })), 'invalidRequest', after);
     }
   });
 
@@ -337,16 +327,16 @@ describe('groups', () => {
     );
     await root.call(routes.removeGroupMember, member);
     assert.ok(!inModel().has(group.id));
-    assert.equal(await code(root.call(routes.removeGroupMember, member)), 'notFound');
+    assert.equal(await codeOf(root.call(routes.removeGroupMember, member)), 'notFound');
 
     const everyone = { params: { groupId: 'everyone', userId: 'alice' } };
-    assert.equal(await code(root.call(routes.addGroupMember, everyone)), 'conflict');
-    assert.equal(await code(root.call(routes.removeGroupMember, everyone)), 'conflict');
+    assert.equal(await codeOf(root.call(routes.addGroupMember, everyone)), 'conflict');
+    assert.equal(await codeOf(root.call(routes.removeGroupMember, everyone)), 'conflict');
     const ofAll = { params: { groupId: 'everyone' }, ifMatch: 1 };
-    assert.equal(await code(root.call(routes.deleteGroup, ofAll)), 'conflict');
-    assert.equal(await code(root.call(routes.updateGroup, { ...ofAll, body: { name: 'all' } })), 'conflict');
+    assert.equal(await codeOf(root.call(routes.deleteGroup, ofAll)), 'conflict');
+    assert.equal(await codeOf(root.call(routes.updateGroup, { ...ofAll, body: { name: 'all' } })), 'conflict');
     assert.equal(
-      await code(root.call(routes.createUser, { body: { name: 'x', groups: ['everyone', 'no'] } })),
+      await codeOf(root.call(routes.createUser, { body: { name: 'x', groups: ['everyone', 'no'] } })),
       'invalidRequest',
     );
   });
@@ -361,7 +351,7 @@ describe('groups', () => {
       resources: ['internet'],
     });
     assert.equal(rule.status, 201, rule.text);
-    const remove = () => code(root.call(routes.deleteGroup, { params: { groupId: group.id }, ifMatch: 1 }));
+    const remove = () => codeOf(root.call(routes.deleteGroup, { params: { groupId: group.id }, ifMatch: 1 }));
     assert.equal(await remove(), 'stillUsed');
     await world.call(world.root, 'DELETE', `/rules/${String(rule.body['id'])}`, undefined, 1);
     assert.equal(await remove(), 'ok');
@@ -376,7 +366,7 @@ describe('invitations', () => {
     const invite = (expiresInSeconds = 3600) =>
       root.call(routes.createInvitation, { body: { userId: 'alice', expiresInSeconds } });
     const accept = (token: string, password = PASSWORD) =>
-      code(world.client().call(routes.acceptInvitation, { body: { token, password } }));
+      codeOf(world.client().call(routes.acceptInvitation, { body: { token, password } }));
     const first = await invite();
     assert.equal(first.url, `https://vpn.example.org/invitation#${first.token}`);
     assert.equal(await accept(first.token, 'short'), 'invalidRequest');
@@ -407,10 +397,10 @@ describe('invitations', () => {
       .client()
       .call(routes.acceptInvitation, { body: { token: second.token, password: 'quite another one' } });
     assert.equal((await world.call(thief, 'GET', '/me')).status, 401);
-    assert.equal(await code(world.logIn('alice')), 'loginFailed');
+    assert.equal(await codeOf(world.logIn('alice')), 'loginFailed');
     const again = { token: first.token, password: 'and another one' };
     assert.equal(
-      await code(world.client().call(routes.acceptInvitation, { body: again })),
+      await codeOf(world.client().call(routes.acceptInvitation, { body: again })),
       'gone',
       'the others go with it',
     );
@@ -427,7 +417,7 @@ describe('invitations', () => {
     const promote = { params: { userId: 'alice' }, body: { role: 'administrator' as const } };
     await root.call(routes.updateUser, { ...promote, ifMatch: await versionOf(world, 'alice') });
     const accept = { body: { token, password: 'chosen by somebody else' } };
-    assert.equal(await code(world.client().call(routes.acceptInvitation, accept)), 'gone');
+    assert.equal(await codeOf(world.client().call(routes.acceptInvitation, accept)), 'gone');
     await world.logIn('alice');
   });
 
@@ -437,11 +427,11 @@ describe('invitations', () => {
     const { token } = await world.client(world.root).call(routes.createInvitation, { body: { userId: 'alice' } });
     await world.call(world.root, 'PATCH', '/users/alice', { disabled: true }, 1);
     assert.equal(
-      await code(world.client().call(routes.acceptInvitation, { body: { token, password: PASSWORD } })),
+      await codeOf(world.client().call(routes.acceptInvitation, { body: { token, password: PASSWORD } })),
       'gone',
     );
     assert.equal(
-      await code(world.client(world.root).call(routes.createInvitation, { body: { userId: 'alice' } })),
+      await codeOf(world.client(world.root).call(routes.createInvitation, { body: { userId: 'alice' } })),
       'conflict',
     );
   });

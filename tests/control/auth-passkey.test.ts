@@ -1,24 +1,14 @@
 /** Passkeys, by one in software; and what is tried against them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ApiProblem, routes, type PasskeyRequest } from '@sallyport/api';
+import { routes, type PasskeyRequest } from '@sallyport/api';
 import { relyingPartyOf } from '../../packages/control/src/auth/passkeys.ts';
-import { apiWorld, PASSWORD } from './api-world.ts';
+import { apiWorld, codeOf, PASSWORD } from './api-world.ts';
 import { onBothDatabases } from './databases.ts';
 import { SoftwarePasskey, type Bent, type CreationOptions, type RequestOptions } from './software-passkey.ts';
 
 type World = Awaited<ReturnType<typeof apiWorld>>;
 const ORIGIN = 'https://vpn.example.org';
-
-async function problem(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ApiProblem) return error.problem.code;
-    throw error;
-  }
-  return 'ok';
-}
 
 async function addPasskey(world: World, token: string, name = 'laptop'): Promise<SoftwarePasskey> {
   const passkey = new SoftwarePasskey(ORIGIN);
@@ -32,7 +22,7 @@ const begin = (world: World): Promise<PasskeyRequest> => world.client().call(rou
 
 /** The code of the answer to a login, or `ok`. */
 const finish = (world: World, challenge: string, response: Record<string, unknown>): Promise<string> =>
-  problem(world.client().call(routes.logInWithPasskey, { body: { challenge, response } }));
+  codeOf(world.client().call(routes.logInWithPasskey, { body: { challenge, response } }));
 
 async function logIn(world: World, passkey: SoftwarePasskey, bent: Bent = {}): Promise<string> {
   const { challenge, options } = await begin(world);
@@ -65,7 +55,7 @@ onBothDatabases('passkeys', ({ create }) => {
     const body = { challenge: asked.challenge, response: passkey.create(creation), name: 'phone' };
     const added = await client.call(routes.addPasskey, { body });
     assert.deepEqual([added.name, added.synced, added.lastUsedAt], ['phone', false, null]);
-    assert.equal(await problem(client.call(routes.addPasskey, { body })), 'invalidRequest', 'replayed');
+    assert.equal(await codeOf(client.call(routes.addPasskey, { body })), 'invalidRequest', 'replayed');
     assert.ok((await client.call(routes.getMe)).session!.methods.includes('passkey'));
     const again = (await client.call(routes.beginPasskey)).options as unknown as CreationOptions;
     assert.deepEqual(
@@ -192,14 +182,14 @@ onBothDatabases('passkeys', ({ create }) => {
     assert.equal(await finish(world, `${login.challenge.slice(0, -4)}AAAA`, passkey.get(login.options)), 'loginFailed');
     assert.equal(await finish(world, 'nonsense', passkey.get(login.options)), 'loginFailed');
     const prove = (token: string, challenge: string, response: Record<string, unknown>) =>
-      problem(world.client(token).call(routes.stepUp, { body: { passkey: { challenge, response } } }));
+      codeOf(world.client(token).call(routes.stepUp, { body: { passkey: { challenge, response } } }));
     assert.equal(await prove(world.alice, login.challenge, passkey.get(login.options)), 'loginFailed');
     const made = {
       challenge: login.challenge,
       response: new SoftwarePasskey(ORIGIN).create(creation.options),
       name: 'x',
     };
-    assert.equal(await problem(client.call(routes.addPasskey, { body: made })), 'invalidRequest');
+    assert.equal(await codeOf(client.call(routes.addPasskey, { body: made })), 'invalidRequest');
     // The session that asked is the one that answers.
     const bob = await world.addUser('bob');
     const bobs = await addPasskey(world, bob);
@@ -212,10 +202,10 @@ onBothDatabases('passkeys', ({ create }) => {
       response: new SoftwarePasskey(ORIGIN).create(creation.options),
       name: 'x',
     };
-    assert.equal(await problem(world.client(bob).call(routes.addPasskey, { body: third })), 'invalidRequest');
+    assert.equal(await codeOf(world.client(bob).call(routes.addPasskey, { body: third })), 'invalidRequest');
     world.now += 300_000;
     assert.equal(await finish(world, late.challenge, passkey.get(late.options)), 'loginFailed');
-    assert.equal(await problem(client.call(routes.addPasskey, { body: third })), 'invalidRequest');
+    assert.equal(await codeOf(client.call(routes.addPasskey, { body: third })), 'invalidRequest');
   });
 
   test('new ones are checked as well, and belong to one user', async () => {
@@ -224,7 +214,7 @@ onBothDatabases('passkeys', ({ create }) => {
     const add = async (passkey: SoftwarePasskey, bent: Bent = {}, token = world.alice) => {
       const { challenge, options } = await world.client(token).call(routes.beginPasskey);
       const body = { challenge, response: passkey.create(options, bent), name: 'x' };
-      return problem(world.client(token).call(routes.addPasskey, { body }));
+      return codeOf(world.client(token).call(routes.addPasskey, { body }));
     };
     const passkey = new SoftwarePasskey(ORIGIN);
     for (const bent of [
@@ -240,7 +230,7 @@ onBothDatabases('passkeys', ({ create }) => {
     assert.equal(await add(passkey), 'conflict');
     assert.equal(await add(passkey, {}, await world.addUser('bob')), 'conflict');
     for (let i = 1; i < 20; i++) assert.equal(await add(new SoftwarePasskey(ORIGIN)), 'ok');
-    assert.equal(await problem(client.call(routes.beginPasskey)), 'limitReached');
+    assert.equal(await codeOf(client.call(routes.beginPasskey)), 'limitReached');
     const kept = await world.services.store.db.selectFrom('passkey').select('transports').executeTakeFirst();
     assert.equal(kept!.transports, '["internal"]', 'words that are known');
   });
@@ -276,10 +266,10 @@ onBothDatabases('passkeys', ({ create }) => {
     assert.equal(renamed.name, 'old');
     const bob = await world.addUser('bob');
     const remove = (token: string, passkeyId: string) =>
-      problem(world.client(token).call(routes.removePasskey, { params: { passkeyId } }));
+      codeOf(world.client(token).call(routes.removePasskey, { params: { passkeyId } }));
     assert.equal(await remove(bob, one.id), 'notFound');
     const foreign = { params: { passkeyId: one.id }, body: { name: 'mine' } };
-    assert.equal(await problem(world.client(bob).call(routes.renamePasskey, foreign)), 'notFound');
+    assert.equal(await codeOf(world.client(bob).call(routes.renamePasskey, foreign)), 'notFound');
     const { challenge, options } = await begin(world);
     const login = { body: { challenge, response: first.get(options) } };
     const { token } = await world.client().call(routes.logInWithPasskey, login);

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { ApiProblem, routes } from '@sallyport/api';
+import { routes } from '@sallyport/api';
 import { Secret } from '@sallyport/core';
 import { Secret as TotpSecret, TOTP } from 'otpauth';
 import { totpStepOf } from '../../packages/control/src/auth/codes.ts';
 import { seal } from '../../packages/control/src/store/secrets.ts';
 import type { Store } from '../../packages/control/src/store/store.ts';
-import { apiWorld, PASSWORD } from './api-world.ts';
+import { apiWorld, codeOf, PASSWORD } from './api-world.ts';
 import { onBothDatabases } from './databases.ts';
 
 type World = Awaited<ReturnType<typeof apiWorld>>;
@@ -32,16 +32,6 @@ const login = (world: World, body: object, from = '203.0.113.1') =>
     headers: { 'content-type': 'application/json', 'x-forwarded-for': from },
     body: JSON.stringify({ name: 'alice', password: PASSWORD, ...body }),
   });
-
-async function problem(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ApiProblem) return error.problem.code;
-    throw error;
-  }
-  return 'ok';
-}
 
 test('codes are those of RFC 6238, appendix B', () => {
   const masterKey = new Secret(randomBytes(32));
@@ -85,7 +75,7 @@ onBothDatabases('second factors', ({ create }) => {
     assert.ok(uri.includes(secret));
     assert.equal(secret.length, 32, '160 bits');
     assert.equal((await login(world, {})).status, 200, 'it does not count yet');
-    assert.equal(await problem(client.call(routes.confirmTotp, { body: { code: '000000' } })), 'invalidRequest');
+    assert.equal(await codeOf(client.call(routes.confirmTotp, { body: { code: '000000' } })), 'invalidRequest');
     const { recoveryCodes } = await client.call(routes.confirmTotp, { body: { code: codeAt(secret, world.now) } });
     assert.equal(new Set(recoveryCodes).size, 10);
     for (const code of recoveryCodes) assert.match(code, /^([a-z2-7]{4}-){3}[a-z2-7]{4}$/);
@@ -165,7 +155,7 @@ onBothDatabases('second factors', ({ create }) => {
     assert.equal((await login(world, { code: recoveryCodes[2] })).status, 401);
     assert.equal((await login(world, { code: fresh[0] })).status, 200);
     const bob = await world.addUser('bob');
-    assert.equal(await problem(world.client(bob).call(routes.createRecoveryCodes)), 'conflict');
+    assert.equal(await codeOf(world.client(bob).call(routes.createRecoveryCodes)), 'conflict');
     await addApp(world, bob);
     assert.equal((await login(world, { name: 'bob', code: fresh[1] })).status, 401, "another's");
   });
@@ -236,9 +226,9 @@ onBothDatabases('second factors', ({ create }) => {
     await addApp(world, alice);
     assert.equal(await bare(), false);
     assert.equal((await world.call(alice, 'GET', '/me/devices')).status, 200);
-    assert.equal(await problem(client.call(routes.removeTotp)), 'conflict', 'the last is kept');
+    assert.equal(await codeOf(client.call(routes.removeTotp)), 'conflict', 'the last is kept');
     await root.call(routes.removeGroupMember, { params: { groupId: 'staff', userId: 'alice' } });
-    assert.equal(await problem(client.call(routes.removeTotp)), 'ok');
+    assert.equal(await codeOf(client.call(routes.removeTotp)), 'ok');
     // Everybody is in `everyone`.
     const { version } = await root.call(routes.getGroup, { params: { groupId: 'everyone' } });
     await root.call(routes.updateGroup, {
@@ -294,8 +284,8 @@ onBothDatabases('second factors', ({ create }) => {
     const require = { params: { groupId: 'everyone' }, body: { requireSecondFactor: true }, ifMatch: version };
     await world.client(world.root).call(routes.updateGroup, require);
     const client = world.client(other);
-    assert.equal(await problem(client.call(routes.beginTotp)), 'stepUpRequired');
-    assert.equal(await problem(client.call(routes.beginPasskey)), 'stepUpRequired');
+    assert.equal(await codeOf(client.call(routes.beginTotp)), 'stepUpRequired');
+    assert.equal(await codeOf(client.call(routes.beginPasskey)), 'stepUpRequired');
     assert.equal((await client.call(routes.getMe)).session!.mustEnrol, true);
     const proof = { password: PASSWORD, code: codeAt(secret, world.now) };
     await client.call(routes.stepUp, { body: proof });
@@ -317,11 +307,11 @@ onBothDatabases('second factors', ({ create }) => {
     const admin = await world.addUser('admin', 'administrator');
     const token = await world.addToken(admin, ['self', 'users:write']);
     for (const contract of [routes.beginTotp, routes.removeTotp, routes.createRecoveryCodes, routes.beginPasskey]) {
-      assert.equal(await problem(world.client(token).callUntyped(contract, {})), 'forbidden', contract.id);
+      assert.equal(await codeOf(world.client(token).callUntyped(contract, {})), 'forbidden', contract.id);
     }
     await addApp(world, admin);
     const reset = (as: string, userId: string) =>
-      problem(world.client(as).call(routes.resetUserSecondFactors, { params: { userId } }));
+      codeOf(world.client(as).call(routes.resetUserSecondFactors, { params: { userId } }));
     assert.equal(await reset(token, 'admin'), 'forbidden');
     assert.equal(await reset(world.root, 'alice'), 'ok');
     assert.equal((await world.call(alice, 'GET', '/me')).status, 401);
@@ -352,7 +342,7 @@ onBothDatabases('second factors', ({ create }) => {
     const { secret } = await client.call(routes.beginTotp);
     world.now += hour;
     const late = { body: { code: codeAt(secret, world.now) } };
-    assert.equal(await problem(client.call(routes.confirmTotp, late)), 'conflict');
+    assert.equal(await codeOf(client.call(routes.confirmTotp, late)), 'conflict');
   });
 });
 

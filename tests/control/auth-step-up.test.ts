@@ -1,25 +1,15 @@
 /** Dangerous things ask a session for a new proof; changes by cookie ask for its CSRF token. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { allRoutes, ApiProblem, routes, type RouteContract } from '@sallyport/api';
+import { allRoutes, routes, type RouteContract } from '@sallyport/api';
 import { Secret, TOTP } from 'otpauth';
 import { markSteppedUp } from '../../packages/control/src/auth/step-up.ts';
-import { apiWorld, PASSWORD } from './api-world.ts';
+import { apiWorld, codeOf, PASSWORD } from './api-world.ts';
 import { onBothDatabases } from './databases.ts';
 
 type World = Awaited<ReturnType<typeof apiWorld>>;
 const TEN_MINUTES = 600_000;
 const STEP = 30_000;
-
-async function problem(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof ApiProblem) return error.problem.code;
-    throw error;
-  }
-  return 'ok';
-}
 
 const codeAt = (secret: string, time: number): string =>
   TOTP.generate({ secret: Secret.fromBase32(secret), timestamp: time });
@@ -75,24 +65,24 @@ onBothDatabases('step-up', ({ create }) => {
     await using world = await apiWorld({ url: await create() });
     const [root, other] = [world.client(world.root), world.client(await world.logIn('root'))];
     world.now += TEN_MINUTES;
-    assert.equal(await problem(root.call(routes.createToken, token)), 'stepUpRequired');
+    assert.equal(await codeOf(root.call(routes.createToken, token)), 'stepUpRequired');
     const options = await root.call(routes.beginStepUp);
     assert.deepEqual(options, { password: true, code: false, passkey: null, provider: null });
-    assert.equal(await problem(root.call(routes.stepUp, { body: {} })), 'invalidRequest');
-    assert.equal(await problem(root.call(routes.stepUp, { body: { password: 'wrong' } })), 'loginFailed');
-    assert.equal(await problem(root.call(routes.stepUp, { body: { code: '123456' } })), 'invalidRequest');
-    assert.equal(await problem(root.call(routes.createToken, token)), 'stepUpRequired');
+    assert.equal(await codeOf(root.call(routes.stepUp, { body: {} })), 'invalidRequest');
+    assert.equal(await codeOf(root.call(routes.stepUp, { body: { password: 'wrong' } })), 'loginFailed');
+    assert.equal(await codeOf(root.call(routes.stepUp, { body: { code: '123456' } })), 'invalidRequest');
+    assert.equal(await codeOf(root.call(routes.createToken, token)), 'stepUpRequired');
     const { authenticatedAt } = await root.call(routes.stepUp, { body: { password: PASSWORD } });
     assert.equal(authenticatedAt, new Date(world.now).toISOString());
     assert.equal((await root.call(routes.getMe)).session!.authenticatedAt, authenticatedAt);
     const made = await root.call(routes.createToken, token);
-    assert.equal(await problem(other.call(routes.createToken, token)), 'stepUpRequired');
-    assert.equal(await problem(world.client(made.token).call(routes.beginStepUp)), 'forbidden', 'it may not `self`');
+    assert.equal(await codeOf(other.call(routes.createToken, token)), 'stepUpRequired');
+    assert.equal(await codeOf(world.client(made.token).call(routes.beginStepUp)), 'forbidden', 'it may not `self`');
     const own = await world.addToken(world.root, ['self']);
-    assert.equal(await problem(world.client(own).call(routes.beginStepUp)), 'conflict');
-    assert.equal(await problem(world.client(own).call(routes.stepUp, { body: { password: PASSWORD } })), 'conflict');
+    assert.equal(await codeOf(world.client(own).call(routes.beginStepUp)), 'conflict');
+    assert.equal(await codeOf(world.client(own).call(routes.stepUp, { body: { password: PASSWORD } })), 'conflict');
     world.now += TEN_MINUTES;
-    assert.equal(await problem(root.call(routes.createToken, token)), 'stepUpRequired');
+    assert.equal(await codeOf(root.call(routes.createToken, token)), 'stepUpRequired');
     const log = await world.audit();
     assert.ok(log.some(({ action, target }) => action === 'session.stepUp' && target === 'root'));
     assert.ok(log.some(({ action, target }) => action === 'login.fail' && target === 'root'));
@@ -106,7 +96,7 @@ onBothDatabases('step-up', ({ create }) => {
     await root.call(routes.confirmTotp, { body: { code: codeAt(secret, world.now) } });
     world.now += TEN_MINUTES;
     const code = codeAt(secret, world.now);
-    const prove = (body: object) => problem(root.call(routes.stepUp, { body }));
+    const prove = (body: object) => codeOf(root.call(routes.stepUp, { body }));
     assert.deepEqual(await root.call(routes.beginStepUp), {
       password: true,
       code: true,
@@ -117,16 +107,16 @@ onBothDatabases('step-up', ({ create }) => {
     assert.equal(await prove({ code }), 'invalidRequest');
     assert.equal(await prove({ password: 'wrong', code }), 'loginFailed');
     assert.equal(await prove({ password: PASSWORD, code: codeAt(secret, world.now - 10 * STEP) }), 'loginFailed');
-    assert.equal(await problem(root.call(routes.createToken, token)), 'stepUpRequired');
+    assert.equal(await codeOf(root.call(routes.createToken, token)), 'stepUpRequired');
     const many = await Promise.all(Array.from({ length: 3 }, () => prove({ password: PASSWORD, code })));
     assert.deepEqual(many.sort(), ['loginFailed', 'loginFailed', 'ok']);
-    assert.equal(await problem(root.call(routes.createToken, token)), 'ok');
+    assert.equal(await codeOf(root.call(routes.createToken, token)), 'ok');
   });
 
   test('a stolen session is no way to guess: neither the password nor codes', async () => {
     await using world = await apiWorld({ url: await create() });
     const root = world.client(world.root);
-    const guess = (body: object) => problem(root.call(routes.stepUp, { body }));
+    const guess = (body: object) => codeOf(root.call(routes.stepUp, { body }));
     const answers: string[] = [];
     for (let i = 0; i < 12; i++) answers.push(await guess({ password: `guess ${i}` }));
     assert.equal(answers.filter((answer) => answer === 'loginFailed').length, 10);
@@ -137,7 +127,7 @@ onBothDatabases('step-up', ({ create }) => {
     await second.call(routes.confirmTotp, { body: { code: codeAt(secret, world.now) } });
     const codes: string[] = [];
     for (let i = 0; i < 7; i++)
-      codes.push(await problem(second.call(routes.stepUp, { body: { password: PASSWORD, code: '000000' } })));
+      codes.push(await codeOf(second.call(routes.stepUp, { body: { password: PASSWORD, code: '000000' } })));
     assert.deepEqual(codes.slice(0, 5), Array<string>(5).fill('loginFailed'));
     assert.deepEqual(codes.slice(5), ['tooManyRequests', 'tooManyRequests']);
   });
@@ -168,9 +158,9 @@ onBothDatabases('step-up', ({ create }) => {
       provider: { id: 'p1', name: 'Company' },
     });
     const change = { body: { newPassword: 'a first password' } };
-    assert.equal(await problem(client.call(routes.changePassword, change)), 'stepUpRequired');
+    assert.equal(await codeOf(client.call(routes.changePassword, change)), 'stepUpRequired');
     await client.call(routes.stepUp, { body: { code: codeAt(secret, world.now) } });
-    assert.equal(await problem(client.call(routes.changePassword, change)), 'ok');
+    assert.equal(await codeOf(client.call(routes.changePassword, change)), 'ok');
     world.now += STEP;
     const login = { name: 'alice', password: 'a first password', code: codeAt(secret, world.now) };
     assert.equal((await world.call(undefined, 'POST', '/login', login)).status, 200);
@@ -199,20 +189,20 @@ onBothDatabases('step-up', ({ create }) => {
     const root = world.client(world.root);
     const update = async (client: typeof root, body: object) => {
       const { version } = await client.call(routes.getUser, { params: { userId: 'alice' } });
-      return problem(client.call(routes.updateUser, { params: { userId: 'alice' }, body, ifMatch: version }));
+      return codeOf(client.call(routes.updateUser, { params: { userId: 'alice' }, body, ifMatch: version }));
     };
-    const invite = (userId: string) => problem(root.call(routes.createInvitation, { body: { userId } }));
+    const invite = (userId: string) => codeOf(root.call(routes.createInvitation, { body: { userId } }));
     assert.equal(await update(root, { displayName: 'Alice' }), 'ok');
     assert.equal(await update(root, { role: 'auditor' }), 'stepUpRequired');
     assert.equal(await update(root, { email: 'mallory@example.org' }), 'stepUpRequired');
-    assert.equal(await problem(root.call(routes.updateMe, { body: { email: 'me@example.org' } })), 'stepUpRequired');
+    assert.equal(await codeOf(root.call(routes.updateMe, { body: { email: 'me@example.org' } })), 'stepUpRequired');
     assert.equal(await invite('alice'), 'ok');
     assert.equal(await invite('admin'), 'stepUpRequired');
     assert.equal(await update(world.client(api), { email: 'alice@example.org' }), 'ok', 'tokens have nobody to ask');
     await root.call(routes.stepUp, { body: { password: PASSWORD } });
     assert.equal(await update(root, { role: 'auditor' }), 'ok');
     assert.equal(await invite('admin'), 'ok');
-    assert.equal(await problem(root.call(routes.updateMe, { body: { email: 'me@example.org' } })), 'ok');
+    assert.equal(await codeOf(root.call(routes.updateMe, { body: { email: 'me@example.org' } })), 'ok');
   });
 
   test('to ask a group for no second factor any more asks for a proof', async () => {
@@ -224,11 +214,11 @@ onBothDatabases('step-up', ({ create }) => {
     const params = { groupId: id };
     const update = async (change: object) => {
       const { version: ifMatch } = await root.call(routes.getGroup, { params });
-      return problem(root.call(routes.updateGroup, { params, body: change, ifMatch }));
+      return codeOf(root.call(routes.updateGroup, { params, body: change, ifMatch }));
     };
     const remove = async () => {
       const { version: ifMatch } = await root.call(routes.getGroup, { params });
-      return problem(root.call(routes.deleteGroup, { params, ifMatch }));
+      return codeOf(root.call(routes.deleteGroup, { params, ifMatch }));
     };
     assert.equal(await update({ requireSecondFactor: false }), 'stepUpRequired');
     assert.equal(await remove(), 'stepUpRequired');
