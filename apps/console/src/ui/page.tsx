@@ -40,7 +40,7 @@ export function Page({
   );
 }
 
-interface Loadable<T> {
+export interface Loadable<T> {
   readonly data: T | undefined;
   readonly error: unknown;
   readonly refetch: () => Promise<unknown>;

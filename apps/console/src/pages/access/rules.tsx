@@ -7,11 +7,12 @@ import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { useAction } from '../../ui/action.ts';
 import { Button, LinkButton } from '../../ui/button.tsx';
-import { Empty, Loaded } from '../../ui/page.tsx';
+import { Empty } from '../../ui/page.tsx';
 import { Badge } from '../../ui/parts.tsx';
 import { useSearchState } from '../../ui/search-state.ts';
-import { Pager, Table } from '../../ui/table.tsx';
+import { Table } from '../../ui/table.tsx';
 import { done } from '../../ui/toast.tsx';
+import { Listing } from './listing.tsx';
 import { useNames } from './names.ts';
 
 /** What a row names before the rest is counted. */
@@ -42,79 +43,74 @@ export function Rules(): JSX.Element {
     done(enabled ? t.access.ruleDisabled(name) : t.access.ruleEnabled(name), () => set(enabled, after));
   };
   return (
-    <Loaded query={rules}>
-      {({ items, next }) => {
-        if (items.length === 0 && search !== '')
-          return <Empty title={t.access.noneFound}>{t.access.noneFoundText}</Empty>;
-        if (items.length === 0 && after === '') {
-          return (
-            <Empty
-              title={t.access.noRules}
-              action={may('policy:write') && <LinkButton href="/policy/rules/new">{t.access.addRule}</LinkButton>}
-            >
-              {t.access.noRulesText}
-            </Empty>
-          );
-        }
-        return (
-          <>
-            <Table
-              caption={t.access.rules}
-              rows={items}
-              rowKey={({ id }) => id}
-              stale={rules.isPlaceholderData}
-              columns={[
-                { header: t.access.rule, cell: ({ id, name }) => <a href={`/policy/rules/${id}`}>{name}</a> },
-                {
-                  header: t.access.state,
-                  cell: ({ enabled }) => (
-                    <Badge tone={enabled ? 'good' : 'neutral'}>{enabled ? t.access.enabled : t.access.disabled}</Badge>
-                  ),
-                },
-                { header: t.access.groups, cell: ({ groups }) => listed(groups, names.groups) },
-                {
-                  header: t.access.resources,
-                  cell: ({ resources }) => (
-                    <span>
-                      <span class="arrow" aria-hidden="true">
-                        {'→ '}
-                      </span>
-                      {listed(resources, names.resources)}
+    <Listing
+      query={rules}
+      first={
+        <Empty
+          title={t.access.noRules}
+          action={may('policy:write') && <LinkButton href="/policy/rules/new">{t.access.addRule}</LinkButton>}
+        >
+          {t.access.noRulesText}
+        </Empty>
+      }
+    >
+      {(items) => (
+        <>
+          <Table
+            caption={t.access.rules}
+            rows={items}
+            rowKey={({ id }) => id}
+            stale={rules.isPlaceholderData}
+            columns={[
+              { header: t.access.rule, cell: ({ id, name }) => <a href={`/policy/rules/${id}`}>{name}</a> },
+              {
+                header: t.access.state,
+                cell: ({ enabled }) => (
+                  <Badge tone={enabled ? 'good' : 'neutral'}>{enabled ? t.access.enabled : t.access.disabled}</Badge>
+                ),
+              },
+              { header: t.access.groups, cell: ({ groups }) => listed(groups, names.groups) },
+              {
+                header: t.access.resources,
+                cell: ({ resources }) => (
+                  <span>
+                    <span class="arrow" aria-hidden="true">
+                      {'→ '}
                     </span>
+                    {listed(resources, names.resources)}
+                  </span>
+                ),
+              },
+              {
+                header: t.access.gateways,
+                cell: ({ gateways }) =>
+                  gateways.length === 0 ? (
+                    <span class="faint">{t.access.allGateways}</span>
+                  ) : (
+                    listed(gateways, names.gateways)
                   ),
-                },
-                {
-                  header: t.access.gateways,
-                  cell: ({ gateways }) =>
-                    gateways.length === 0 ? (
-                      <span class="faint">{t.access.allGateways}</span>
-                    ) : (
-                      listed(gateways, names.gateways)
-                    ),
-                },
-                {
-                  header: t.access.actions,
-                  actions: true,
-                  cell: (rule) =>
-                    may('policy:write') && (
-                      <Button
-                        small
-                        busy={busy}
-                        label={rule.enabled ? t.access.disableRule(rule.name) : t.access.enableRule(rule.name)}
-                        onClick={() => run(() => toggle(rule))}
-                      >
-                        {rule.enabled ? t.access.disable : t.access.enable}
-                      </Button>
-                    ),
-                },
-              ]}
-            />
-            <Pager next={next} />
-            <First names={names.resources} />
-          </>
-        );
-      }}
-    </Loaded>
+              },
+              {
+                header: t.access.actions,
+                actions: true,
+                cell: (rule) =>
+                  may('policy:write') && (
+                    <Button
+                      small
+                      busy={busy}
+                      label={rule.enabled ? t.access.disableRule(rule.name) : t.access.enableRule(rule.name)}
+                      onClick={() => run(() => toggle(rule))}
+                    >
+                      {rule.enabled ? t.access.disable : t.access.enable}
+                    </Button>
+                  ),
+              },
+            ]}
+          />
+          <First names={names.resources} />
+        </>
+      )}
+    </Listing>
   );
 }
 

@@ -10,11 +10,12 @@ import { t } from '../../strings/index.ts';
 import { useAction } from '../../ui/action.ts';
 import { Button } from '../../ui/button.tsx';
 import { ask } from '../../ui/dialog.tsx';
-import { Empty, Loaded } from '../../ui/page.tsx';
+import { Empty } from '../../ui/page.tsx';
 import { Badge } from '../../ui/parts.tsx';
 import { useSearchState } from '../../ui/search-state.ts';
-import { Pager, Table } from '../../ui/table.tsx';
+import { Table } from '../../ui/table.tsx';
 import { done } from '../../ui/toast.tsx';
+import { Listing } from './listing.tsx';
 import { useNames } from './names.ts';
 import { textOfTarget } from './parts.tsx';
 import { usePreview } from './preview.tsx';
@@ -57,94 +58,85 @@ export function Tests(): JSX.Element {
   };
   return (
     <>
-      <Loaded query={tests}>
-        {({ items, next }) => {
-          if (items.length === 0 && search !== '')
-            return <Empty title={t.access.noneFound}>{t.access.noneFoundText}</Empty>;
-          if (items.length === 0 && after === '') {
-            return (
-              <Empty
-                title={t.access.noTests}
-                action={
+      <Listing
+        query={tests}
+        first={
+          <Empty
+            title={t.access.noTests}
+            action={
+              may('policy:write') && (
+                <Button kind="primary" onClick={() => set({ add: 'test' })}>
+                  {t.access.addTest}
+                </Button>
+              )
+            }
+          >
+            {t.access.noTestsText}
+          </Empty>
+        }
+      >
+        {(items) => (
+          <Table
+            caption={t.access.tests}
+            rows={items}
+            rowKey={({ id }) => id}
+            stale={tests.isPlaceholderData}
+            columns={[
+              { header: t.access.test, cell: ({ name }) => name },
+              {
+                header: t.access.user,
+                cell: ({ userId, name }) => <a href={`/users/${userId}`}>{userNames.get(name) ?? t.access.user}</a>,
+              },
+              { header: t.access.expectation, cell: ({ expect }) => t.access.expect[expect] },
+              {
+                header: t.access.destination,
+                cell: (test) => (
+                  <div>
+                    <span class="mono">{textOfTarget(test)}</span>
+                    {test.gatewayId !== null && (
+                      <span class="cell-more">{t.access.through(gateways.get(test.gatewayId) ?? test.gatewayId)}</span>
+                    )}
+                  </div>
+                ),
+              },
+              {
+                header: t.access.result,
+                cell: ({ name }) => {
+                  if (preview.check === undefined) return '…';
+                  const explanation = failing.get(name);
+                  if (explanation === undefined) return <Badge tone="good">{t.access.passes}</Badge>;
+                  return (
+                    <div>
+                      <Badge tone="bad">{t.access.fails}</Badge>
+                      <span class="cell-more">{explanation}</span>
+                    </div>
+                  );
+                },
+              },
+              {
+                header: t.access.actions,
+                actions: true,
+                cell: (test) =>
                   may('policy:write') && (
-                    <Button kind="primary" onClick={() => set({ add: 'test' })}>
-                      {t.access.addTest}
-                    </Button>
-                  )
-                }
-              >
-                {t.access.noTestsText}
-              </Empty>
-            );
-          }
-          return (
-            <>
-              <Table
-                caption={t.access.tests}
-                rows={items}
-                rowKey={({ id }) => id}
-                stale={tests.isPlaceholderData}
-                columns={[
-                  { header: t.access.test, cell: ({ name }) => name },
-                  {
-                    header: t.access.user,
-                    cell: ({ userId, name }) => <a href={`/users/${userId}`}>{userNames.get(name) ?? t.access.user}</a>,
-                  },
-                  { header: t.access.expectation, cell: ({ expect }) => t.access.expect[expect] },
-                  {
-                    header: t.access.destination,
-                    cell: (test) => (
-                      <div>
-                        <span class="mono">{textOfTarget(test)}</span>
-                        {test.gatewayId !== null && (
-                          <span class="cell-more">
-                            {t.access.through(gateways.get(test.gatewayId) ?? test.gatewayId)}
-                          </span>
-                        )}
-                      </div>
-                    ),
-                  },
-                  {
-                    header: t.access.result,
-                    cell: ({ name }) => {
-                      if (preview.check === undefined) return '…';
-                      const explanation = failing.get(name);
-                      if (explanation === undefined) return <Badge tone="good">{t.access.passes}</Badge>;
-                      return (
-                        <div>
-                          <Badge tone="bad">{t.access.fails}</Badge>
-                          <span class="cell-more">{explanation}</span>
-                        </div>
-                      );
-                    },
-                  },
-                  {
-                    header: t.access.actions,
-                    actions: true,
-                    cell: (test) =>
-                      may('policy:write') && (
-                        <>
-                          <Button small label={t.access.editTest(test.name)} onClick={() => setEdited(test)}>
-                            {t.common.edit}
-                          </Button>
-                          <Button
-                            small
-                            busy={busy}
-                            label={t.access.removeTest(test.name)}
-                            onClick={() => run(() => remove(test))}
-                          >
-                            {t.common.remove}
-                          </Button>
-                        </>
-                      ),
-                  },
-                ]}
-              />
-              <Pager next={next} />
-            </>
-          );
-        }}
-      </Loaded>
+                    <>
+                      <Button small label={t.access.editTest(test.name)} onClick={() => setEdited(test)}>
+                        {t.common.edit}
+                      </Button>
+                      <Button
+                        small
+                        busy={busy}
+                        label={t.access.removeTest(test.name)}
+                        onClick={() => run(() => remove(test))}
+                      >
+                        {t.common.remove}
+                      </Button>
+                    </>
+                  ),
+              },
+            ]}
+          />
+        )}
+      </Listing>
       {add === 'test' && may('policy:write') && (
         <TestDialog test={undefined} userName="" refetch={tests.refetch} onClose={() => set({ add: '' })} />
       )}

@@ -1,14 +1,6 @@
 import type { OfferedGateway } from '@sallyport/api';
 import { t } from '../../strings/index.ts';
-
-const countries = new Intl.DisplayNames(document.documentElement.lang, { type: 'region' });
-
-/** `Frankfurt, Germany`; empty where it isn't known. */
-export function placeOf({ city, country }: Pick<OfferedGateway, 'city' | 'country'>): string {
-  const parts = [city, country === null ? null : (countries.of(country) ?? country)];
-  // A city may be its country.
-  return [...new Set(parts)].filter((part) => part !== null && part !== '').join(', ');
-}
+import { placeOf } from '../../ui/place.ts';
 
 /** As options of a select field, the best first, where the server has put it. */
 export function gatewayOptions(gateways: readonly OfferedGateway[]): { value: string; label: string }[] {

@@ -8,8 +8,8 @@ import { Button, LinkButton } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
 import { Empty, Loaded, Page, Panel } from '../../ui/page.tsx';
 import { Badge } from '../../ui/parts.tsx';
+import { placeOf } from '../../ui/place.ts';
 import { ConfigurationDialog } from './configuration-dialog.tsx';
-import { placeOf } from './gateways.ts';
 import '../../styles/account.css';
 
 const text = t.account.regions;

@@ -7,10 +7,11 @@ import { useQuery } from '../../api/query.ts';
 import { t } from '../../strings/index.ts';
 import { Button, LinkButton } from '../../ui/button.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
-import { Form, SelectField, TextField } from '../../ui/form.tsx';
+import { Form, SelectField } from '../../ui/form.tsx';
 import { formatTimeOfDay } from '../../ui/format.ts';
 import { Secret } from '../../ui/parts.tsx';
 import { slugOf } from '../../ui/slug.ts';
+import { RegionFields } from './region-fields.tsx';
 
 interface Made {
   readonly token: NewJoinToken;
@@ -74,26 +75,7 @@ function Ask({
           { value: NEW, label: t.network.regionNew },
         ]}
       />
-      {region === NEW && (
-        <>
-          <TextField
-            name="name"
-            label={t.network.regionName}
-            hint={t.network.regionNameHint}
-            value={name}
-            onChange={setName}
-            required
-          />
-          <TextField
-            name="id"
-            label={t.network.regionId}
-            hint={t.network.regionIdHint}
-            value={shortName}
-            onChange={setId}
-            required
-          />
-        </>
-      )}
+      {region === NEW && <RegionFields name={name} onName={setName} id={shortName} onId={setId} />}
     </Form>
   );
 }

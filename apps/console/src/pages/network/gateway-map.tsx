@@ -4,8 +4,9 @@ import type { JSX } from 'preact';
 import { world } from 'virtual:world';
 import { t } from '../../strings/index.ts';
 import { Panel } from '../../ui/page.tsx';
+import { placeOf } from '../../ui/place.ts';
 import { useSearchState } from '../../ui/search-state.ts';
-import { HealthBadge, HealthMark, healths, placeOf } from './health.tsx';
+import { HealthBadge, HealthMark, healths } from './health.tsx';
 
 interface Cluster {
   readonly x: number;

@@ -14,12 +14,13 @@ import { ask } from '../../ui/dialog.tsx';
 import { formatBytes, formatNumber, formatPercent } from '../../ui/format.ts';
 import { Loaded, Page, Panel } from '../../ui/page.tsx';
 import { Ago, CopyButton, Facts } from '../../ui/parts.tsx';
+import { placeOf } from '../../ui/place.ts';
 import { useSearchState } from '../../ui/search-state.ts';
 import { Pager, Table } from '../../ui/table.tsx';
 import { done } from '../../ui/toast.tsx';
 import { EditGateway } from './edit-gateway.tsx';
 import { Egress } from './egress.tsx';
-import { HealthBadge, placeOf } from './health.tsx';
+import { HealthBadge } from './health.tsx';
 import { LivePlots } from './live-plots.tsx';
 import { useSamples } from './samples.ts';
 

@@ -10,11 +10,12 @@ import { Button } from '../../ui/button.tsx';
 import { formatBytes, formatNumber, formatPercent, formatRate } from '../../ui/format.ts';
 import { Empty, Loaded, Page } from '../../ui/page.tsx';
 import { Ago, FilterSelect, SearchField } from '../../ui/parts.tsx';
+import { placeOf } from '../../ui/place.ts';
 import { useSearchState } from '../../ui/search-state.ts';
 import { Pager, Table, type Column } from '../../ui/table.tsx';
 import { Tabs } from '../../ui/tabs.tsx';
 import { AddGateway } from './add-gateway.tsx';
-import { HealthBadge, healths, placeOf } from './health.tsx';
+import { HealthBadge, healths } from './health.tsx';
 import { JoinTokens } from './join-tokens.tsx';
 import { Regions } from './regions.tsx';
 

@@ -47,12 +47,3 @@ export function HealthMark({ health, size }: { readonly health: Health; readonly
 }
 
 export type GatewayName = Overview['gatewayNames'][number];
-
-const countries = new Intl.DisplayNames(document.documentElement.lang, { type: 'region' });
-
-/** `Oslo, Norway`, or as much of it as is known. */
-export function placeOf({ city, country }: { readonly city: string | null; readonly country: string | null }): string {
-  const parts = [city, country === null ? null : countries.of(country)];
-  // A city may be its country.
-  return [...new Set(parts)].filter((part) => part != null).join(', ');
-}

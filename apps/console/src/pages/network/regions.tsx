@@ -16,6 +16,7 @@ import { slugOf } from '../../ui/slug.ts';
 import { useSearchState } from '../../ui/search-state.ts';
 import { Pager, Table } from '../../ui/table.tsx';
 import { done } from '../../ui/toast.tsx';
+import { RegionFields } from './region-fields.tsx';
 
 /** The regions, and how many gateways are in each. */
 export function Regions(): JSX.Element {
@@ -113,23 +114,7 @@ function AddRegion({ onClose }: { readonly onClose: () => void }): JSX.Element {
           onClose();
         }}
       >
-        <TextField
-          name="name"
-          label={t.network.regionName}
-          hint={t.network.regionNameHint}
-          value={name}
-          onChange={setName}
-          required
-          autofocus
-        />
-        <TextField
-          name="id"
-          label={t.network.regionId}
-          hint={t.network.regionIdHint}
-          value={shortName}
-          onChange={setId}
-          required
-        />
+        <RegionFields name={name} onName={setName} id={shortName} onId={setId} autofocus />
       </Form>
     </Dialog>
   );
