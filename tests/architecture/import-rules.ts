@@ -47,8 +47,19 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
       'openid-client',
     ],
   },
+  // What client and gateway say inside the tunnel; the cryptography is handed in.
+  'packages/tunnel-service': { arrows: ['core'], pure: true },
+  // Datagrams over WebSocket and TLS, at both ends.
+  'packages/carrier': { arrows: ['core', 'io'], npm: ['ws'] },
+  // The gateway's name server.
+  'packages/resolver': { arrows: ['core'], npm: ['dns-packet'] },
+  // The client's decisions: state machine, packet filter, routes, choices.
+  'packages/client': { arrows: ['core', 'api'], npm: ['zod'], pure: true },
   'packages/privileged': { arrows: ['policy', 'io'] },
-  'packages/agent': { arrows: ['core', 'policy', 'link', 'privileged'], npm: ['pino', 'prom-client'] },
+  'packages/agent': {
+    arrows: ['core', 'policy', 'link', 'privileged', 'tunnel-service'],
+    npm: ['pino', 'prom-client'],
+  },
   // The browser gets types of the API, and its route table at build time.
   'apps/console': {
     arrows: ['api'],
@@ -70,11 +81,39 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
     ],
   },
   'apps/server': {
-    arrows: ['core', 'api', 'policy', 'link', 'control', 'agent', 'privileged', 'wireguard', 'wireguard-plane'],
+    arrows: [
+      'core',
+      'api',
+      'policy',
+      'link',
+      'control',
+      'agent',
+      'privileged',
+      'wireguard',
+      'wireguard-plane',
+      'carrier',
+      'resolver',
+    ],
     npm: ['smol-toml', 'zod', 'pino'],
   },
+  'apps/clientd': {
+    arrows: ['core', 'api', 'io', 'client', 'carrier', 'tunnel-service', 'runtime', 'wireguard', 'wireguard-plane'],
+    npm: ['zod', 'pino'],
+  },
   'apps/cli': {
-    arrows: ['core', 'wire', 'wireguard', 'wireguard-plane', 'gateway', 'io', 'runtime', 'api', 'server'],
+    arrows: [
+      'core',
+      'wire',
+      'wireguard',
+      'wireguard-plane',
+      'gateway',
+      'io',
+      'runtime',
+      'api',
+      'server',
+      'client',
+      'clientd',
+    ],
     npm: ['zod'],
   },
 };

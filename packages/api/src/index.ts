@@ -5,6 +5,7 @@ export * from './permission.ts';
 export * from './problem.ts';
 export * from './routes.ts';
 export * from './routes/access.ts';
+export * from './routes/client.ts';
 export * from './routes/gateways.ts';
 export * from './routes/identity.ts';
 export * from './routes/live.ts';

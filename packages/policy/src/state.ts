@@ -53,6 +53,29 @@ export interface DevicePlan {
   readonly bitsPerSecond?: number | undefined;
   /** The gateway cuts it off by itself then, whether it hears from the control plane or not. */
   readonly validUntil?: number | undefined;
+  /** Networks that lie behind it: approved prefixes, no two devices' the same. */
+  readonly networks?: readonly string[] | undefined;
+}
+
+/** An address and UDP port that devices may reach whatever their groups: the entrance of another gateway. */
+export interface Neighbour {
+  readonly gatewayId: string;
+  /** A host name, which the gateway resolves, or an address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How the gateway answers names that devices ask it for. */
+export interface NamesPlan {
+  /** Whom it asks: `udp://192.0.2.53:53`, `tls://9.9.9.9:853#dns.quad9.net`, `https://dns.quad9.net/dns-query`; none: its system's. */
+  readonly upstreams: readonly string[];
+  /** Names, with all below them, that are answered with NXDOMAIN. */
+  readonly blocked: readonly string[];
+  /** URLs of lists of such names (hosts format or one name a line), fetched daily. */
+  readonly blockLists: readonly string[];
+  /** Internal names: addresses, or the name servers that are asked for all below a domain. */
+  readonly hosts: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly domains: readonly { readonly domain: string; readonly servers: readonly string[] }[];
 }
 
 export interface GatewayPlan {
@@ -66,6 +89,10 @@ export interface GatewayPlan {
   readonly address6: string;
   readonly egress: EgressAddresses;
   readonly draining: boolean;
+  /** The other gateways, for who enters here and leaves there. */
+  readonly neighbours?: readonly Neighbour[] | undefined;
+  /** Absent: devices are not answered here. */
+  readonly names?: NamesPlan | undefined;
 }
 
 export interface DesiredState {

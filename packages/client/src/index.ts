@@ -1,0 +1,2 @@
+export * from './daemon-protocol.ts';
+export * from './settings.ts';
