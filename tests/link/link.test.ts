@@ -412,7 +412,9 @@ describe('a peer that does not keep to the protocol', () => {
   });
 
   test('one that does not read is cut off before what waits for it grows without bound', async () => {
-    const { there, here } = await open(at);
+    // It answers no ping either: that must not be what ends it.
+    const patient = await listen('http', { times: { silenceMs: 600_000 } });
+    const { there, here } = await open(patient);
     void take(there, 1);
     here.send(acknowledge(1));
     // The gateway's end is open and nobody reads there.
@@ -426,6 +428,7 @@ describe('a peer that does not keep to the protocol', () => {
     }
     assert.equal((await end)?.code, 'notReading');
     here.close();
+    await patient.close();
   });
 
   test('a long message to one that reads slowly is no silence', async () => {
