@@ -1,9 +1,11 @@
 // `npm run fuzz`: the long form of every fuzz test. Ends with an error at the first fault, or where memory grows.
 import { parseArgs } from 'node:util';
+import { fuzzAmneziaWg } from './amneziawg.ts';
 import { fuzzHandshake } from './handshake.ts';
 import { fuzzLink } from './link.ts';
 import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
+import { fuzzTunnelService } from './tunnel-service.ts';
 import { fuzzUapi } from './uapi.ts';
 import { fuzzWire } from './wire.ts';
 
@@ -11,9 +13,11 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   transport: fuzzTransport,
   wire: fuzzWire,
   handshake: fuzzHandshake,
+  amneziawg: fuzzAmneziaWg,
   uapi: fuzzUapi,
   link: fuzzLink,
   scim: fuzzScim,
+  'tunnel-service': fuzzTunnelService,
 };
 
 const { values, positionals } = parseArgs({

@@ -51,9 +51,10 @@ class Loop implements Outbox {
     const { arena } = this;
     const allocate = (bytes: number): number => arena.allocate(bytes);
     const regions = allocateTables(allocate, { peers: 4, keypairs: 4, allowedIps: 16 });
-    const { indices, allowedIps } = openTables(arena, regions);
+    const tables = openTables(arena, regions);
+    const { indices, allowedIps } = tables;
     const cipher = createPacketCipher(arena, allocate(PACKET_CIPHER_SCRATCH_BYTES));
-    this.packets = new WireGuardPackets(arena, cipher, indices, allocate(WireGuardPackets.scratchBytes));
+    this.packets = new WireGuardPackets(arena, cipher, tables, allocate(WireGuardPackets.scratchBytes));
     this.path = allocate(64);
     this.plainAt = allocate(4096) + 256;
     this.trainAt = allocate(70_000) + 64;

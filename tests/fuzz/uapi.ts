@@ -20,6 +20,13 @@ const REQUEST = `set=1
 private_key=${HEX}
 listen_port=51820
 fwmark=7
+jc=4
+jmin=40
+jmax=70
+s1=50
+s2=100
+h1=4294967295
+h4=8
 replace_peers=true
 public_key=${OTHER}
 preshared_key=${HEX}

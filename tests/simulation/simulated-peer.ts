@@ -4,9 +4,11 @@ import {
   DropReason,
   PacketBatch,
   PATH_BYTES,
+  PATH_LISTENER,
   Secret,
   type DropReasonName,
   type Instant,
+  type Listener,
   type Outbox,
   type SessionEvent,
   type SessionId,
@@ -17,10 +19,11 @@ import { createPacketCipher, PACKET_CIPHER_SCRATCH_BYTES } from '../../packages/
 import type { Appointment } from '../../packages/testkit/src/virtual-clock.ts';
 import { WireGuardDevice } from '../../packages/wireguard/src/device.ts';
 import { PEER_ENDPOINT, PEER_RECEIVED_BYTES } from '../../packages/wireguard/src/layout.ts';
-import { MESSAGE_INITIATION, MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
+import { decodeVariant, MESSAGE_INITIATION, MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
 import { WireGuardPackets } from '../../packages/wireguard/src/packet-half.ts';
 import { allocateTables, openTables, type Capacity, type TableRegions } from '../../packages/wireguard/src/tables.ts';
-import { parseEndpoint, type DeviceChange } from '../../packages/wireguard/src/uapi.ts';
+import { parseEndpoint, type DeviceChange, type Endpoint } from '../../packages/wireguard/src/uapi.ts';
+import { PLAIN_VARIANT } from '../../packages/wireguard/src/variant.ts';
 import { AuditedCipher } from './audit.ts';
 import { UNCHANGED_DEVICE, UNCHANGED_PEER } from './changes.ts';
 import { buildPacket, packetName } from './packets.ts';
@@ -48,9 +51,17 @@ type Record =
 export interface PeerSettings {
   /** The other peer's address, where this one knows it. */
   readonly endpoint?: string;
+  /** The listener of its own by which it speaks to that address. */
+  readonly listener?: Listener;
   /** Seconds. */
   readonly persistentKeepalive?: number;
   readonly presharedKey?: Uint8Array;
+}
+
+interface Arrival {
+  readonly datagram: Uint8Array;
+  readonly from: string;
+  readonly listener: Listener;
 }
 
 /** What a peer counted, since it was made. */
@@ -80,6 +91,8 @@ export class SimulatedPeer {
   readonly timers = new Map<string, TimerModel>();
   device!: WireGuardDevice;
   address: string;
+  /** Where its second listener is, once it has one. */
+  secondAddress = '';
   /** The chance that `attend` finds the way to the session half full. */
   attendRefusal = 0;
   /** The session half takes what waits for it after up to this long. */
@@ -108,7 +121,7 @@ export class SimulatedPeer {
   readonly #refusedUntil = new Map<SessionId, Instant>();
   #packets!: WireGuardPackets;
   #ring: Record[] = [];
-  #inbox: { readonly datagram: Uint8Array; readonly from: string }[] = [];
+  #inbox: Arrival[] = [];
   #turn: Appointment | undefined;
   #polling: Appointment | undefined;
   #timer: Appointment | undefined;
@@ -178,11 +191,32 @@ export class SimulatedPeer {
     this.#apply({ privateKey });
   }
 
+  /** Listens at another address too, or elsewhere than before. */
+  listenSecond(address: string): void {
+    const { network } = this.#world;
+    network.detach(this.secondAddress);
+    this.secondAddress = address;
+    network.attach(address, (datagram, from) => this.#arrived(datagram, from, 1));
+  }
+
+  startHandshake(other: SimulatedPeer): boolean {
+    const begun = this.device.startHandshake(other.publicKey, this.#now);
+    if (begun) this.timers.get(other.name)?.asked();
+    this.#reschedule();
+    return begun;
+  }
+
+  probe(other: SimulatedPeer, address: string, listener: Listener = 0): boolean {
+    const begun = this.device.probeEndpoint(other.publicKey, endpointOf(address, listener), this.#now);
+    this.#reschedule();
+    return begun;
+  }
+
   /** Brings the interface up. */
   start(): void {
     this.running = true;
     const { network } = this.#world;
-    network.attach(this.address, (datagram, from) => this.#arrived(datagram, from));
+    network.attach(this.address, (datagram, from) => this.#arrived(datagram, from, 0));
     this.device.sessions.start(this.#now);
     this.#reschedule();
   }
@@ -217,7 +251,7 @@ export class SimulatedPeer {
   roam(address: string): void {
     this.#world.network.detach(this.address);
     this.address = address;
-    if (this.running) this.#world.network.attach(address, (datagram, from) => this.#arrived(datagram, from));
+    if (this.running) this.#world.network.attach(address, (datagram, from) => this.#arrived(datagram, from, 0));
   }
 
   /** Its application sends `count` packets at once; returns their names. */
@@ -274,7 +308,7 @@ export class SimulatedPeer {
 
   /** Opens a datagram at once, and lets the session half take what comes of it at once. */
   receiveNow(datagram: Uint8Array, from: string): void {
-    this.#open([{ datagram, from }]);
+    this.#open([{ datagram, from, listener: 0 }]);
     this.#takeTurn();
   }
 
@@ -307,13 +341,7 @@ export class SimulatedPeer {
       zoneName: () => '',
       limits: audit.limits,
     });
-    this.#packets = new WireGuardPackets(
-      arena,
-      this.#cipher,
-      openTables(arena, regions).indices,
-      this.#scratch,
-      audit.limits,
-    );
+    this.#packets = new WireGuardPackets(arena, this.#cipher, openTables(arena, regions), this.#scratch, audit.limits);
     this.#sessionNames.clear();
     this.#receivedBytes.clear();
     this.#refusedUntil.clear();
@@ -329,7 +357,8 @@ export class SimulatedPeer {
   #configure(name: string, settings: PeerSettings): void {
     const other = this.#world.peer(name);
     const { persistentKeepalive, presharedKey } = settings;
-    const endpoint = settings.endpoint === undefined ? undefined : parseEndpoint(settings.endpoint);
+    const endpoint =
+      settings.endpoint === undefined ? undefined : endpointOf(settings.endpoint, settings.listener ?? 0);
     this.#apply({
       peers: [
         {
@@ -351,8 +380,8 @@ export class SimulatedPeer {
 
   // --- the worker: packets in and out ----------------------------------------------------------------------------
 
-  #arrived(datagram: Uint8Array, from: string): void {
-    this.#inbox.push({ datagram, from });
+  #arrived(datagram: Uint8Array, from: string, listener: Listener): void {
+    this.#inbox.push({ datagram, from, listener });
     // What comes within a moment is opened together, as a worker that was busy finds it.
     this.#polling ??= this.#world.clock.after(this.#world.random.fraction() * 0.5, () => {
       this.#polling = undefined;
@@ -362,14 +391,16 @@ export class SimulatedPeer {
     });
   }
 
-  #open(arrivals: readonly { readonly datagram: Uint8Array; readonly from: string }[]): void {
+  #open(arrivals: readonly Arrival[]): void {
     const { u8 } = this.arena;
     const batch = this.#batch;
     batch.count = 0;
-    arrivals.forEach(({ datagram, from }, i) => {
+    arrivals.forEach(({ datagram, from, listener }, i) => {
       // A train shares its path record; another sender has another.
-      const path = i > 0 && arrivals[i - 1].from === from ? batch.owner[i - 1] : this.#paths + i * PATH_BYTES;
+      const same = i > 0 && arrivals[i - 1].from === from && arrivals[i - 1].listener === listener;
+      const path = same ? batch.owner[i - 1] : this.#paths + i * PATH_BYTES;
       writePath(this.arena, path, from);
+      this.arena.u32[(path + PATH_LISTENER) >> 2] = listener;
       const at = this.#inbound + i * SLOT_BYTES + SLOT_OFFSET;
       u8.set(datagram, at);
       batch.push(at, datagram.length, path);
@@ -466,14 +497,16 @@ export class SimulatedPeer {
   readonly #sessionOut: SessionOutbox = {
     message: (message, path) => {
       const to = addressAt(this.arena, path);
-      this.messages.push({ at: this.#now, type: message[0], to });
+      const listener = this.#listenerOf(path);
+      const { type } = decodeVariant(message, this.device.variant(listener) ?? PLAIN_VARIANT);
+      this.messages.push({ at: this.#now, type, to });
       const other = this.#sessionNames.get(path - PEER_ENDPOINT);
-      if (message[0] === MESSAGE_RESPONSE) for (const name of this.#noteReceived()) this.timers.get(name)?.sent(false);
-      if (message[0] === MESSAGE_INITIATION && other !== undefined) {
+      if (type === MESSAGE_RESPONSE) for (const name of this.#noteReceived()) this.timers.get(name)?.sent(false);
+      if (type === MESSAGE_INITIATION && other !== undefined) {
         this.countsOf(other).initiations++;
         this.timers.get(other)?.sentInitiation();
       }
-      this.#world.network.send(this.address, to, message);
+      this.#world.network.send(this.#addressOf(listener), to, message);
     },
     seal: (session, packets) => {
       for (const packet of packets) {
@@ -513,7 +546,16 @@ export class SimulatedPeer {
   // --- around both --------------------------------------------------------------------------------------------------
 
   #transmit(at: number, length: number, path: number): void {
-    this.#world.network.send(this.address, addressAt(this.arena, path), this.arena.u8.slice(at, at + length));
+    const from = this.#addressOf(this.#listenerOf(path));
+    this.#world.network.send(from, addressAt(this.arena, path), this.arena.u8.slice(at, at + length));
+  }
+
+  #listenerOf(path: number): Listener {
+    return this.arena.u32[(path + PATH_LISTENER) >> 2] === 0 ? 0 : 1;
+  }
+
+  #addressOf(listener: Listener): string {
+    return listener === 0 ? this.address : this.secondAddress;
   }
 
   /** Tells the timers' models of what authentic came since this was last called, and returns from whom it did. */
@@ -533,4 +575,10 @@ export class SimulatedPeer {
   #drop(reason: number): void {
     this.drops[reason]++;
   }
+}
+
+function endpointOf(address: string, listener: Listener): Endpoint {
+  const endpoint = parseEndpoint(address);
+  assert.ok(endpoint !== undefined, address);
+  return { ...endpoint, listener };
 }

@@ -199,3 +199,35 @@ test('100,000 peers are decoded from chunks, and a change survives encoding', ()
   assert.ok(again[0]?.kind === 'set');
   assert.deepEqual(again[0].change.peers[4711], request.change.peers[4711]);
 });
+
+test("AmneziaWG's keys are the device's, and only there", () => {
+  assert.deepEqual(decodeSet('jc=4\njmin=40\njmax=70\ns1=50\ns2=100\nh1=4294967295\nh2=6\nh3=7\nh4=8\n').variant, {
+    jc: 4,
+    jmin: 40,
+    jmax: 70,
+    s1: 50,
+    s2: 100,
+    h1: 4_294_967_295,
+    h2: 6,
+    h3: 7,
+    h4: 8,
+  });
+  // As with amneziawg-go, a type word of WireGuard's own means the default.
+  assert.deepEqual(decodeSet('h2=0\nh3=1\n').variant, { h2: 2, h3: 3 });
+  for (const body of [
+    'jc=129',
+    'jc=-1',
+    'jc=',
+    'jmin=x',
+    's1=1133',
+    'h1=4294967296',
+    'h1=5-9',
+    's3=1',
+    `public_key=${A}\njc=1`,
+  ]) {
+    const [request] = decode(`set=1\n${body}\n\n`);
+    assert.ok(request?.kind === 'invalid' && request.errno === 22, body);
+  }
+  const text = [...encodeDeviceChange(decodeSet('jc=4\njmax=9\nh4=77\n'))].join('');
+  assert.equal(text, 'set=1\njc=4\njmax=9\nh4=77\n\n');
+});

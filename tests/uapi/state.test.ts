@@ -83,3 +83,18 @@ test('an errno is answered as a negative number', () => {
   assert.equal(encodeErrno(0), 'errno=0\n\n');
   assert.equal(encodeErrno(22), 'errno=-22\n\n');
 });
+
+test("what is not WireGuard's own is told, and read back", () => {
+  const variant = { jc: 4, jmin: 40, jmax: 70, s1: 50, s2: 100, h1: 4_294_967_295, h2: 6, h3: 7, h4: 8 };
+  const text = [...encodeDeviceState({ ...state, variant })].join('');
+  assert.match(
+    text,
+    /^fwmark=51\njc=4\njmin=40\njmax=70\ns1=50\ns2=100\nh1=4294967295\nh2=6\nh3=7\nh4=8\npublic_key=/m,
+  );
+  const decoded = decodeDeviceState(text);
+  assert.ok(decoded.ok);
+  assert.deepEqual(decoded.state.variant, variant);
+  const plain = decodeDeviceState([...encodeDeviceState(state)].join(''));
+  assert.ok(plain.ok && plain.state.variant === undefined);
+  assert.ok(!decodeDeviceState('jc=129\nerrno=0\n\n').ok);
+});

@@ -25,12 +25,17 @@ export const PATH_INTERFACE = 40;
 export const PATH_TOS = 44;
 /** u32: the record that this one is a copy of, or 0: who finds the local address gone has it forgotten there too. */
 export const PATH_ORIGIN = 48;
+/** u32: which of the device's two listeners ({@link Listener}) the datagram came in by, or leaves by. */
+export const PATH_LISTENER = 52;
 
-/** Whether two paths have the same remote, local address and interface. */
+/** A device may listen on two ports at once; the first is 0. */
+export type Listener = 0 | 1;
+
+/** Whether two paths have the same remote, local address, interface and listener. */
 export function samePath(memory: Memory, a: number, b: number): boolean {
   const { u32 } = memory;
   for (let k = 0; k <= PATH_INTERFACE >> 2; k++) if (u32[(a >> 2) + k] !== u32[(b >> 2) + k]) return false;
-  return true;
+  return u32[(a + PATH_LISTENER) >> 2] === u32[(b + PATH_LISTENER) >> 2];
 }
 
 /** Copies a path record. */

@@ -47,8 +47,11 @@ export interface PacketHalf {
 
 /** Where the session half of a protocol puts what it decides. */
 export interface SessionOutbox {
-  /** Send this datagram, a part of a negotiation, by the path record at `path`. */
-  message(message: Uint8Array, path: number): void;
+  /**
+   * Send this datagram, a part of a negotiation, by the path record at `path`. `unmarked`: it must not show by its outer
+   * header that it is one.
+   */
+  message(message: Uint8Array, path: number, unmarked?: boolean): void;
   /** Seal these IP packets (an empty one is a keepalive) with the session's current key and send them. */
   seal(session: SessionId, packets: readonly Uint8Array[]): void;
   /** A datagram or packet goes no further. `reason` is one of `DropReason`. */

@@ -3,6 +3,7 @@ import {
   PATH_BYTES,
   PATH_FAMILY,
   PATH_INTERFACE,
+  PATH_LISTENER,
   PATH_LOCAL,
   PATH_PORT,
   PATH_REMOTE,
@@ -24,7 +25,7 @@ import {
   errno,
   libc,
 } from './libc.ts';
-import type { UdpSockets } from './udp-socket.ts';
+import { NO_SOCKETS, type UdpSockets } from './udp-socket.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -83,10 +84,10 @@ export class DatagramReceiver {
   }
 
   /**
-   * Receives up to `capacity` bytes to `at` and writes the path record `path`. Returns the bytes, or minus errno
+   * Receives up to `capacity` bytes to `at` and writes the path record `path`, `fd` being of `listener`. Returns the bytes, or minus errno
    * (-EAGAIN where nothing is there, -EMSGSIZE where it was cut off).
    */
-  receive(fd: number, at: number, capacity: number, path: number): number {
+  receive(fd: number, at: number, capacity: number, path: number, listener = 0): number {
     const arena = this.#arena;
     const { u32, address } = arena;
     const scratch = this.#scratch;
@@ -100,6 +101,7 @@ export class DatagramReceiver {
     if ((u32[message + (FLAGS >> 2)] & MSG_TRUNC) !== 0) return -EMSGSIZE;
     this.segmentSize = bytes;
     this.#readAddress(path);
+    u32[(path + PATH_LISTENER) >> 2] = listener;
     this.#readControls(path, u32[message + (CONTROL_BYTES >> 2)]);
     return bytes;
   }
@@ -151,7 +153,9 @@ export class DatagramSender {
   static readonly scratchBytes = SCRATCH_BYTES;
   /** Datagrams that could not be sent. */
   failures = 0;
-  sockets: UdpSockets = { fd4: -1, fd6: -1 };
+  /** The first listener's, and the second's. */
+  sockets: UdpSockets = NO_SOCKETS;
+  secondSockets: UdpSockets = NO_SOCKETS;
   readonly #arena: Arena;
   readonly #scratch: number;
   /** Whether the kernel segments for us; found out by trying, for each family. */
@@ -226,7 +230,8 @@ export class DatagramSender {
     const scratch = this.#scratch;
     const message = scratch + MESSAGE;
     const four = view.getUint16(path + PATH_FAMILY, true) === 4;
-    const fd = four ? this.sockets.fd4 : this.sockets.fd6;
+    const sockets = u32[(path + PATH_LISTENER) >> 2] === 0 ? this.sockets : this.secondSockets;
+    const fd = four ? sockets.fd4 : sockets.fd6;
     if (fd < 0) return ENETUNREACH;
     this.#writeAddress(path, four);
     arena.writePointer(scratch + VECTOR, at);

@@ -27,6 +27,8 @@ const SOL_UDP = 17;
 const UDP_GRO = 104;
 /** The tunnel's own datagrams may be fragmented on the way, as the Linux driver's. */
 const PMTUDISC_DONT = 0;
+/** Never fragmented, and what the kernel believes of the path is left out of account: who probes finds out. */
+const PMTUDISC_PROBE = 3;
 
 const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 
@@ -36,19 +38,23 @@ export interface UdpSockets {
   readonly fd6: number;
 }
 
+export const NO_SOCKETS: UdpSockets = { fd4: -1, fd6: -1 };
+
 /**
  * Opens a socket of each family for every worker, all on one port: `port`, or one that the kernel chooses where it
- * is 0. Throws a SystemCallError where the port is taken or neither family is there.
+ * is 0. With `dontFragment` what is too large for the path is lost on it, and what is too large for the interface can't
+ * be sent (EMSGSIZE). Throws a SystemCallError where the port is taken or neither family is there.
  */
 export function openUdpSockets(
   arena: Arena,
   port: number,
   workers: number,
   mark: number,
+  dontFragment = false,
 ): { port: number; sockets: UdpSockets[] } {
   // A kernel-chosen port may be taken in the other family.
   for (let attempt = 0; ; attempt++) {
-    const opener = new Opener(arena, workers);
+    const opener = new Opener(arena, workers, dontFragment ? PMTUDISC_PROBE : PMTUDISC_DONT);
     try {
       return opener.open(port, mark);
     } catch (error) {
@@ -83,11 +89,13 @@ function setOption(arena: Arena, fd: number, level: number, name: number, value:
 class Opener {
   readonly #arena: Arena;
   readonly #workers: number;
+  readonly #mtuDiscovery: number;
   readonly #fds: number[] = [];
 
-  constructor(arena: Arena, workers: number) {
+  constructor(arena: Arena, workers: number, mtuDiscovery: number) {
     this.#arena = arena;
     this.#workers = workers;
+    this.#mtuDiscovery = mtuDiscovery;
   }
 
   close(): void {
@@ -138,12 +146,12 @@ class Opener {
     if (family === AF_INET) {
       set(IPPROTO_IP, IP_PKTINFO, 1);
       set(IPPROTO_IP, IP_RECVTOS, 1);
-      set(IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT);
+      set(IPPROTO_IP, IP_MTU_DISCOVER, this.#mtuDiscovery);
     } else {
       set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
       set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
       set(IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-      set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT);
+      set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, this.#mtuDiscovery);
     }
     return fd;
   }

@@ -3,6 +3,7 @@ import {
   DROP_REASONS,
   type DropReasonName,
   type Instant,
+  type Listener,
   type PacketHalf,
   type SessionEvent,
   type SessionHalf,
@@ -17,6 +18,7 @@ import {
   libc,
   LINK_WAS_DOWN,
   markUdpSockets,
+  NO_SOCKETS,
   openEvent,
   openLinkMonitor,
   openTun,
@@ -51,6 +53,8 @@ export const DEFAULT_MTU = 1420;
 /** Records taken from a worker's queue before others and the timers get their turn. */
 const RECORDS_A_TURN = 64;
 
+const LISTENERS: readonly Listener[] = [0, 1];
+
 const EADDRINUSE = 98;
 /** How long the port of closed sockets may still be taken. */
 const PORT_RELEASE_MS = 500;
@@ -73,6 +77,14 @@ export interface DataPlaneOptions {
   readonly onLink: (up: boolean) => void;
 }
 
+/** How a port is listened on. */
+export interface ListenOptions {
+  /** Which of the two listeners: by default the first, 0. */
+  readonly listener?: Listener;
+  /** Datagrams are not fragmented, and one that is too large is lost; see `openUdpSockets`. */
+  readonly dontFragment?: boolean;
+}
+
 /** The main thread's end of a device: the interface, its sockets, its workers, and the session half of its protocol. */
 export class DataPlane {
   readonly #tun: TunDevice;
@@ -91,7 +103,8 @@ export class DataPlane {
   readonly #link: number;
   readonly #threads: Thread[] = [];
   #sessions: SessionHalf | undefined;
-  #sockets: UdpSockets[] = [];
+  /** The sockets of each listener, one pair for each worker; none where it does not listen. */
+  readonly #sockets: [UdpSockets[], UdpSockets[]] = [[], []];
   #mtu: number;
   #up = false;
   #timer: NodeJS.Timeout | undefined;
@@ -217,19 +230,19 @@ export class DataPlane {
 
   /**
    * Listens on `port` (0: one that the kernel chooses) on every worker, and returns the port. Throws a SystemCallError
-   * where it is taken; what was listened on before then goes on.
+   * where it is taken; what that listener listened on before then goes on.
    */
-  listen(port: number, mark: number): number {
-    const opened = this.#openSockets(port, mark);
-    this.#useSockets(opened.sockets);
+  listen(port: number, mark: number, { listener = 0, dontFragment = false }: ListenOptions = {}): number {
+    const opened = this.#openSockets(port, mark, dontFragment);
+    this.#useSockets(listener, opened.sockets);
     return opened.port;
   }
 
   /** A worker that waits in poll holds the port of sockets that were just closed until it has woken: not for long. */
-  #openSockets(port: number, mark: number): ReturnType<typeof openUdpSockets> {
+  #openSockets(port: number, mark: number, dontFragment: boolean): ReturnType<typeof openUdpSockets> {
     for (;;) {
       try {
-        return openUdpSockets(this.#arena, port, this.#options.workers, mark);
+        return openUdpSockets(this.#arena, port, this.#options.workers, mark, dontFragment);
       } catch (error) {
         const taken = error instanceof SystemCallError && error.errno === EADDRINUSE;
         if (!taken || performance.now() - this.#closedAt > PORT_RELEASE_MS) throw error;
@@ -238,18 +251,20 @@ export class DataPlane {
     }
   }
 
-  stopListening(): void {
-    this.#useSockets([]);
+  /** By default both listeners stop. */
+  stopListening(listener?: Listener): void {
+    for (const one of listener === undefined ? LISTENERS : [listener]) this.#useSockets(one, []);
   }
 
+  /** Whether the first listener listens. */
   get listening(): boolean {
-    return this.#sockets.length !== 0;
+    return this.#sockets[0].length !== 0;
   }
 
-  #useSockets(sockets: UdpSockets[]): void {
-    const old = this.#sockets;
+  #useSockets(listener: Listener, sockets: UdpSockets[]): void {
+    const old = this.#sockets[listener];
     this.exclusive(() => {
-      this.#sockets = sockets;
+      this.#sockets[listener] = sockets;
       this.#publishSockets();
       this.#changed();
     });
@@ -257,8 +272,10 @@ export class DataPlane {
     if (old.length > 0) this.#closedAt = performance.now();
   }
 
-  setMark(mark: number): void {
-    markUdpSockets(this.#arena, this.#sockets, mark);
+  /** Marks what is sent from now on, by default by both listeners; 0 is no mark. */
+  setMark(mark: number, listener?: Listener): void {
+    for (const one of listener === undefined ? LISTENERS : [listener])
+      markUdpSockets(this.#arena, this.#sockets[one], mark);
   }
 
   /** Ends the workers and closes everything; the interface goes with it. */
@@ -288,11 +305,12 @@ export class DataPlane {
 
   #publishSockets(): void {
     const { i32 } = this.#arena;
-    this.#regions.workers.forEach(({ sockets }, index) => {
-      i32[sockets >> 2] = this.#sockets[index]?.fd4 ?? -1;
-      i32[(sockets >> 2) + 1] = this.#sockets[index]?.fd6 ?? -1;
+    const of = (listener: Listener, worker: number): UdpSockets => this.#sockets[listener][worker] ?? NO_SOCKETS;
+    this.#regions.workers.forEach(({ sockets }, worker) => {
+      const [first, second] = [of(0, worker), of(1, worker)];
+      i32.set([first.fd4, first.fd6, second.fd4, second.fd6], sockets >> 2);
     });
-    this.#out.sockets = this.#sockets[0] ?? { fd4: -1, fd6: -1 };
+    this.#out.setSockets(of(0, 0), of(1, 0));
   }
 
   /** Makes the workers look at the control block. */
@@ -382,7 +400,7 @@ export class DataPlane {
   #finish(): void {
     this.close();
     process.off('exit', this.#onExit);
-    closeUdpSockets(this.#sockets);
+    for (const sockets of this.#sockets) closeUdpSockets(sockets);
     for (const fd of [...this.#tun.queues, ...this.#events, this.#link]) libc.close(fd);
     this.#settle.resolve();
   }

@@ -46,7 +46,7 @@ export interface WorkerRegions {
   readonly small: number;
   /** f64s: the drop counters, one for each reason. */
   readonly counters: number;
-  /** i32 pairs: the worker's sockets for IPv4 and IPv6. */
+  /** i32s: the worker's sockets for IPv4 and IPv6, of the first listener and of the second. */
   readonly sockets: number;
 }
 
@@ -79,7 +79,7 @@ export function allocatePlane(
       protocol: allocate(sizes.protocol),
       small: allocate(4096),
       counters: allocate(8 * DROP_REASONS.length),
-      sockets: allocate(8),
+      sockets: allocate(16),
     })),
   };
 }

@@ -60,15 +60,17 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
     this.#packets = packets;
   }
 
-  set sockets(sockets: UdpSockets) {
-    this.#sender.sockets = sockets;
+  /** The sockets of the first listener, and of the second. */
+  setSockets(first: UdpSockets, second: UdpSockets): void {
+    this.#sender.sockets = first;
+    this.#sender.secondSockets = second;
   }
 
   // --- SessionOutbox ---------------------------------------------------------------------------------------
 
-  message(message: Uint8Array, path: number): void {
+  message(message: Uint8Array, path: number, unmarked = false): void {
     this.#arena.u8.set(message, this.#message);
-    this.send(this.#message, message.length, message.length, path, NEGOTIATION_TOS);
+    this.send(this.#message, message.length, message.length, path, unmarked ? 0 : NEGOTIATION_TOS);
   }
 
   seal(session: SessionId, packets: readonly Uint8Array[]): void {

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import type { Instant, Outbox, PacketHalf, RouteTable } from '@sallyport/core';
+import type { Instant, Listener, Outbox, PacketHalf, RouteTable } from '@sallyport/core';
 import { DropReason } from '@sallyport/core';
 import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/gateway';
 import {
@@ -152,9 +152,11 @@ class Worker implements Outbox, TrainSink, FrameSink {
         if (this.#takeChanges()) return;
         let alive = true;
         if (this.#poller.readable(1)) alive = this.#readTun();
-        if (this.#poller.readable(2)) this.#readSocket(this.#sender.sockets.fd4);
-        if (this.#poller.readable(3)) this.#readSocket(this.#sender.sockets.fd6);
+        if (this.#poller.readable(2)) this.#readSocket(this.#sender.sockets.fd4, 0);
+        if (this.#poller.readable(3)) this.#readSocket(this.#sender.sockets.fd6, 0);
         if (this.#poller.readable(4)) this.#readLink();
+        if (this.#poller.readable(5)) this.#readSocket(this.#sender.secondSockets.fd4, 1);
+        if (this.#poller.readable(6)) this.#readSocket(this.#sender.secondSockets.fd6, 1);
         this.#gate.leave(this.#index);
         if (this.#rang) this.#ringDoorbell();
         if (!alive) return;
@@ -172,9 +174,11 @@ class Worker implements Outbox, TrainSink, FrameSink {
     this.#generation = generation;
     drainEvent(this.#arena, this.#event, this.#regions.small + 16);
     this.#outbound.mtu = i32[this.#control + (CONTROL_MTU >> 2)];
-    const sockets = this.#regions.sockets >> 2;
-    this.#sender.sockets = { fd4: i32[sockets], fd6: i32[sockets + 1] };
-    this.#poller.watch([this.#event, this.#tun, i32[sockets], i32[sockets + 1], this.#link]);
+    const at = this.#regions.sockets >> 2;
+    const [fd4, fd6, second4, second6] = i32.subarray(at, at + 4);
+    this.#sender.sockets = { fd4, fd6 };
+    this.#sender.secondSockets = { fd4: second4, fd6: second6 };
+    this.#poller.watch([this.#event, this.#tun, fd4, fd6, this.#link, second4, second6]);
     return i32[this.#control + (CONTROL_STOP >> 2)] !== 0;
   }
 
@@ -198,12 +202,12 @@ class Worker implements Outbox, TrainSink, FrameSink {
     return true;
   }
 
-  #readSocket(fd: number): void {
+  #readSocket(fd: number, listener: Listener): void {
     if (fd < 0) return;
     const { receiveArea, path } = this.#regions;
     for (let i = 0; i < RECEIVE_TRAINS; i++) {
       const at = receiveArea + i * TRAIN_BYTES;
-      const length = this.#receiver.receive(fd, at, TRAIN_BYTES, path);
+      const length = this.#receiver.receive(fd, at, TRAIN_BYTES, path, listener);
       if (length < 0) break;
       this.#inbound.handleTrain(at, length, this.#receiver.segmentSize, path, this.#now);
     }

@@ -8,6 +8,7 @@ import {
   TRANSPORT_HEADER_BYTES,
   WireGuardDevice,
   WireGuardPackets,
+  type Endpoint,
 } from '@sallyport/wireguard';
 
 /** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
@@ -35,6 +36,10 @@ export interface WireGuardPlane {
   readonly device: WireGuardDevice;
   /** Starts the workers, and settles when they are at work. */
   readonly start: () => Promise<void>;
+  /** The device's `startHandshake`, done at once. */
+  readonly startHandshake: (publicKey: Uint8Array) => boolean;
+  /** The device's `probeEndpoint`, done at once. */
+  readonly probeEndpoint: (publicKey: Uint8Array, endpoint: Endpoint) => boolean;
 }
 
 /** Creates an interface whose packets WireGuard carries. Takes root; throws a SystemCallError. */
@@ -69,11 +74,16 @@ export function openWireGuardPlane(options: WireGuardPlaneOptions): WireGuardPla
     zoneName: zones?.name ?? String,
   });
   const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
-  const { indices } = openTables(arena, regions);
   const scratch = arena.allocate(WireGuardPackets.scratchBytes);
+  const rescheduled = (done: boolean): boolean => {
+    plane.reschedule();
+    return done;
+  };
   return {
     plane,
     device,
-    start: () => plane.start(device.sessions, new WireGuardPackets(arena, cipher, indices, scratch)),
+    start: () => plane.start(device.sessions, new WireGuardPackets(arena, cipher, openTables(arena, regions), scratch)),
+    startHandshake: (publicKey) => rescheduled(device.startHandshake(publicKey, plane.now)),
+    probeEndpoint: (publicKey, endpoint) => rescheduled(device.probeEndpoint(publicKey, endpoint, plane.now)),
   };
 }

@@ -7,6 +7,6 @@ import { openTables, WireGuardPackets, type TableRegions } from '@sallyport/wire
 // For the next start, while its folder can be written: each thread keeps its own.
 flushCompileCache();
 runWorker(workerData as WorkerStart, (arena, aead, protocol, scratch) => {
-  const { indices, allowedIps } = openTables(arena, protocol as TableRegions);
-  return { packets: new WireGuardPackets(arena, aead, indices, scratch), routes: allowedIps };
+  const tables = openTables(arena, protocol as TableRegions);
+  return { packets: new WireGuardPackets(arena, aead, tables, scratch), routes: tables.allowedIps };
 });

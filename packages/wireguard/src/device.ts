@@ -1,20 +1,11 @@
-import {
-  PATH_BYTES,
-  PATH_FAMILY,
-  PATH_PORT,
-  PATH_REMOTE,
-  PATH_SCOPE,
-  Secret,
-  type Instant,
-  type Memory,
-  type SessionId,
-} from '@sallyport/core';
+import { PATH_BYTES, Secret, type Instant, type Listener, type Memory, type SessionId } from '@sallyport/core';
 import type { AllowedIps } from './allowed-ips.ts';
 import { CookieGenerator } from './cookie.ts';
-import { KEY_BYTES, type WireGuardCrypto } from './crypto.ts';
+import { KEY_BYTES, secretBytes, type WireGuardCrypto } from './crypto.ts';
+import { readEndpoint, writeEndpoint } from './endpoint-record.ts';
 import { HandshakePeer, Identity } from './handshake.ts';
 import { Keypairs } from './keypairs.ts';
-import { LOCK, PEER_ENDPOINT, PEER_RECEIVED_BYTES, PEER_SENT_BYTES } from './layout.ts';
+import { LOCK, PEER_ENDPOINT, PEER_LAST_RECEIVED, PEER_RECEIVED_BYTES, PEER_SENT_BYTES } from './layout.ts';
 import { lock, unlock } from './lock.ts';
 import { isLowOrder } from './low-order.ts';
 import type { Limits } from './constants.ts';
@@ -25,6 +16,7 @@ import { WireGuardSessions } from './sessions.ts';
 import { openPools, openTables, type TableRegions } from './tables.ts';
 import type { PeerState } from './uapi-text.ts';
 import type { DeviceChange, Endpoint, PeerChange } from './uapi.ts';
+import { checkVariant, isPlain, PLAIN_VARIANT, type Variant, type VariantTable } from './variant.ts';
 
 /** What a device needs from its surroundings. */
 export interface DeviceOptions {
@@ -52,13 +44,17 @@ export interface PeerActivity {
   readonly lastHandshakeUnixMs: number;
   readonly receivedBytes: number;
   readonly sentBytes: number;
+  /** When an authenticated message last came, handshakes and keepalives too, by the plane's clock; 0 for never. */
+  readonly lastReceivedAt: Instant;
+  /** Whether the current keypair was made with an agreed preshared key. */
+  readonly sessionAgreed: boolean;
 }
 
 /** Peers that are changed before the packets have their turn. */
 const PEERS_A_TURN = 256;
 
 /** A change that could not be made whole. */
-export type DeviceFault = 'invalidPublicKey' | 'tooManyPeers' | 'tooManyAllowedIps';
+export type DeviceFault = 'invalidVariant' | 'invalidPublicKey' | 'tooManyPeers' | 'tooManyAllowedIps';
 
 /** A WireGuard device's configuration: its key and its peers, and the session half that serves them. */
 export class WireGuardDevice {
@@ -68,6 +64,9 @@ export class WireGuardDevice {
   readonly #memory: Memory;
   readonly #peers: PeerTable;
   readonly #records: RecordPool;
+  readonly #keypairs: Keypairs;
+  readonly #table: VariantTable;
+  readonly #variants: [Variant, Variant] = [PLAIN_VARIANT, PLAIN_VARIANT];
   #privateKey: Secret<Uint8Array> | undefined;
   #identity: Identity | undefined;
   /** Removed, their records not yet to be given out again. */
@@ -77,15 +76,19 @@ export class WireGuardDevice {
     const { memory, regions } = options;
     this.#options = options;
     this.#memory = memory;
-    const { indices, allowedIps } = openTables(memory, regions);
+    const { indices, allowedIps, variants } = openTables(memory, regions);
     const pools = openPools(memory, regions);
     this.allowedIps = allowedIps;
     this.#records = pools.peers;
     this.#peers = new PeerTable(memory, indices);
+    this.#keypairs = new Keypairs(memory, pools.keypairs, indices);
+    this.#table = variants;
     this.sessions = new WireGuardSessions({
       ...options,
       peers: this.#peers,
-      keypairs: new Keypairs(memory, pools.keypairs, indices),
+      keypairs: this.#keypairs,
+      variants,
+      scratchPath: regions.sessionPath,
     });
   }
 
@@ -107,6 +110,11 @@ export class WireGuardDevice {
    */
   apply(change: DeviceChange, now: Instant): DeviceFault | undefined {
     let fault: DeviceFault | undefined;
+    if (change.variant !== undefined) {
+      const variant = { ...this.#variants[0], ...change.variant };
+      if (checkVariant(variant) !== undefined) return 'invalidVariant';
+      this.setVariant(0, variant);
+    }
     this.#options.exclusive(() => {
       if (change.privateKey !== undefined) this.#setPrivateKey(change.privateKey);
       if (change.replacePeers) for (const peer of [...this.#peers.all()]) this.#removePeer(peer);
@@ -120,6 +128,75 @@ export class WireGuardDevice {
         this.#recycle();
       });
     return fault;
+  }
+
+  /**
+   * Has a listener speak a variant from now on, or WireGuard itself. Handshakes under way are lost where the other side
+   * answers by another variant: begin new ones by {@link startHandshake}. Throws a RangeError where `checkVariant` objects.
+   */
+  setVariant(listener: Listener, variant: Variant | undefined): void {
+    const wrong = variant === undefined ? undefined : checkVariant(variant);
+    if (wrong !== undefined) throw new RangeError(wrong);
+    this.#variants[listener] = variant ?? PLAIN_VARIANT;
+    this.#table.set(listener, this.#variants[listener]);
+  }
+
+  /** What a listener speaks; undefined for WireGuard itself. */
+  variant(listener: Listener): Variant | undefined {
+    const variant = this.#variants[listener];
+    return isPlain(variant) ? undefined : variant;
+  }
+
+  /**
+   * Sets a preshared key that both sides have agreed on, from the next handshake on; 32 bytes, which are copied. It goes
+   * beside the configured one: a response is made with it, unless the last two to this peer were not confirmed, and a
+   * response is tried with it, the one agreed before it, and the configured one. It goes with the peer and with the
+   * private key; undefined erases it and the one before. False where there is no such peer.
+   */
+  setAgreedKey(publicKey: Uint8Array, key: Secret<Uint8Array> | undefined): boolean {
+    const peer = this.#peers.byPublicKey(publicKey);
+    if (peer === undefined) return false;
+    if (key === undefined) {
+      peer.handshake.setAgreedKey(undefined);
+      return true;
+    }
+    const bytes = key.reveal();
+    if (bytes.length !== KEY_BYTES) throw new RangeError(`a preshared key has ${String(KEY_BYTES)} bytes`);
+    const newest = peer.handshake.agreedKey;
+    if (newest !== undefined && this.#options.crypto.equal(newest, bytes)) return true;
+    const copy = secretBytes(KEY_BYTES);
+    copy.set(bytes);
+    peer.handshake.setAgreedKey(copy);
+    return true;
+  }
+
+  /**
+   * Begins a handshake at once, or 250 ms after the last initiation where that is later; it is sent again as any other. An
+   * initiation under way is given up for it. The caller has the plane reschedule. False where there is no such peer,
+   * or the interface is down.
+   */
+  startHandshake(publicKey: Uint8Array, now: Instant): boolean {
+    const peer = this.#peers.byPublicKey(publicKey);
+    return peer !== undefined && this.sessions.startHandshake(peer, now);
+  }
+
+  /**
+   * Sends one initiation to another endpoint, beside all that is under way: a valid answer moves the peer there, and
+   * without one nothing changes here. (The other side moves with the initiation, and back with the next packet.) Otherwise
+   * as {@link startHandshake}.
+   */
+  probeEndpoint(publicKey: Uint8Array, endpoint: Endpoint, now: Instant): boolean {
+    const peer = this.#peers.byPublicKey(publicKey);
+    if (peer === undefined) return false;
+    const at = this.#options.regions.sessionPath;
+    writeEndpoint(this.#memory, at, endpoint, this.#scopeOf(endpoint));
+    return this.sessions.probe(peer, this.#memory.u8.slice(at, at + PATH_BYTES), now);
+  }
+
+  /** Where a peer is now, and by which listener; undefined where that is not known. */
+  endpointOf(publicKey: Uint8Array): Endpoint | undefined {
+    const peer = this.#peers.byPublicKey(publicKey);
+    return peer === undefined ? undefined : this.#endpointOf(peer);
   }
 
   /** What `wg show` asks for, peer by peer. */
@@ -143,14 +220,25 @@ export class WireGuardDevice {
 
   /** What each peer has done so far: less than {@link peerStates} tells, and cheap enough for every second. */
   *peerActivity(): Generator<PeerActivity, void, void> {
+    for (const peer of this.#peers.all()) yield this.#activityOf(peer);
+  }
+
+  /** What one peer has done so far. */
+  activityOf(publicKey: Uint8Array): PeerActivity | undefined {
+    const peer = this.#peers.byPublicKey(publicKey);
+    return peer === undefined ? undefined : this.#activityOf(peer);
+  }
+
+  #activityOf(peer: Peer): PeerActivity {
     const { f64 } = this.#memory;
-    for (const peer of this.#peers.all())
-      yield {
-        publicKey: peer.publicKey,
-        lastHandshakeUnixMs: peer.lastHandshakeUnixMs,
-        receivedBytes: f64[(peer.session + PEER_RECEIVED_BYTES) >> 3],
-        sentBytes: f64[(peer.session + PEER_SENT_BYTES) >> 3],
-      };
+    return {
+      publicKey: peer.publicKey,
+      lastHandshakeUnixMs: peer.lastHandshakeUnixMs,
+      receivedBytes: f64[(peer.session + PEER_RECEIVED_BYTES) >> 3],
+      sentBytes: f64[(peer.session + PEER_SENT_BYTES) >> 3],
+      lastReceivedAt: f64[(peer.session + PEER_LAST_RECEIVED) >> 3],
+      sessionAgreed: this.#keypairs.isAgreed(peer),
+    };
   }
 
   #setPrivateKey(key: Secret<Uint8Array>): void {
@@ -163,6 +251,8 @@ export class WireGuardDevice {
     this.#privateKey = none ? undefined : key;
     this.#identity = none ? undefined : new Identity(this.#options.crypto, bytes);
     this.sessions.setIdentity(this.#identity);
+    // What was agreed on was agreed with the old key.
+    for (const peer of this.#peers.all()) peer.handshake.setAgreedKey(undefined);
     old?.dispose();
     // Nobody is a peer of their own.
     const self = this.#identity === undefined ? undefined : this.#peers.byPublicKey(this.#identity.publicKey);
@@ -224,28 +314,17 @@ export class WireGuardDevice {
   }
 
   #setEndpoint(peer: Peer, endpoint: Endpoint): void {
-    const { u8, u32, view } = this.#memory;
-    const at = peer.session + PEER_ENDPOINT;
+    const scope = this.#scopeOf(endpoint);
     lock(this.#memory, peer.session + LOCK);
-    u8.fill(0, at, at + PATH_BYTES);
-    view.setUint16(at + PATH_FAMILY, endpoint.family, true);
-    view.setUint16(at + PATH_PORT, endpoint.port, true);
-    u8.set(endpoint.address, at + PATH_REMOTE);
-    if (endpoint.scope !== '') u32[(at + PATH_SCOPE) >> 2] = this.#options.zoneIndex(endpoint.scope);
+    writeEndpoint(this.#memory, peer.session + PEER_ENDPOINT, endpoint, scope);
     unlock(this.#memory, peer.session + LOCK);
   }
 
+  #scopeOf({ scope }: Endpoint): number {
+    return scope === '' ? 0 : this.#options.zoneIndex(scope);
+  }
+
   #endpointOf(peer: Peer): Endpoint | undefined {
-    const { u8, u32, view } = this.#memory;
-    const at = peer.session + PEER_ENDPOINT;
-    const family = view.getUint16(at + PATH_FAMILY, true);
-    if (family !== 4 && family !== 6) return undefined;
-    const index = u32[(at + PATH_SCOPE) >> 2];
-    return {
-      family,
-      address: u8.slice(at + PATH_REMOTE, at + PATH_REMOTE + (family === 4 ? 4 : 16)),
-      port: view.getUint16(at + PATH_PORT, true),
-      scope: index === 0 ? '' : this.#options.zoneName(index),
-    };
+    return readEndpoint(this.#memory, peer.session + PEER_ENDPOINT, this.#options.zoneName);
   }
 }

@@ -25,21 +25,27 @@ const IDENTIFIER = ascii('WireGuard v1 zx2c4 Jason@zx2c4.com');
 const NOTHING = new Uint8Array(0);
 const NO_PRESHARED_KEY: Uint8Array = new Uint8Array(KEY_BYTES);
 const NO_TIMESTAMP: Uint8Array = new Uint8Array(TIMESTAMP_BYTES);
+const NO_AGREED_KEYS: readonly Uint8Array[] = [];
+
+/** Responses that may go unconfirmed before a peer is taken to have lost the agreed key. */
+const MAX_UNCONFIRMED_RESPONSES = 2;
 
 /** What a handshake ends with. Erase it by `wipeKeys` once the keys are where they are used. */
 export interface TransportKeys {
   readonly isInitiator: boolean;
+  /** Whether an agreed preshared key was mixed in, rather than the configured one. */
+  readonly isAgreed: boolean;
   readonly localIndex: number;
   readonly remoteIndex: number;
   readonly sendKey: Uint8Array;
   readonly receiveKey: Uint8Array;
 }
 
-function newKeys(isInitiator: boolean, localIndex: number, remoteIndex: number): TransportKeys {
+function newKeys(isInitiator: boolean, isAgreed: boolean, localIndex: number, remoteIndex: number): TransportKeys {
   const secrets = secretBytes(2 * KEY_BYTES);
   const sendKey = secrets.subarray(0, KEY_BYTES);
   const receiveKey = secrets.subarray(KEY_BYTES);
-  return { isInitiator, localIndex, remoteIndex, sendKey, receiveKey };
+  return { isInitiator, isAgreed, localIndex, remoteIndex, sendKey, receiveKey };
 }
 
 export function wipeKeys(keys: TransportKeys): void {
@@ -56,7 +62,11 @@ export class HandshakePeer {
   latestTimestamp: Uint8Array = NO_TIMESTAMP;
   /** When the last initiation was accepted. */
   lastInitiationAt: Instant = -Infinity;
+  /** Responses made since the last handshake with this peer that was completed. */
+  unconfirmedResponses = 0;
 
+  /** Preshared keys that the two sides have agreed on while they run, the newest first and the one before it. */
+  #agreedKeys = NO_AGREED_KEYS;
   #sentTimestamp: Uint8Array | undefined;
   #staticStatic: Uint8Array | undefined;
   #staticStaticOf: PrivateKey | undefined;
@@ -64,6 +74,28 @@ export class HandshakePeer {
   /** `publicKey`, 32 bytes, is kept. */
   constructor(publicKey: Uint8Array) {
     this.publicKey = publicKey;
+  }
+
+  /** Takes a newly agreed key, which is kept; the one before stays good for responses. Undefined erases both. */
+  setAgreedKey(key: Uint8Array | undefined): void {
+    const kept = key === undefined ? NO_AGREED_KEYS : this.#agreedKeys.slice(0, 1);
+    for (const old of this.#agreedKeys.slice(kept.length)) old.fill(0);
+    this.#agreedKeys = key === undefined ? kept : [key, ...kept];
+    this.unconfirmedResponses = 0;
+  }
+
+  get agreedKey(): Uint8Array | undefined {
+    return this.#agreedKeys[0];
+  }
+
+  /** The agreed key for a response, or undefined: then the configured one, by which a peer that lost it gets back in. */
+  get responseKey(): Uint8Array | undefined {
+    return this.unconfirmedResponses < MAX_UNCONFIRMED_RESPONSES ? this.agreedKey : undefined;
+  }
+
+  /** The preshared keys that a response may have been made with, in the order in which they are tried. */
+  get candidateKeys(): readonly Uint8Array[] {
+    return [...this.#agreedKeys, this.presharedKey];
   }
 
   /** DH(S_i, S_r), worked out once for each private key; undefined where it is zero. */
@@ -81,8 +113,9 @@ export class HandshakePeer {
     return this.#sentTimestamp;
   }
 
-  /** Erases the secrets. The preshared key given to it is left to its owner. */
+  /** Erases the secrets. The configured preshared key is left to its owner. */
   wipe(): void {
+    this.setAgreedKey(undefined);
     this.#staticStatic?.fill(0);
     this.#staticStatic = undefined;
     this.#staticStaticOf = undefined;
@@ -236,9 +269,11 @@ export class Identity {
       received.wipe();
       return undefined;
     }
-    state.mixPresharedKey(peer.presharedKey);
+    const agreedKey = peer.responseKey;
+    peer.unconfirmedResponses++;
+    state.mixPresharedKey(agreedKey ?? peer.presharedKey);
     state.seal(message.encryptedNothing, NOTHING);
-    const keys = newKeys(false, senderIndex, initiation.senderIndex);
+    const keys = newKeys(false, agreedKey !== undefined, senderIndex, initiation.senderIndex);
     state.split(keys.receiveKey, keys.sendKey);
     received.wipe();
     return { message, keys };
@@ -256,15 +291,19 @@ export class Identity {
       state.wipe();
       return undefined;
     }
-    state.mixPresharedKey(peer.presharedKey);
-    if (!state.open(new Uint8Array(0), message.encryptedNothing)) {
-      state.wipe();
-      return undefined;
+    let keys: TransportKeys | undefined;
+    for (const candidate of peer.candidateKeys) {
+      const attempt = state.clone();
+      attempt.mixPresharedKey(candidate);
+      if (attempt.open(new Uint8Array(0), message.encryptedNothing)) {
+        keys = newKeys(true, candidate !== peer.presharedKey, pending.senderIndex, message.senderIndex);
+        attempt.split(keys.sendKey, keys.receiveKey);
+      }
+      attempt.wipe();
+      if (keys !== undefined) break;
     }
-    const keys = newKeys(true, pending.senderIndex, message.senderIndex);
-    state.split(keys.sendKey, keys.receiveKey);
     state.wipe();
-    pending.wipe();
+    if (keys !== undefined) pending.wipe();
     return keys;
   }
 

@@ -14,3 +14,4 @@ export * from './sessions.ts';
 export * from './tables.ts';
 export * from './uapi-text.ts';
 export * from './uapi.ts';
+export * from './variant.ts';

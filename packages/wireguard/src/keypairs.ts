@@ -6,6 +6,7 @@ import {
   KEYPAIR_COUNTER_HIGH,
   KEYPAIR_COUNTER_LOW,
   KEYPAIR_CREATED,
+  KEYPAIR_IS_AGREED,
   KEYPAIR_IS_INITIATOR,
   KEYPAIR_LOCAL_INDEX,
   KEYPAIR_PEER,
@@ -46,7 +47,7 @@ export class Keypairs {
 
   /** Installs a new keypair in the slot that its role gives it; false when the pool is exhausted. */
   install(peer: Peer, keys: TransportKeys, now: Instant): boolean {
-    const { localIndex, remoteIndex, isInitiator, sendKey, receiveKey } = keys;
+    const { localIndex, remoteIndex, isInitiator, isAgreed, sendKey, receiveKey } = keys;
     const { u8, u32, i32, f64 } = this.#memory;
     const keypair = this.#pool.allocate();
     if (keypair === 0) return false;
@@ -54,6 +55,7 @@ export class Keypairs {
     u32[(keypair + KEYPAIR_LOCAL_INDEX) >> 2] = localIndex;
     u32[(keypair + KEYPAIR_REMOTE_INDEX) >> 2] = remoteIndex;
     i32[(keypair + KEYPAIR_IS_INITIATOR) >> 2] = isInitiator ? 1 : 0;
+    i32[(keypair + KEYPAIR_IS_AGREED) >> 2] = isAgreed ? 1 : 0;
     f64[(keypair + KEYPAIR_CREATED) >> 3] = now;
     u8.set(sendKey, keypair + KEYPAIR_SEND_KEY);
     u8.set(receiveKey, keypair + KEYPAIR_RECEIVE_KEY);
@@ -95,6 +97,13 @@ export class Keypairs {
       this.#retired.push({ keypair, at: now });
       return false;
     });
+  }
+
+  /** Whether the current keypair was made with an agreed preshared key. */
+  isAgreed(peer: Peer): boolean {
+    const { u32, i32 } = this.#memory;
+    const current = u32[(peer.session + PEER_CURRENT) >> 2];
+    return current !== 0 && i32[(current + KEYPAIR_IS_AGREED) >> 2] === 1;
   }
 
   /** Whether the packet half would send one packet with the current keypair. */

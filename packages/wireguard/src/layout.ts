@@ -31,6 +31,8 @@ export const PEER_LAST_TRAVERSAL = 64;
 export const PEER_REKEY_WANTED = 72;
 /** i32: 1 when a packet came by the next keypair for the first time: the responder's handshake is confirmed. */
 export const PEER_CONFIRMED = 76;
+/** f64: when an authenticated message last came, handshakes and keepalives too; 0 for never. */
+export const PEER_LAST_RECEIVED = 80;
 /** A path record: where the peer was last heard from. */
 export const PEER_ENDPOINT = 128;
 export const PEER_BYTES = PEER_ENDPOINT + PATH_BYTES;
@@ -47,6 +49,8 @@ export const KEYPAIR_COUNTER_LOW = 16;
 export const KEYPAIR_COUNTER_HIGH = 20;
 /** i32: 1 if we were the initiator of its handshake. */
 export const KEYPAIR_IS_INITIATOR = 24;
+/** i32: 1 if its handshake was made with an agreed preshared key. */
+export const KEYPAIR_IS_AGREED = 28;
 /** f64: when it was made. */
 export const KEYPAIR_CREATED = 32;
 /** 32 bytes each. */

@@ -1,4 +1,5 @@
 import { DropReason } from '@sallyport/core';
+import type { Variant } from './variant.ts';
 
 /*
  * The four messages of WireGuard's paper, sections 5.4.2 to 5.4.7. A message is its bytes; a decoded one names parts
@@ -80,6 +81,11 @@ function readU32(bytes: Uint8Array, at: number): number {
   return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 }
 
+/** Writes the type word, and with it the reserved bytes. Nothing but the MACs depends on it. */
+export function writeType(message: Uint8Array, type: number): void {
+  writeU32(message, 0, type);
+}
+
 function writeU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;
   bytes[at + 1] = value >>> 8;
@@ -132,6 +138,20 @@ function transport(bytes: Uint8Array): Transport {
 
 const MALFORMED: Invalid = { type: 0, reason: DropReason.malformedDatagram };
 const UNKNOWN: Invalid = { type: 0, reason: DropReason.unknownMessageType };
+
+/** Decodes a datagram of a variant: `bytes` of the message is what is behind the random bytes, its type word as it came. */
+export function decodeVariant(bytes: Uint8Array, variant: Variant): Message | Invalid {
+  const { s1, s2, h1, h2, h3, h4 } = variant;
+  const length = bytes.length;
+  if (length < 4) return MALFORMED;
+  const type = readU32(bytes, 0);
+  // In the packet half's order: see there.
+  if (type === h4) return length >= MIN_TRANSPORT_BYTES ? transport(bytes) : MALFORMED;
+  if (length === INITIATION_BYTES + s1 && readU32(bytes, s1) === h1) return initiation(bytes.subarray(s1));
+  if (length === RESPONSE_BYTES + s2 && readU32(bytes, s2) === h2) return response(bytes.subarray(s2));
+  if (length === COOKIE_REPLY_BYTES && type === h3) return cookieReply(bytes);
+  return UNKNOWN;
+}
 
 /** Decodes a datagram. The message's parts are views of `bytes`. */
 export function decodeMessage(bytes: Uint8Array): Message | Invalid {

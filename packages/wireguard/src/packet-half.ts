@@ -33,6 +33,7 @@ import {
   PEER_DATA_SENT,
   PEER_ENDPOINT,
   PEER_LAST_DATA_RECEIVED,
+  PEER_LAST_RECEIVED,
   PEER_LAST_TRAVERSAL,
   PEER_NEXT,
   PEER_PREVIOUS,
@@ -42,17 +43,10 @@ import {
   PEER_WATCHED,
 } from './layout.ts';
 import { lock, unlock } from './lock.ts';
-import {
-  COOKIE_REPLY_BYTES,
-  INITIATION_BYTES,
-  MESSAGE_COOKIE_REPLY,
-  MESSAGE_INITIATION,
-  MESSAGE_RESPONSE,
-  RESPONSE_BYTES,
-} from './messages.ts';
+import { MESSAGE_TRANSPORT } from './messages.ts';
 import { accept } from './replay-window.ts';
-
-const TYPE_TRANSPORT = 4;
+import type { Tables } from './tables.ts';
+import type { VariantTable } from './variant.ts';
 
 /** In place of a message's length: it goes no further. */
 const REFUSED = 0;
@@ -75,6 +69,7 @@ export class WireGuardPackets implements PacketHalf {
   readonly #memory: Memory;
   readonly #aead: PacketAead;
   readonly #indices: IndexTable;
+  readonly #variants: VariantTable;
   readonly #limits: Limits;
   /**
    * Copies of endpoints, of this thread's own: that of the run being sealed, and the one before, by which datagrams
@@ -84,10 +79,17 @@ export class WireGuardPackets implements PacketHalf {
   #endpointBefore: number;
 
   /** `scratch` is {@link scratchBytes} zeroed bytes of this thread's own. */
-  constructor(memory: Memory, aead: PacketAead, indices: IndexTable, scratch: number, limits: Limits = LIMITS) {
+  constructor(
+    memory: Memory,
+    aead: PacketAead,
+    tables: Pick<Tables, 'indices' | 'variants'>,
+    scratch: number,
+    limits: Limits = LIMITS,
+  ) {
     this.#memory = memory;
     this.#aead = aead;
-    this.#indices = indices;
+    this.#indices = tables.indices;
+    this.#variants = tables.variants;
     this.#endpoint = scratch;
     this.#endpointBefore = scratch + PATH_BYTES;
     this.#limits = limits;
@@ -159,12 +161,13 @@ export class WireGuardPackets implements PacketHalf {
 
     this.#aead.useSealingKey(keypair + KEYPAIR_SEND_KEY);
     const receiver = u32[(keypair + KEYPAIR_REMOTE_INDEX) >> 2];
+    const type = this.#variants.transportType(this.#endpoint);
     let sentBytes = 0;
     let sentData = false;
     for (let i = first; i < end; i++) {
       const length = plain.length[i];
       const ecn = length === 0 ? 0 : outerEcn(tosOf(memory, plain.at[i]));
-      const sealed = this.#sealOne(plain.at[i], length, receiver, low, high, mtu);
+      const sealed = this.#sealOne(plain.at[i], length, type, receiver, low, high, mtu);
       if (length !== 0) sentData = true;
       out.datagram(plain.at[i] - TRANSPORT_HEADER_BYTES, sealed, this.#endpoint, ecn);
       sentBytes += sealed;
@@ -185,12 +188,12 @@ export class WireGuardPackets implements PacketHalf {
     u32[(to + PATH_ORIGIN) >> 2] = endpoint;
   }
 
-  #sealOne(at: number, length: number, receiver: number, low: number, high: number, mtu: number): number {
+  #sealOne(at: number, length: number, type: number, receiver: number, low: number, high: number, mtu: number): number {
     const { u8, view } = this.#memory;
     const padded = this.paddedLength(length, mtu);
     for (let i = at + length; i < at + padded; i++) u8[i] = 0;
     const header = at - TRANSPORT_HEADER_BYTES;
-    view.setUint32(header, TYPE_TRANSPORT, true);
+    view.setUint32(header, type, true);
     view.setUint32(header + 4, receiver, true);
     view.setUint32(header + 8, low, true);
     view.setUint32(header + 12, high, true);
@@ -226,26 +229,27 @@ export class WireGuardPackets implements PacketHalf {
   // --- in: transport message -> IP packet -----------------------------------------------------------------
 
   open(wire: PacketBatch, now: Instant, out: Outbox): void {
-    const { view, u8 } = this.#memory;
+    const { view } = this.#memory;
     let first = 0;
     while (first < wire.count) {
       const at = wire.at[first];
       const length = wire.length[first];
+      const path = wire.owner[first];
+      const type = this.#variants.transportType(path);
       if (length < TRANSPORT_HEADER_BYTES + TAG_BYTES) {
         out.drop(MALFORMED_DATAGRAM);
         first++;
-      } else if (u8[at] !== TYPE_TRANSPORT) {
-        if (isHandshake(view.getUint32(at, true), length)) out.control(at, length, wire.owner[first]);
-        else out.drop(UNKNOWN_MESSAGE_TYPE);
+      } else if (view.getUint32(at, true) !== type) {
+        this.#openOther(at, length, path, type, out);
         first++;
       } else {
         const receiver = view.getUint32(at + 4, true);
         let end = first + 1;
         while (
           end < wire.count &&
-          wire.owner[end] === wire.owner[first] &&
+          wire.owner[end] === path &&
           wire.length[end] >= TRANSPORT_HEADER_BYTES + TAG_BYTES &&
-          u8[wire.at[end]] === TYPE_TRANSPORT &&
+          view.getUint32(wire.at[end], true) === type &&
           view.getUint32(wire.at[end] + 4, true) === receiver
         )
           end++;
@@ -253,6 +257,14 @@ export class WireGuardPackets implements PacketHalf {
         first = end;
       }
     }
+  }
+
+  /** A datagram that is no transport message: for the session half, or for nobody. */
+  #openOther(at: number, length: number, path: number, type: number, out: Outbox): void {
+    if (this.#variants.isControl(at, length, path)) out.control(at, length, path);
+    // Of a transport message only the reserved bytes are wrong: that can't come from an honest peer.
+    else if (type === MESSAGE_TRANSPORT && this.#memory.u8[at] === MESSAGE_TRANSPORT) out.drop(MALFORMED_DATAGRAM);
+    else out.drop(UNKNOWN_MESSAGE_TYPE);
   }
 
   /** Opens messages [first, end), which came by one path for one receiver index. */
@@ -303,11 +315,8 @@ export class WireGuardPackets implements PacketHalf {
     const at = wire.at[i];
     const low = view.getUint32(at + 8, true);
     const high = view.getUint32(at + 12, true);
-    // A reserved byte that is set, or a counter past the limit, can't come from an honest peer.
-    if (
-      view.getUint32(at, true) !== TYPE_TRANSPORT ||
-      atLeast(high, low, this.#limits.rejectAfterMessagesHigh, this.#limits.rejectAfterMessagesLow)
-    ) {
+    // A counter past the limit can't come from an honest peer.
+    if (atLeast(high, low, this.#limits.rejectAfterMessagesHigh, this.#limits.rejectAfterMessagesLow)) {
       wire.length[i] = REFUSED;
       out.drop(MALFORMED_DATAGRAM);
     } else if (
@@ -347,6 +356,7 @@ export class WireGuardPackets implements PacketHalf {
     if (!samePath(memory, peer + PEER_ENDPOINT, path)) copyPath(memory, peer + PEER_ENDPOINT, path);
     f64[(peer + PEER_RECEIVED_BYTES) >> 3] += bytes;
     f64[(peer + PEER_LAST_TRAVERSAL) >> 3] = now;
+    f64[(peer + PEER_LAST_RECEIVED) >> 3] = now;
     f64[(peer + PEER_DATA_SENT) >> 3] = 0;
     if (data) {
       f64[(peer + PEER_LAST_DATA_RECEIVED) >> 3] = now;
@@ -367,13 +377,4 @@ export class WireGuardPackets implements PacketHalf {
     unlock(memory, peer + LOCK);
     if (attend) this.#attend(peer, out);
   }
-}
-
-/** Whether a datagram of this length, with this type and these reserved bytes, can be a handshake or cookie message. */
-function isHandshake(type: number, length: number): boolean {
-  return (
-    (type === MESSAGE_INITIATION && length === INITIATION_BYTES) ||
-    (type === MESSAGE_RESPONSE && length === RESPONSE_BYTES) ||
-    (type === MESSAGE_COOKIE_REPLY && length === COOKIE_REPLY_BYTES)
-  );
 }

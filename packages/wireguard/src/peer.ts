@@ -22,6 +22,13 @@ export class Peer implements Scheduled {
   /** Initiations sent without an answer, the first not counted. */
   attempts = 0;
   retransmitAt: Instant = Infinity;
+  /** When a handshake is to begin because its owner asked for one. */
+  startAt: Instant = Infinity;
+  /** A place to try: a path record's bytes, still to be sent to; and the initiation that was sent there. */
+  probePath: Uint8Array | undefined;
+  probe: PendingInitiation | undefined;
+  /** When no answer to the probe is awaited any more. */
+  probeUntil: Instant = Infinity;
   /** When all keys go, three times REJECT_AFTER_TIME after the last were made. */
   eraseAt: Instant = Infinity;
   /** This round's jitter of the new-handshake timer. */

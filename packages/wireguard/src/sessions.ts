@@ -2,6 +2,7 @@ import {
   copyPath,
   DropReason,
   forgetLocal,
+  PATH_BYTES,
   PATH_FAMILY,
   PATH_PORT,
   PATH_REMOTE,
@@ -23,6 +24,7 @@ import {
   PEER_DATA_SENT,
   PEER_ENDPOINT,
   PEER_LAST_DATA_RECEIVED,
+  PEER_LAST_RECEIVED,
   PEER_LAST_TRAVERSAL,
   PEER_RECEIVED_BYTES,
   PEER_REKEY_WANTED,
@@ -30,13 +32,14 @@ import {
   PEER_WATCHED,
 } from './layout.ts';
 import { lock, unlock } from './lock.ts';
-import { wipeKeys, type Identity, type TransportKeys } from './handshake.ts';
+import { wipeKeys, type Identity, type PendingInitiation, type TransportKeys } from './handshake.ts';
 import {
-  decodeMessage,
+  decodeVariant,
   MESSAGE_COOKIE_REPLY,
   MESSAGE_INITIATION,
   MESSAGE_RESPONSE,
   MESSAGE_TRANSPORT,
+  writeType,
   type CookieReply,
   type Initiation,
   type Response,
@@ -44,12 +47,16 @@ import {
 import type { PeerTable } from './peer-table.ts';
 import type { Peer } from './peer.ts';
 import { RateLimiter } from './rate-limiter.ts';
+import { isPlain, type Variant, type VariantTable } from './variant.ts';
 
 const KEEPALIVE: readonly Uint8Array[] = [new Uint8Array(0)];
 
 /** As many handshake messages waiting make "load"; it lasts for a second after (as the Linux driver). */
 const UNDER_LOAD_BACKLOG = 128;
 const UNDER_LOAD_MS = 1_000;
+
+/** A handshake that was asked for comes no sooner than this after the last initiation. */
+const MIN_START_SPACING_MS = 250;
 
 /** Peers whose timers are served before others get their turn: each may cost a handshake. */
 const SERVICES_A_TURN = 64;
@@ -66,6 +73,9 @@ export interface SessionsOptions {
   readonly crypto: WireGuardCrypto;
   readonly peers: PeerTable;
   readonly keypairs: Keypairs;
+  readonly variants: VariantTable;
+  /** A path record that nobody else uses. */
+  readonly scratchPath: number;
   /** Unix time in milliseconds, for handshake timestamps: it may step. */
   readonly wallClock: () => number;
   /** Runs a change while no packet half is in the middle of a batch. */
@@ -82,6 +92,8 @@ export class WireGuardSessions implements SessionHalf {
   readonly #crypto: WireGuardCrypto;
   readonly #peers: PeerTable;
   readonly #keypairs: Keypairs;
+  readonly #variants: VariantTable;
+  readonly #scratchPath: number;
   readonly #wallClock: () => number;
   readonly #exclusive: (change: () => void) => void;
   readonly #limits: Limits;
@@ -99,6 +111,8 @@ export class WireGuardSessions implements SessionHalf {
     this.#crypto = options.crypto;
     this.#peers = options.peers;
     this.#keypairs = options.keypairs;
+    this.#variants = options.variants;
+    this.#scratchPath = options.scratchPath;
     this.#wallClock = options.wallClock;
     this.#exclusive = options.exclusive;
     this.#limits = options.limits ?? LIMITS;
@@ -113,6 +127,7 @@ export class WireGuardSessions implements SessionHalf {
     this.#cookies = identity === undefined ? undefined : new CookieChecker(this.#crypto, identity.publicKey);
     for (const peer of this.#peers.all()) {
       this.#forgetInitiation(peer);
+      this.#forgetProbe(peer);
       this.#keypairs.expire(peer);
       peer.lastInitiationSent = -Infinity;
     }
@@ -139,6 +154,22 @@ export class WireGuardSessions implements SessionHalf {
     this.#schedule(peer, now);
   }
 
+  /** Makes a handshake due, at once or a moment after the last initiation; false while the interface is down. */
+  startHandshake(peer: Peer, now: Instant): boolean {
+    if (!this.#running) return false;
+    peer.startAt = Math.max(now, peer.lastInitiationSent + MIN_START_SPACING_MS);
+    this.#schedule(peer, now);
+    return true;
+  }
+
+  /** Makes an initiation to another place due, `path` being a path record's bytes; false while the interface is down. */
+  probe(peer: Peer, path: Uint8Array, now: Instant): boolean {
+    if (!this.#running) return false;
+    peer.probePath = path;
+    this.#schedule(peer, now);
+    return true;
+  }
+
   /** Ends everything that a peer has under way, before it is removed. To be called while the workers are outside. */
   forget(peer: Peer): void {
     this.#reset(peer);
@@ -156,13 +187,14 @@ export class WireGuardSessions implements SessionHalf {
       out.drop(DropReason.handshakeRejected);
       return;
     }
-    const message = decodeMessage(bytes);
+    const variant = this.#variants.of(path);
+    const message = decodeVariant(bytes, variant);
     switch (message.type) {
       case MESSAGE_INITIATION:
-        if (this.#admit(message, path, now, out)) this.#handleInitiation(message, path, now, out);
+        if (this.#admit(message, variant, path, now, out)) this.#handleInitiation(message, variant, path, now, out);
         return;
       case MESSAGE_RESPONSE:
-        if (this.#admit(message, path, now, out)) this.#handleResponse(message, path, now, out);
+        if (this.#admit(message, variant, path, now, out)) this.#handleResponse(message, variant, path, now, out);
         return;
       case MESSAGE_COOKIE_REPLY:
         this.#handleCookieReply(message, now, out);
@@ -224,7 +256,7 @@ export class WireGuardSessions implements SessionHalf {
   // --- handshake ------------------------------------------------------------------------------------------
 
   /** MAC1 always; under load also MAC2, answered by a cookie reply where it is missing, and a rate for each source. */
-  #admit(message: Initiation | Response, path: number, now: Instant, out: SessionOutbox): boolean {
+  #admit(message: Initiation | Response, variant: Variant, path: number, now: Instant, out: SessionOutbox): boolean {
     if (this.#cookies === undefined || !this.#cookies.checkMac1(message)) {
       out.drop(DropReason.handshakeRejected);
       return false;
@@ -233,7 +265,9 @@ export class WireGuardSessions implements SessionHalf {
     const source = this.#source(path);
     if (!this.#cookies.checkMac2(message, source, now)) {
       out.drop(DropReason.cookieRequired);
-      out.message(this.#cookies.createReply(message, source, now).bytes, path);
+      const reply = this.#cookies.createReply(message, source, now);
+      writeType(reply.bytes, variant.h3);
+      this.#send(reply.bytes, 0, variant, path, out);
       return false;
     }
     if (!this.#rateLimiter.allow(source, now)) {
@@ -253,7 +287,7 @@ export class WireGuardSessions implements SessionHalf {
     return source;
   }
 
-  #handleInitiation(message: Initiation, path: number, now: Instant, out: SessionOutbox): void {
+  #handleInitiation(message: Initiation, variant: Variant, path: number, now: Instant, out: SessionOutbox): void {
     const identity = this.#identity;
     const received = identity?.readInitiation(message);
     const peer = received === undefined ? undefined : this.#peers.byPublicKey(received.publicKey);
@@ -268,33 +302,38 @@ export class WireGuardSessions implements SessionHalf {
       return;
     }
     // An initiation of our own that is under way goes on: each side then ends with both keypairs, and either is good.
+    this.#noteConfirmed(peer);
     const created = identity.createResponse(received, peer.handshake, this.#freshIndex());
     if (created === undefined) {
       out.drop(DropReason.handshakeRejected);
       return;
     }
     if (!this.#install(peer, created.keys, now, out)) return;
-    this.#noteReceived(peer, message.bytes.length, path, now);
+    this.#noteReceived(peer, variant.s1 + message.bytes.length, path, now);
+    writeType(created.message.bytes, variant.h2);
     peer.cookies.addMacs(created.message, now);
-    out.message(created.message.bytes, path);
-    this.#noteSent(peer, created.message.bytes.length, now);
+    this.#noteSent(peer, this.#send(created.message.bytes, variant.s2, variant, path, out), now);
     this.#schedule(peer, now);
   }
 
-  #handleResponse(message: Response, path: number, now: Instant, out: SessionOutbox): void {
+  #handleResponse(message: Response, variant: Variant, path: number, now: Instant, out: SessionOutbox): void {
     const peer = this.#peers.byInitiationIndex(message.receiverIndex);
-    if (peer?.initiation === undefined || this.#identity === undefined) {
+    const isProbe = peer?.probe?.senderIndex === message.receiverIndex;
+    const pending = isProbe ? peer.probe : peer?.initiation;
+    if (peer === undefined || pending === undefined || this.#identity === undefined) {
       out.drop(DropReason.unknownReceiver);
       return;
     }
-    const keys = this.#identity.consumeResponse(peer.initiation, peer.handshake, message);
+    const keys = this.#identity.consumeResponse(pending, peer.handshake, message);
     if (keys === undefined) {
       out.drop(DropReason.handshakeRejected);
       return;
     }
+    // A late answer by the way that the peer has left would move it back.
+    if (isProbe) this.#forgetProbe(peer);
     this.#forgetInitiation(peer);
     if (!this.#install(peer, keys, now, out)) return;
-    this.#noteReceived(peer, message.bytes.length, path, now);
+    this.#noteReceived(peer, variant.s2 + message.bytes.length, path, now);
     this.#complete(peer, out);
     // Something must be sent with the new key, or the responder can't send: what waits, or a keepalive (section 6.5).
     if (peer.stagedCount === 0) out.seal(peer.session, KEEPALIVE);
@@ -333,16 +372,54 @@ export class WireGuardSessions implements SessionHalf {
     peer.lastInitiationSent = now;
     peer.retransmitAt = now + this.#limits.rekeyTimeoutMs + this.#jitter();
     peer.jitterMs = this.#jitter();
-    if (this.#identity === undefined || !this.#hasEndpoint(peer)) return;
+    if (!this.#hasEndpoint(peer)) return;
     this.#forgetInitiation(peer);
-    const created = this.#identity.createInitiation(peer.handshake, this.#freshIndex(), this.#wallClock());
-    if (created === undefined) return;
-    peer.initiation = created.pending;
-    this.#peers.nameInitiation(created.pending.senderIndex, peer);
-    peer.cookies.addMacs(created.message, now);
-    out.message(created.message.bytes, peer.session + PEER_ENDPOINT);
-    this.#noteSent(peer, created.message.bytes.length, now);
+    peer.initiation = this.#initiate(peer, peer.session + PEER_ENDPOINT, now, out);
+    if (peer.initiation === undefined) return;
     out.event({ kind: 'handshakeStarted', session: peer.session, attempt: peer.attempts });
+  }
+
+  /** Sends an initiation by the path record at `path`. */
+  #initiate(peer: Peer, path: number, now: Instant, out: SessionOutbox): PendingInitiation | undefined {
+    const created = this.#identity?.createInitiation(peer.handshake, this.#freshIndex(), this.#wallClock());
+    if (created === undefined) return undefined;
+    this.#peers.nameInitiation(created.pending.senderIndex, peer);
+    const variant = this.#variants.of(path);
+    writeType(created.message.bytes, variant.h1);
+    peer.cookies.addMacs(created.message, now);
+    for (let i = 0; i < variant.jc; i++) out.message(this.#junk(variant), path, true);
+    const bytes = this.#send(created.message.bytes, variant.s1, variant, path, out);
+    // A probe may reach nobody: for the timers nothing was sent.
+    if (path === this.#scratchPath) this.#countSent(peer, bytes);
+    else this.#noteSent(peer, bytes, now);
+    return created.pending;
+  }
+
+  /** Sends a message with so many random bytes before it, and returns its length. */
+  #send(message: Uint8Array, paddingBytes: number, variant: Variant, path: number, out: SessionOutbox): number {
+    let datagram = message;
+    if (paddingBytes !== 0) {
+      datagram = new Uint8Array(paddingBytes + message.length);
+      this.#crypto.random(datagram.subarray(0, paddingBytes));
+      datagram.set(message, paddingBytes);
+    }
+    out.message(datagram, path, !isPlain(variant));
+    return datagram.length;
+  }
+
+  /** A datagram of random bytes and random length. */
+  #junk({ jmin, jmax }: Variant): Uint8Array {
+    const junk = new Uint8Array(jmin + (this.#randomU32() % (jmax - jmin + 1)));
+    this.#crypto.random(junk);
+    return junk;
+  }
+
+  /** Sends an initiation to where the peer is to be tried. */
+  #sendProbe(peer: Peer, path: Uint8Array, now: Instant, out: SessionOutbox): void {
+    this.#forgetProbe(peer);
+    this.#memory.u8.set(path.subarray(0, PATH_BYTES), this.#scratchPath);
+    peer.probe = this.#initiate(peer, this.#scratchPath, now, out);
+    peer.probeUntil = now + this.#limits.rekeyTimeoutMs;
   }
 
   #retransmit(peer: Peer, now: Instant, out: SessionOutbox): void {
@@ -364,10 +441,8 @@ export class WireGuardSessions implements SessionHalf {
 
   /** A receiver index that nothing else has. */
   #freshIndex(): number {
-    const bytes = new Uint8Array(4);
     for (;;) {
-      this.#crypto.random(bytes);
-      const index = new DataView(bytes.buffer).getUint32(0);
+      const index = this.#randomU32();
       if (this.#peers.byInitiationIndex(index) === undefined && !this.#keypairs.hasIndex(index)) return index;
     }
   }
@@ -379,10 +454,27 @@ export class WireGuardSessions implements SessionHalf {
     peer.initiation = undefined;
   }
 
+  /** Forgets where the peer was to be tried, and an initiation that went there. */
+  #forgetProbe(peer: Peer): void {
+    peer.probePath = undefined;
+    peer.probeUntil = Infinity;
+    if (peer.probe === undefined) return;
+    peer.probe.wipe();
+    this.#peers.unnameInitiation(peer.probe.senderIndex);
+    peer.probe = undefined;
+  }
+
+  /** A response of ours may be confirmed already where the session half has not attended to it yet. */
+  #noteConfirmed(peer: Peer): void {
+    if (Atomics.load(this.#memory.i32, (peer.session + PEER_CONFIRMED) >> 2) !== 0)
+      peer.handshake.unconfirmedResponses = 0;
+  }
+
   /** Both sides are known to have the keys. */
   #complete(peer: Peer, out: SessionOutbox): void {
     peer.retransmitAt = Infinity;
     peer.attempts = 0;
+    peer.handshake.unconfirmedResponses = 0;
     peer.jitterMs = this.#jitter();
     peer.lastHandshakeUnixMs = this.#wallClock();
     Atomics.store(this.#memory.i32, (peer.session + PEER_REKEY_WANTED) >> 2, 0);
@@ -417,7 +509,13 @@ export class WireGuardSessions implements SessionHalf {
     }
     if (this.#keypairs.dropExpiredPrevious(peer, now, limits)) this.#planWipe(now);
     if (now >= peer.eraseAt) this.#erase(peer, now, out);
-    if (now >= peer.retransmitAt) this.#retransmit(peer, now, out);
+    if (now >= peer.startAt) {
+      peer.startAt = Infinity;
+      peer.attempts = 0;
+      this.#sendInitiation(peer, now, out);
+    } else if (now >= peer.retransmitAt) this.#retransmit(peer, now, out);
+    if (now >= peer.probeUntil && peer.probePath === undefined) this.#forgetProbe(peer);
+    if (peer.probePath !== undefined) this.#sendProbe(peer, peer.probePath, now, out);
     if (unanswered) {
       this.#forgetLocal(peer);
       this.#beginHandshake(peer, now, out);
@@ -451,7 +549,8 @@ export class WireGuardSessions implements SessionHalf {
   #schedule(peer: Peer, now: Instant): void {
     const { f64, i32 } = this.#memory;
     const record = peer.session;
-    let deadline = Math.min(peer.retransmitAt, peer.eraseAt);
+    let deadline = Math.min(peer.retransmitAt, peer.eraseAt, peer.startAt, peer.probeUntil);
+    if (peer.probePath !== undefined) deadline = Math.min(deadline, now);
     if (peer.persistentKeepaliveMs !== 0 && this.#running)
       deadline = Math.min(deadline, f64[(record + PEER_LAST_TRAVERSAL) >> 3] + peer.persistentKeepaliveMs);
     lock(this.#memory, record + LOCK);
@@ -469,15 +568,20 @@ export class WireGuardSessions implements SessionHalf {
   }
 
   #jitter(): number {
+    return (this.#randomU32() % this.#limits.maxJitterMs) + 1;
+  }
+
+  #randomU32(): number {
     const bytes = new Uint8Array(4);
     this.#crypto.random(bytes);
-    return (new DataView(bytes.buffer).getUint32(0) % this.#limits.maxJitterMs) + 1;
+    return new DataView(bytes.buffer).getUint32(0);
   }
 
   /** After three times REJECT_AFTER_TIME without a new key nothing is left of the old ones (section 6.3). */
   #erase(peer: Peer, now: Instant, out: SessionOutbox): void {
     peer.eraseAt = Infinity;
     this.#forgetInitiation(peer);
+    this.#forgetProbe(peer);
     this.#keypairs.clearAll(peer);
     this.#planWipe(now, 0);
     out.event({ kind: 'keysErased', session: peer.session });
@@ -487,9 +591,11 @@ export class WireGuardSessions implements SessionHalf {
     const { f64, i32 } = this.#memory;
     const record = peer.session;
     this.#forgetInitiation(peer);
+    this.#forgetProbe(peer);
     this.#keypairs.clear(peer);
     for (const packet of peer.takeStaged()) this.#stagedBytes -= stagedCost(packet);
     peer.retransmitAt = Infinity;
+    peer.startAt = Infinity;
     peer.eraseAt = Infinity;
     peer.attempts = 0;
     peer.lastInitiationSent = -Infinity;
@@ -553,8 +659,15 @@ export class WireGuardSessions implements SessionHalf {
     copyPath(this.#memory, record + PEER_ENDPOINT, path);
     f64[(record + PEER_RECEIVED_BYTES) >> 3] += bytes;
     f64[(record + PEER_LAST_TRAVERSAL) >> 3] = now;
+    f64[(record + PEER_LAST_RECEIVED) >> 3] = now;
     f64[(record + PEER_DATA_SENT) >> 3] = 0;
     unlock(this.#memory, record + LOCK);
+  }
+
+  #countSent(peer: Peer, bytes: number): void {
+    lock(this.#memory, peer.session + LOCK);
+    this.#memory.f64[(peer.session + PEER_SENT_BYTES) >> 3] += bytes;
+    unlock(this.#memory, peer.session + LOCK);
   }
 
   #noteSent(peer: Peer, bytes: number, now: Instant): void {

@@ -1,9 +1,10 @@
-import type { Memory } from '@sallyport/core';
+import { PATH_BYTES, type Memory } from '@sallyport/core';
 import { AllowedIps } from './allowed-ips.ts';
 import { IndexTable } from './index-table.ts';
 import { KEYPAIR_WINDOW, PEER_BYTES } from './layout.ts';
 import { RecordPool } from './record-pool.ts';
 import { WINDOW_BYTES } from './replay-window.ts';
+import { VariantTable } from './variant.ts';
 
 /** How many of each a device can have. Memory is touched only as they come. */
 export interface Capacity {
@@ -23,12 +24,16 @@ export interface TableRegions {
   readonly keypairs: number;
   readonly indices: number;
   readonly allowedIps: number;
+  readonly variants: number;
+  /** A path record for the session half alone. */
+  readonly sessionPath: number;
 }
 
 /** The tables that both halves share. */
 export interface Tables {
   readonly indices: IndexTable;
   readonly allowedIps: AllowedIps;
+  readonly variants: VariantTable;
 }
 
 export function allocateTables(
@@ -41,6 +46,8 @@ export function allocateTables(
     keypairs: allocate(RecordPool.bytes(KEYPAIR_BYTES, capacity.keypairs)),
     indices: allocate(IndexTable.bytes(capacity.keypairs)),
     allowedIps: allocate(AllowedIps.bytes(capacity.allowedIps)),
+    variants: allocate(VariantTable.bytes),
+    sessionPath: allocate(PATH_BYTES),
   };
 }
 
@@ -49,6 +56,7 @@ export function openTables(memory: Memory, regions: TableRegions): Tables {
   return {
     indices: new IndexTable(memory, regions.indices, regions.capacity.keypairs),
     allowedIps: new AllowedIps(memory, regions.allowedIps, regions.capacity.allowedIps),
+    variants: new VariantTable(memory, regions.variants),
   };
 }
 

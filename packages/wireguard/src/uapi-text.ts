@@ -4,6 +4,7 @@ import type { IpPrefix } from './ip-address.ts';
 import { decodeHexKey, encodeHexKey, isZeroKey, KEY_BYTES } from './key-text.ts';
 import type { DeviceChange, Endpoint } from './uapi.ts';
 import { parseEndpoint } from './uapi.ts';
+import { isPlain, PLAIN_VARIANT, VARIANT_KEYS, VARIANT_LIMITS, type Variant, type VariantKey } from './variant.ts';
 
 /** One peer of a device, as a `get=1` answer tells it. */
 export interface PeerState {
@@ -27,6 +28,8 @@ export interface DeviceState {
   readonly listenPort: number;
   /** 0 is none. */
   readonly fwmark: number;
+  /** What the first listener speaks, where that is not WireGuard itself. */
+  readonly variant?: Variant | undefined;
   readonly peers: Iterable<PeerState>;
 }
 
@@ -39,6 +42,7 @@ export function* encodeDeviceState(state: DeviceState): Generator<string, void, 
   if (state.privateKey !== undefined) text += `private_key=${encodeHexKey(state.privateKey.reveal())}\n`;
   if (state.listenPort !== 0) text += `listen_port=${String(state.listenPort)}\n`;
   if (state.fwmark !== 0) text += `fwmark=${String(state.fwmark)}\n`;
+  text += encodeVariant(state.variant);
   for (const peer of state.peers) {
     text += `public_key=${encodeHexKey(peer.publicKey)}\n`;
     text += `preshared_key=${encodeHexKey(peer.presharedKey?.reveal() ?? NO_KEY)}\n`;
@@ -63,6 +67,10 @@ export function* encodeDeviceState(state: DeviceState): Generator<string, void, 
   yield `${text}errno=0\n\n`;
 }
 
+function encodeVariant(variant: Partial<Variant> = {}): string {
+  return VARIANT_KEYS.map((key) => (variant[key] === undefined ? '' : `${key}=${String(variant[key])}\n`)).join('');
+}
+
 /** The answer to a request that has nothing more to tell: 0, or the errno of what went wrong. */
 export function encodeErrno(errno: number): string {
   return `errno=${String(-Math.abs(errno) || 0)}\n\n`;
@@ -74,6 +82,7 @@ export function* encodeDeviceChange(change: DeviceChange): Generator<string, voi
   if (change.privateKey !== undefined) text += `private_key=${encodeHexKey(change.privateKey.reveal())}\n`;
   if (change.listenPort !== undefined) text += `listen_port=${String(change.listenPort)}\n`;
   if (change.fwmark !== undefined) text += `fwmark=${String(change.fwmark)}\n`;
+  text += encodeVariant(change.variant);
   if (change.replacePeers) text += 'replace_peers=true\n';
   for (const peer of change.peers) {
     text += `public_key=${encodeHexKey(peer.publicKey)}\n`;
@@ -110,6 +119,7 @@ export function decodeDeviceState(answer: string): DecodedAnswer {
   let privateKey: Secret<Uint8Array> | undefined;
   let listenPort = 0;
   let fwmark = 0;
+  const variant: Record<VariantKey, number> = { ...PLAIN_VARIANT };
   let errno: number | undefined;
   const peers: OpenPeerState[] = [];
   let peer: OpenPeerState | undefined;
@@ -136,6 +146,8 @@ export function decodeDeviceState(answer: string): DecodedAnswer {
       privateKey = key && !isZeroKey(key) ? new Secret(key) : undefined;
     } else if (name === 'listen_port') listenPort = number(0xffff);
     else if (name === 'fwmark') fwmark = number(0xffff_ffff);
+    else if (peer === undefined && VARIANT_KEYS.includes(name as VariantKey))
+      variant[name as VariantKey] = number(VARIANT_LIMITS[name as VariantKey]);
     else if (name === 'errno') {
       valid = /^-?\d{1,10}$/.test(value);
       errno = Number(value);
@@ -168,7 +180,7 @@ export function decodeDeviceState(answer: string): DecodedAnswer {
   }
   if (errno === undefined) return { ok: false, reason: 'the answer ends before its errno' };
   if (errno !== 0) return { ok: false, reason: `the device answered errno ${String(errno)}` };
-  return { ok: true, state: { privateKey, listenPort, fwmark, peers } };
+  return { ok: true, state: { privateKey, listenPort, fwmark, ...(isPlain(variant) ? {} : { variant }), peers } };
 }
 
 /** Formats an endpoint so that {@link parseEndpoint} reads it back. */

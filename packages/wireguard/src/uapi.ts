@@ -1,14 +1,19 @@
-import { Secret } from '@sallyport/core';
+import { Secret, type Listener } from '@sallyport/core';
 import type { IpFamily, IpPrefix } from './ip-address.ts';
 import { maskAddress, parseDecimal, parseIpAddress, parseIpPrefix } from './ip-address.ts';
 import { decodeHexKey } from './key-text.ts';
+import { PLAIN_VARIANT, VARIANT_KEYS, VARIANT_LIMITS, type Variant, type VariantKey } from './variant.ts';
 
-/** Where a peer is reached. `scope` is the zone of a link-local IPv6 address as written (`eth0`, `2`), or ''. */
+/**
+ * Where a peer is reached, and by which of the device's listeners (by default the first). `scope` is the zone of a
+ * link-local IPv6 address as written (`eth0`, `2`), or ''.
+ */
 export interface Endpoint {
   readonly family: IpFamily;
   readonly address: Uint8Array;
   readonly port: number;
   readonly scope: string;
+  readonly listener?: Listener;
 }
 
 /** An allowed IP that a peer gets, or loses. Bits behind the prefix length are zero. */
@@ -38,6 +43,8 @@ export interface DeviceChange {
   readonly listenPort: number | undefined;
   /** 0 is none. */
   readonly fwmark: number | undefined;
+  /** What the first listener speaks; keys that are not named stay. */
+  readonly variant?: Partial<Variant>;
   /** Remove the peers that it has before `peers` are taken in, in order. */
   readonly replacePeers: boolean;
   readonly peers: readonly PeerChange[];
@@ -68,7 +75,7 @@ const EQUALS = 61;
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 type OpenPeer = Writable<PeerChange> & { allowedIps: AllowedIpChange[] };
-type OpenChange = Writable<DeviceChange> & { peers: OpenPeer[] };
+type OpenChange = Writable<DeviceChange> & { peers: OpenPeer[]; variant?: Partial<Writable<Variant>> };
 
 /**
  * Decodes the requests of one connection of the cross-platform userspace protocol
@@ -217,8 +224,25 @@ function assignDevice(
       change.replacePeers = true;
       return isTrue(text, from, to);
     default:
-      return undefined;
+      return assignVariant(change, name as VariantKey, text, from, to);
   }
+}
+
+/** AmneziaWG's keys: sizes and numbers, which are checked together when they are applied. */
+function assignVariant(
+  change: OpenChange,
+  name: VariantKey,
+  text: Uint8Array,
+  from: number,
+  to: number,
+): boolean | undefined {
+  if (!VARIANT_KEYS.includes(name)) return undefined;
+  const value = parseDecimal(ascii(text, from, to), VARIANT_LIMITS[name]);
+  if (value === undefined) return false;
+  // As with amneziawg-go, a type word that is WireGuard's means its own default.
+  const isType = name.startsWith('h');
+  (change.variant ??= {})[name] = isType && value <= 4 ? PLAIN_VARIANT[name] : value;
+  return true;
 }
 
 /** Sets one key of a peer; false where its value is invalid, undefined where there is no such key. */
@@ -308,6 +332,7 @@ const NAMES = [
   'remove',
   'update_only',
   'protocol_version',
+  ...VARIANT_KEYS,
 ];
 
 /** The names by their length. Looking one up makes no string: a large request has a million lines. */

@@ -1,5 +1,5 @@
 import type { Secret } from '@sallyport/core';
-import type { IpPrefix } from '@sallyport/wireguard';
+import type { IpPrefix, Variant } from '@sallyport/wireguard';
 
 /** A wg-quick configuration file, checked. Undefined where the file does not say. */
 export interface WgQuickConfig {
@@ -7,6 +7,8 @@ export interface WgQuickConfig {
   readonly listenPort: number | undefined;
   /** 0 is off. */
   readonly fwmark: number | undefined;
+  /** AmneziaWG's keys: what the device speaks; WireGuard's own for a key that is not there. */
+  readonly variant: Variant | undefined;
   /** With the bits behind the prefix length: they are the interface's own address. */
   readonly addresses: readonly IpPrefix[];
   readonly dnsServers: readonly string[];

@@ -1,10 +1,28 @@
 import { Secret } from '@sallyport/core';
-import { decodeBase64Key, formatIpPrefix, isZeroKey } from '@sallyport/wireguard';
-import type { IpPrefix } from '@sallyport/wireguard';
+import {
+  checkVariant,
+  decodeBase64Key,
+  formatIpPrefix,
+  isZeroKey,
+  PLAIN_VARIANT,
+  VARIANT_LIMITS,
+} from '@sallyport/wireguard';
+import type { IpPrefix, Variant } from '@sallyport/wireguard';
 import { suggest } from '@sallyport/core';
 import type { EndpointConfig, ParsedConfig, PeerConfig, Remark } from './config.ts';
 import { parseAddress, parseAllowedIp, parseDnsEntry, parseHostAndPort, parseNumber, shown } from './values.ts';
 
+const VARIANT_KEYS = {
+  Jc: 'jc',
+  Jmin: 'jmin',
+  Jmax: 'jmax',
+  S1: 's1',
+  S2: 's2',
+  H1: 'h1',
+  H2: 'h2',
+  H3: 'h3',
+  H4: 'h4',
+} as const;
 const INTERFACE_KEYS = [
   'PrivateKey',
   'ListenPort',
@@ -18,6 +36,15 @@ const INTERFACE_KEYS = [
   'PreDown',
   'PostDown',
   'SaveConfig',
+  'Jc',
+  'Jmin',
+  'Jmax',
+  'S1',
+  'S2',
+  'H1',
+  'H2',
+  'H3',
+  'H4',
 ] as const;
 const PEER_KEYS = ['PublicKey', 'PresharedKey', 'AllowedIPs', 'Endpoint', 'PersistentKeepalive'] as const;
 
@@ -75,6 +102,7 @@ class Parser {
   #privateKey: Secret<Uint8Array> | undefined;
   #listenPort: number | undefined;
   #fwmark: number | undefined;
+  #variant: Variant | undefined;
   readonly #addresses: IpPrefix[] = [];
   readonly #dnsServers: string[] = [];
   readonly #dnsSearch: string[] = [];
@@ -107,6 +135,7 @@ class Parser {
         privateKey: this.#privateKey,
         listenPort: this.#listenPort,
         fwmark: this.#fwmark,
+        variant: this.#variant,
         addresses: this.#addresses,
         dnsServers: this.#dnsServers,
         dnsSearch: this.#dnsSearch,
@@ -282,8 +311,19 @@ class Parser {
         this.#saveConfig = lower === 'true';
         return;
       }
-      default:
+      case 'PreUp':
+      case 'PostUp':
+      case 'PreDown':
+      case 'PostDown':
         this.#hooks[key].push(value);
+        return;
+      default: {
+        const limit = VARIANT_LIMITS[VARIANT_KEYS[key]];
+        const number = parseNumber(value, 0, limit);
+        if (number === undefined)
+          this.#fault(`${key}: ${shown(value)} is not what it may be; write a number from 0 to ${String(limit)}`);
+        else this.#variant = { ...(this.#variant ?? PLAIN_VARIANT), [VARIANT_KEYS[key]]: number };
+      }
     }
   }
 
@@ -337,6 +377,9 @@ class Parser {
     ) {
       this.#fault('[Interface] has no PrivateKey; add one that "sallyport genkey" prints', this.#interfaceLine);
     }
+    const variantFault = this.#variant && checkVariant(this.#variant);
+    if (variantFault !== undefined)
+      this.#fault(`AmneziaWG's keys: ${variantFault}; take them from the gateway's operator`, this.#interfaceLine);
     const ipv6 = this.#addresses.some((prefix) => prefix.family === 6);
     if (ipv6 && this.#mtu !== undefined && this.#mtu < MIN_IPV6_MTU) {
       this.#fault(

@@ -1,5 +1,5 @@
 import type { InterfaceAddress } from '@sallyport/io';
-import { encodeBase64Key, formatEndpoint, formatIpPrefix } from '@sallyport/wireguard';
+import { encodeBase64Key, formatEndpoint, formatIpPrefix, VARIANT_KEYS } from '@sallyport/wireguard';
 import type { DeviceState } from '@sallyport/wireguard';
 import type { WgQuickConfig } from './config.ts';
 
@@ -30,6 +30,9 @@ export function formatConfig(
   }
   if (state.listenPort !== 0) lines.push(`ListenPort = ${String(state.listenPort)}`);
   if (state.fwmark !== 0) lines.push(`FwMark = 0x${state.fwmark.toString(16)}`);
+  const { variant } = state;
+  if (variant !== undefined)
+    for (const key of VARIANT_KEYS) lines.push(`${key[0].toUpperCase()}${key.slice(1)} = ${String(variant[key])}`);
   if (state.privateKey !== undefined) lines.push(`PrivateKey = ${encodeBase64Key(state.privateKey.reveal())}`);
   for (const peer of state.peers) {
     lines.push('', '[Peer]', `PublicKey = ${encodeBase64Key(peer.publicKey)}`);

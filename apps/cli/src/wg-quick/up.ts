@@ -169,6 +169,7 @@ class Up {
       privateKey: config.privateKey,
       listenPort: config.listenPort,
       fwmark: config.fwmark,
+      ...(config.variant !== undefined && { variant: config.variant }),
       replacePeers: true,
       peers: config.peers.map((peer, i) => ({
         publicKey: peer.publicKey,

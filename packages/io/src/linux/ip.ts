@@ -116,6 +116,31 @@ export class Ip {
     await this.#runner.change('ip', [flag(family), 'rule', 'delete', ...selector]);
   }
 
+  /**
+   * Runs commands (`route replace …`, `rule add …`) one after the other in one run of the program. With `force` those that
+   * fail are passed over, and how many there were is returned; without, the first ends it with a CommandError. Without a
+   * family each line is of the one that its address is of.
+   */
+  async batch(family: IpFamily | undefined, lines: readonly string[], force = false): Promise<number> {
+    if (lines.length === 0) return 0;
+    const of = family === undefined ? [] : [flag(family)];
+    for (const line of lines) this.#runner.tell(['ip', ...of, line].join(' '));
+    try {
+      await this.#runner.runQuietly('ip', [...of, ...(force ? ['-force'] : []), '-batch', '-'], {
+        input: `${lines.join('\n')}\n`,
+      });
+      return 0;
+    } catch (error) {
+      if (!(error instanceof CommandError) || error.code !== 'failed') throw error;
+      const failed = [...error.stderr.matchAll(/Command failed -:(\d+)/g)].map(([, line]) => Number(line));
+      if (failed.length === 0) throw error;
+      if (force) return failed.length;
+      const said = error.stderr.replace(/Command failed -:\d+/, '');
+      const line = lines[(failed[0] ?? 0) - 1] ?? '';
+      throw new CommandError('failed', ['ip', ...of, line].join(' '), error.exitCode, said, { cause: error });
+    }
+  }
+
   /** Runs `ip -json`; nothing found is an empty list. */
   async #list(args: readonly string[]): Promise<Fields[]> {
     try {
