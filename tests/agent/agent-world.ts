@@ -1,5 +1,6 @@
 // A gateway's agent with its real files and its real link to a control plane in this process; kernel and tunnel take notes.
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -9,6 +10,7 @@ import {
   GatewayAgent,
   GatewayFiles,
   type Clock,
+  type NamesService,
   type ObservedDevice,
   type Resolve,
   type Tunnel,
@@ -24,6 +26,7 @@ import {
   type FromGateway,
   type SignedState,
 } from '@sallyport/link';
+import { prefixesOverlap } from '@sallyport/policy';
 import type { DevicePlan, FirewallPlan, StateChange } from '@sallyport/policy';
 import type { Privileged, PrivilegedAnswer, PrivilegedRequest } from '@sallyport/privileged';
 import { pino } from 'pino';
@@ -145,6 +148,7 @@ export class Notes {
 export class NotingTunnel implements Tunnel {
   readonly protocol = 'noting';
   readonly admitted = new Set<string>();
+  readonly networks = new Map<string, readonly string[]>();
   readonly observed = new Map<string, ObservedDevice>();
   readonly drops = { noRoute: 3 };
   readonly #notes: Notes;
@@ -158,8 +162,9 @@ export class NotingTunnel implements Tunnel {
       this.admitted.delete(id);
       this.#notes.lines.push(`refuse ${id}`);
     }
-    for (const { id } of put) {
+    for (const { id, networks = [] } of put) {
       this.admitted.add(id);
+      this.networks.set(id, networks);
       this.#notes.lines.push(`admit ${id}`);
     }
   }
@@ -176,6 +181,8 @@ export class NotingKernel implements Privileged {
   /** Where set, requests wait for it. */
   hold: Promise<void> | undefined;
   fault: string | undefined;
+  /** A route of the machine's own. */
+  taken: string | undefined;
   goAway!: () => void;
   underWay = 0;
   readonly #notes: Notes;
@@ -189,6 +196,13 @@ export class NotingKernel implements Privileged {
 
   async request(request: PrivilegedRequest): Promise<PrivilegedAnswer> {
     this.requests.push(request);
+    if (request.kind === 'setNetworks') {
+      const { taken } = this;
+      const refused = request.networks.filter((network) => taken !== undefined && prefixesOverlap(network, taken));
+      const routed = request.networks.filter((network) => !refused.includes(network));
+      if (routed.length > 0) this.#notes.lines.push(`route ${routed.join(' ')}`);
+      return { id: 1, refused: refused.map((network) => ({ network, meets: taken ?? '' })) };
+    }
     if (request.kind !== 'setFirewall') return { id: 1 };
     this.underWay++;
     await (this.hold ?? new Promise((resolve) => setImmediate(resolve)));
@@ -237,7 +251,34 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** The tunnel addresses aren't this machine's: a socket that is bound to one is bound to the loopback. */
+export class TunnelSockets {
+  /** By the address that was asked for. */
+  readonly bound = new Map<string, DatagramSocket>();
+  /** Where set, no address can be had. */
+  fault: string | undefined;
+
+  open(): DatagramSocket {
+    const socket = createSocket('udp4');
+    const bind = socket.bind.bind(socket) as (options: object) => DatagramSocket;
+    return Object.assign(socket, {
+      bind: ({ address }: { address: string }) => {
+        const { fault } = this;
+        if (fault !== undefined) setImmediate(() => socket.emit('error', new Error(fault)));
+        else {
+          this.bound.set(address, socket);
+          socket.once('close', () => this.bound.delete(address));
+          bind({ address: '127.0.0.1', port: 0 });
+        }
+        return socket;
+      },
+    });
+  }
+}
+
 export interface RunningGateway {
+  readonly sockets: TunnelSockets;
+  readonly names: NamesService[];
   readonly agent: GatewayAgent;
   readonly tunnel: NotingTunnel;
   readonly kernel: NotingKernel;
@@ -276,6 +317,8 @@ export async function startGateway(
   kernel.fault = options.fault;
   const clock = options.clock ?? new TestClock();
   const links: boolean[] = [];
+  const sockets = new TunnelSockets();
+  const names: NamesService[] = [];
   const agent = new GatewayAgent({
     url: control.url,
     joinToken: 'token' in options ? options.token : control.token,
@@ -293,7 +336,9 @@ export async function startGateway(
     resolve: options.resolve ?? (() => Promise.reject(new Error('no name server'))),
     clock,
     log: pino({ level: 'silent' }),
+    openSocket: () => sockets.open(),
     onLink: (up) => links.push(up),
+    onNames: (service) => names.push(service),
   });
   await agent.start();
   const ended = agent.run().then(
@@ -302,6 +347,8 @@ export async function startGateway(
   );
   return {
     agent,
+    sockets,
+    names,
     tunnel,
     kernel,
     notes,

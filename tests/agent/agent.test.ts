@@ -504,3 +504,113 @@ describe('reports', () => {
     assert.ok(!text.includes('d1') && !text.includes('100.64'));
   });
 });
+
+describe('the tunnel’s services', () => {
+  test('the tunnel service is at the gateway’s addresses, names are told of, and the filter lets both through', async () => {
+    const { sockets, names, kernel, agent } = await linked();
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('in force', () => control.acknowledged(1));
+    assert.deepEqual([...sockets.bound.keys()], [GATEWAY.address4, GATEWAY.address6]);
+    const service = { addresses: [GATEWAY.address4, GATEWAY.address6], clients: [GATEWAY.pool4, GATEWAY.pool6] };
+    assert.deepEqual(names, [service]);
+    assert.deepEqual(kernel.plans.at(-1)?.tunnelPorts, { udp: [51_819], tcp: [] });
+
+    const plan = { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] };
+    control.delta(2, 1, { gateway: { ...GATEWAY, names: plan } });
+    await until('in force', () => control.acknowledged(2));
+    control.delta(3, 2, { putDevices: [device(2)] });
+    await until('in force', () => control.acknowledged(3));
+    assert.deepEqual(names, [service, { ...service, plan }]);
+    assert.deepEqual(kernel.plans.at(-1)?.tunnelPorts, { udp: [53, 51_819], tcp: [53] });
+
+    control.delta(4, 3, { gateway: { ...GATEWAY, address4: '100.64.0.9' } });
+    await until('in force', () => control.acknowledged(4));
+    await until('the new address', () => sockets.bound.has('100.64.0.9') && !sockets.bound.has(GATEWAY.address4));
+    assert.deepEqual(names.at(-1), { ...service, addresses: ['100.64.0.9', GATEWAY.address6] });
+    assert.deepEqual(agent.problems, []);
+  });
+
+  test('an address that can’t be had is told, and tried again', async () => {
+    const { sockets, agent, clock } = await start();
+    sockets.fault = 'it is taken';
+    await until('linked', () => control.links.length > 0, clock);
+    control.snapshot(1);
+    await until('told', () => /tunnel service: it is taken/.test(agent.problems.join()), clock);
+    sockets.fault = undefined;
+    await until('mended', () => agent.problems.length === 0 && sockets.bound.size === 2, clock);
+  });
+});
+
+describe('other gateways’ entrances', () => {
+  test('are opened by their names’ addresses', async () => {
+    const { kernel } = await linked({ resolve: () => Promise.resolve({ addresses: ['192.0.2.7'], ttlSeconds: 60 }) });
+    const neighbours = [
+      { gatewayId: 'w1', host: 'W1.example', port: 51_820 },
+      { gatewayId: 'w2', host: '192.0.2.8', port: 51_820 },
+    ];
+    control.snapshot(1, { gateway: { ...GATEWAY, neighbours } });
+    await until('the name', () => kernel.plans.at(-1)?.names['w1.example'] !== undefined);
+    assert.deepEqual(kernel.plans.at(-1)?.neighbours, neighbours);
+    assert.deepEqual(kernel.plans.at(-1)?.names, { 'w1.example': ['192.0.2.7'] });
+  });
+});
+
+describe('networks behind devices', () => {
+  const networksAt = (gateway: RunningGateway): Record<string, readonly string[] | undefined> =>
+    Object.fromEntries((gateway.kernel.plans.at(-1)?.devices ?? []).map(({ id, networks }) => [id, networks]));
+
+  test('are routed before the filter knows them, and the tunnel takes them last and gives them up first', async () => {
+    const gateway = await linked();
+    const { notes, kernel, tunnel } = gateway;
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('in force', () => control.acknowledged(1));
+    notes.lines.length = 0;
+    control.delta(2, 1, { putDevices: [device(1, { networks: ['10.1.0.0/16'] })] });
+    await until('in force', () => control.acknowledged(2));
+    // No session ends for it.
+    assert.deepEqual(notes.lines, ['route 10.1.0.0/16', 'filter d1', 'admit d1']);
+    assert.deepEqual(tunnel.networks.get('d1'), ['10.1.0.0/16']);
+    notes.lines.length = 0;
+    control.delta(3, 2, { putDevices: [device(1), device(2, { networks: ['10.1.0.0/16'] })] });
+    await until('in force', () => control.acknowledged(3));
+    assert.deepEqual(notes.lines, ['admit d1', 'filter d1 d2', 'admit d2']);
+    assert.deepEqual([tunnel.networks.get('d1'), tunnel.networks.get('d2')], [[], ['10.1.0.0/16']]);
+    control.delta(4, 3, { removeDevices: ['d2'] });
+    await until('in force', () => control.acknowledged(4));
+    assert.deepEqual(kernel.requests.findLast(({ kind }) => kind === 'setNetworks'), { kind: 'setNetworks', networks: [] }); // prettier-ignore
+  });
+
+  test('that meet each other, the pools or this machine are left out, and that is told', async () => {
+    let own = ['192.0.2.1'];
+    const gateway = await linked({ ownAddresses: () => own });
+    const { agent, tunnel, clock } = gateway;
+    control.snapshot(1, {
+      putDevices: [
+        device(1, { networks: ['10.1.0.0/16', '100.64.7.0/24'] }),
+        device(2, { networks: ['10.1.9.0/24', '10.2.0.0/16'] }),
+      ],
+    });
+    await until('in force', () => control.acknowledged(1), clock);
+    assert.deepEqual(networksAt(gateway), { d1: ['10.1.0.0/16'], d2: ['10.2.0.0/16'] });
+    assert.match(agent.problems.join(), /100\.64\.7\.0\/24 meets.*10\.1\.9\.0\/24 meets 10\.1\.0\.0\/16/);
+    own = ['192.0.2.1', '10.2.0.3'];
+    await until('the machine’s own to count', () => networksAt(gateway)['d2'] === undefined, clock);
+    assert.deepEqual(tunnel.networks.get('d2') ?? [], []);
+    own = ['192.0.2.1'];
+    await until('it to be back', () => tunnel.networks.get('d2')?.[0] === '10.2.0.0/16', clock);
+  });
+
+  test('that a route of this machine leads to are left out too, before the filter hears of them', async () => {
+    const gateway = await linked();
+    const { kernel, agent, tunnel } = gateway;
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('in force', () => control.acknowledged(1));
+    kernel.taken = '10.1.4.0/24';
+    control.delta(2, 1, { putDevices: [device(1, { networks: ['10.1.0.0/16', '10.2.0.0/16'] })] });
+    await until('in force', () => control.acknowledged(2));
+    assert.ok(kernel.plans.every(({ devices }) => !devices[0]?.networks?.includes('10.1.0.0/16')));
+    assert.deepEqual(networksAt(gateway), { d1: ['10.2.0.0/16'] });
+    assert.deepEqual(tunnel.networks.get('d1'), ['10.2.0.0/16']);
+    assert.match(agent.problems.join(), /10\.1\.0\.0\/16 meets 10\.1\.4\.0\/24/);
+  });
+});

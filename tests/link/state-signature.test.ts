@@ -20,6 +20,14 @@ const state: SignedState = {
       address6: 'fd00::1',
       egress: { ipv4: '192.0.2.1' },
       draining: false,
+      neighbours: [{ gatewayId: 'gw2', host: 'oslo.example.org', port: 51_820 }],
+      names: {
+        upstreams: ['tls://9.9.9.9:853#dns.quad9.net'],
+        blocked: ['ads.example'],
+        blockLists: ['https://lists.example/hosts'],
+        hosts: [{ name: 'db.internal', addresses: ['10.0.0.5', 'fd07::5'] }],
+        domains: [{ domain: 'corp.example', servers: ['10.1.0.53'] }],
+      },
     },
     putGroups: [
       {
@@ -31,7 +39,7 @@ const state: SignedState = {
     ],
     removeGroups: [],
     putDevices: [
-      { id: 'd', publicKey: `${'A'.repeat(43)}=`, ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['g'], validUntil: 5 },
+      { id: 'd', publicKey: `${'A'.repeat(43)}=`, ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['g'], validUntil: 5, networks: ['10.1.0.0/16', 'fd07::/64'] }, // prettier-ignore
     ],
     removeDevices: ['x'],
   },

@@ -5,6 +5,8 @@ import {
   compileFirewall,
   FirewallPlanError,
   judge,
+  MAX_NETWORKS,
+  usableNetworks,
   type FirewallPlan,
   type Grant,
   type NftCommand,
@@ -182,6 +184,33 @@ test('a plan that breaks its promises is refused', () => {
     ['device "b"', { devices: [device, { ...device, id: 'b', ipv6: 'fd5a::3' }] }],
     ['device "a"', { devices: [{ ...device, egress: { ipv4: '1.1.1' } }] }],
     ['device "a"', { devices: [{ ...device, bitsPerSecond: -1 }] }],
+    ['tunnelPorts', { tunnelPorts: { udp: [0], tcp: [] } }],
+    ['neighbours', { neighbours: [{ gatewayId: 'w', host: '192.0.2.1', port: 65_536 }] }],
+    ...[
+      ...['0.0.0.0/0', '::/0', '10.0.0.0/7', 'fd00::/15', '10.0.0.1/24', '10.0.0.0', 'FD00::/64', '127.0.0.0/8'],
+      ...[
+        '169.254.0.0/24',
+        '224.0.0.0/8',
+        'fe80::/64',
+        'ff02::/64',
+        '::ffff:a00:0/104',
+        '198.51.100.0/24',
+        '2001:db8::/32',
+      ],
+      ...['10.64.0.0/16', '10.0.0.0/8', 'fd5a::/64', 'fd00::/16; flush ruleset'],
+    ].map((network): [string, Partial<FirewallPlan>] => [
+      'networks',
+      { devices: [{ ...device, networks: [network] }] },
+    ]),
+    [
+      'networks',
+      {
+        devices: [
+          { ...device, networks: ['10.1.0.0/16'] },
+          { ...device, id: 'b', ipv4: '10.64.0.9', ipv6: 'fd5a::9', networks: ['10.1.7.0/24'] },
+        ],
+      },
+    ],
     ['group "g"', { groups: [{ id: 'g', grants: [grant('10.0.0.0/33')] }] }],
     ['group "g"', { groups: [{ id: 'g', grants: [grant('10.0.0.0/8', 'sctp' as Protocol)] }] }],
     ['group "g"', { groups: [{ id: 'g', grants: [grant('10.0.0.0/8', 'tcp', [2, 1])] }] }],
@@ -201,6 +230,102 @@ test('a plan that breaks its promises is refused', () => {
       (error) => error instanceof FirewallPlanError && error.code === 'invalid' && error.message.includes(where),
       JSON.stringify(change),
     );
+});
+
+test('of networks that meet, the first device’s counts; what is wrong with the others is said', () => {
+  const { byDevice, faults } = usableNetworks(
+    [
+      { id: 'c', networks: ['10.1.2.0/24', '10.9.0.0/16'] },
+      { id: 'a', networks: ['10.1.0.0/16', 'fd00:7::/64', '0.0.0.0/0'] },
+      { id: 'b', networks: ['10.64.0.0/24', '192.0.2.0/24'] },
+      { id: 'd' },
+    ],
+    ['10.64.0.0/10', '192.0.2.9'],
+  );
+  assert.deepEqual(
+    [...byDevice],
+    [
+      ['a', ['10.1.0.0/16', 'fd00:7::/64']],
+      ['c', ['10.9.0.0/16']],
+    ],
+  );
+  assert.deepEqual(faults.length, 4);
+  assert.ok(faults.some((fault) => /10\.1\.2\.0\/24 meets 10\.1\.0\.0\/16/.test(fault)));
+  const many = Array.from({ length: 300 }, (_, i) => ({
+    id: `d${String(i).padStart(3, '0')}`,
+    networks: [0, 1, 2, 3].map((j) => `10.${String(i & 255)}.${String(4 * (i >> 8) + j)}.0/24`),
+  }));
+  assert.equal([...usableNetworks(many, []).byDevice.values()].flat().length, MAX_NETWORKS);
+});
+
+describe('networks behind devices', () => {
+  const plan: FirewallPlan = {
+    ...granting(internet, grant('10.1.2.0/24', 'tcp', [443, 443])),
+    devices: [
+      ...base.devices,
+      { id: 'b', ipv4: '10.64.0.3', ipv6: 'fd5a::3', groups: [], networks: ['10.1.2.0/24', '8.8.8.0/24'] },
+    ],
+  };
+  const ruleset = compileFirewall(plan);
+  const passes = (source: string, destination: string, port: number, fromTunnel = true): boolean => {
+    const packet = { fromTunnel, source, destination, protocol: 6, port };
+    const allowed = evaluate(ruleset, packet, 'spt0', [...OWN, '10.64.0.1']) === 'accept';
+    assert.equal(allowed, judge(plan, packet).allowed, JSON.stringify(packet));
+    return allowed;
+  };
+
+  test('are reached by rules alone, and are no internet', () => {
+    assert.ok(passes('10.64.0.2', '10.1.2.9', 443));
+    assert.ok(!passes('10.64.0.2', '10.1.2.9', 80));
+    assert.ok(passes('10.64.0.2', '8.8.4.4', 443));
+    assert.ok(!passes('10.64.0.2', '8.8.8.8', 443));
+    assert.ok(!passes('10.64.0.3', '10.1.2.9', 443));
+  });
+
+  test('begin nothing themselves, and are not claimed from elsewhere', () => {
+    for (const to of ['10.64.0.2', '10.64.0.1', '8.8.4.4', OWN[0]]) {
+      assert.ok(!passes('10.1.2.9', to, 443), to);
+      // Not before it is looked for a flow that it answers.
+      const packet = { fromTunnel: true, source: '10.1.2.9', destination: to, protocol: 6, port: 443 };
+      assert.equal(evaluate(ruleset, packet, 'spt0', OWN), 'reject');
+    }
+    assert.equal(
+      evaluate(
+        ruleset,
+        { fromTunnel: true, source: '10.1.3.9', destination: '8.8.4.4', protocol: 6, port: 1 },
+        'spt0',
+        [],
+      ),
+      'drop',
+    );
+    assert.equal(
+      evaluate(
+        ruleset,
+        { fromTunnel: false, source: '10.1.2.9', destination: OWN[0], protocol: 6, port: 1 },
+        'spt0',
+        OWN,
+      ),
+      'drop',
+    );
+  });
+});
+
+test('a neighbour’s name opens nothing inside', () => {
+  const plan: FirewallPlan = {
+    ...base,
+    devices: [...base.devices, { id: 'b', ipv4: '10.64.0.3', ipv6: 'fd5a::3', groups: [], networks: ['10.1.2.0/24'] }],
+    neighbours: [{ gatewayId: 'w', host: 'W.example', port: 443 }],
+    names: { 'w.example': ['192.168.0.1', '10.64.0.3', OWN[0], '10.1.2.9', 'fd5a::3', '2001:db8:1::1'] },
+  };
+  const ruleset = compileFirewall(plan);
+  const reached = plan.names['w.example'].filter((destination) => {
+    const source = destination.includes(':') ? 'fd5a::2' : '10.64.0.2';
+    const packet = { fromTunnel: true, source, destination, protocol: 17, port: 443 };
+    assert.ok(!judge(plan, { ...packet, protocol: 6 }).allowed && !judge(plan, { ...packet, port: 442 }).allowed);
+    assert.equal(evaluate(ruleset, packet, 'spt0', OWN) === 'accept', judge(plan, packet).allowed);
+    return judge(plan, packet).allowed;
+  });
+  assert.deepEqual(reached, ['192.168.0.1', '2001:db8:1::1']);
 });
 
 test('addresses in every canonical spelling are taken', () => {

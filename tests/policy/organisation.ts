@@ -6,6 +6,7 @@ import type {
   EgressModel,
   GatewayModel,
   GroupModel,
+  NamesPlan,
   PolicyTestModel,
   ResourceModel,
   RuleModel,
@@ -115,6 +116,8 @@ const DEVICES = 25;
 const GATEWAYS = 5;
 const RESOURCES = 6;
 const RULES = 8;
+const REGIONS = 3;
+const NAMES: NamesPlan = { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] };
 
 export function randomOrganisation(random: SeededRandom): AccessModel {
   let model = emptyModel();
@@ -135,6 +138,8 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
   const time = (): number => START + random.below(1000) * 1000;
   const removed = random.chance(0.12);
   const rate = (): number => 1_000_000 * (1 + random.below(3));
+  if (random.chance(0.05))
+    return { ...model, names: random.pick([null, NAMES, { ...NAMES, blocked: ['ads.example'] }]) };
   switch (random.below(8)) {
     case 0: {
       const key = id('u', USERS);
@@ -157,6 +162,8 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
         sessionLifetimeMs: orNull(0.3, () => 100_000 * (1 + random.below(9))),
         bitsPerSecond: orNull(0.4, rate),
         trafficBytesPerMonth: orNull(0.3, () => 1000),
+        requireRegionId: orNull(0.05, () => id('r', REGIONS)),
+        requireGatewayId: orNull(0.05, () => id('w', GATEWAYS)),
       });
       return changed(model, 'groups', key, removed && key !== EVERYONE ? undefined : put);
     }
@@ -168,6 +175,7 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
         expiresAt: orNull(0.2, time),
         bitsPerSecond: orNull(0.2, rate),
         publicKey: `key${String(number)}-${String(random.below(2))}`,
+        networks: random.chance(0.8) ? undefined : [`10.${String(random.below(3))}.0.0/24`],
       });
       return changed(model, 'devices', put.id, removed ? undefined : put);
     }
@@ -180,7 +188,9 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
       });
       const put = gateway({
         id: key,
+        regionId: id('r', REGIONS),
         draining: random.chance(0.2),
+        endpoint: orNull(0.7, () => ({ host: `w${String(random.below(3))}.example.org`, port: 51_820 })),
         egress: Array.from({ length: random.below(4) }, egress),
       });
       return changed(model, 'gateways', key, removed ? undefined : put);

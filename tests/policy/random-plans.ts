@@ -20,7 +20,17 @@ const PREFIXES = [
   ...['2606:4700::/32', '2606:4700::1111/128', '2001:db8::7/128', '2002::/16', '64:ff9b::/96', 'fd5a::1/128'],
 ];
 const NAMES = ['db.example', 'web.example', 'gone.example'];
-const PORTS = [1, 22, 53, 80, 443, 5432, 8443, 65_535];
+/** That may lie behind a device; none meets another. */
+const NETWORKS = ['10.1.2.0/24', '8.8.8.0/24', '203.0.113.0/24', '192.168.7.9/32', 'fd00:1::/64', '2606:4700::/32'];
+const NEIGHBOURS = [
+  { gatewayId: 'w1', host: '192.168.1.1', port: 51_820 },
+  { gatewayId: 'w2', host: 'web.example', port: 443 },
+  { gatewayId: 'w3', host: '2001:db8::99', port: 443 },
+  { gatewayId: 'w4', host: '198.51.100.7', port: 53 },
+  { gatewayId: 'w5', host: 'gone.example', port: 53 },
+  { gatewayId: 'w6', host: '8.8.8.8', port: 53 },
+];
+const PORTS = [1, 22, 53, 80, 443, 5432, 8443, 51_820, 65_535];
 /** What the rig in tests/netns has beside the tunnel's addresses. */
 export const OWN = ['198.51.100.7', '2001:db8::7', '198.51.100.8', '2001:db8::8', '198.51.100.9', '2001:db8::9'];
 
@@ -37,10 +47,28 @@ export function randomPlan(random: SeededRandom): FirewallPlan {
     },
     ownAddresses: random.chance(0.8) ? OWN : ['9.9.9.9', '2620:fe::fe', ...OWN],
     localTcpPorts: random.chance(0.5) ? [8443] : [],
+    tunnelPorts: random.pick([undefined, { udp: [53, 443], tcp: [53] }, { udp: [51_820], tcp: [] }]),
+    neighbours: random.chance(0.3) ? undefined : NEIGHBOURS.filter(() => random.chance(0.5)),
     groups,
-    devices: Array.from({ length: random.below(6) }, (_, i) => randomDevice(random, i)),
+    devices: withNetworks(
+      random,
+      Array.from({ length: random.below(6) }, (_, i) => randomDevice(random, i)),
+    ),
     names: { 'db.example': ['10.1.2.3', 'fd00:1::3'], 'web.example': ['8.8.8.8', '2606:4700::1111', '10.64.0.3'] },
   };
+}
+
+/** Gives some of the networks to some of the devices. */
+function withNetworks(random: SeededRandom, devices: readonly FirewallDevice[]): FirewallDevice[] {
+  const of = new Map<number, string[]>();
+  for (const network of NETWORKS.filter(() => random.chance(0.3))) {
+    const at = random.below(Math.max(1, devices.length));
+    of.set(at, [...(of.get(at) ?? []), network]);
+  }
+  return devices.map(({ networks: _, ...device }, i) => {
+    const networks = of.get(i);
+    return networks === undefined ? device : { ...device, networks };
+  });
 }
 
 export function randomDevice(random: SeededRandom, index: number): FirewallDevice {
@@ -88,7 +116,14 @@ export function randomPacket(random: SeededRandom, plan: FirewallPlan): FirstPac
   const protocol = random.pick([6, 6, 17, family === 4 ? 1 : 58, 99]);
   const device = plan.devices.length > 0 ? random.pick(plan.devices) : undefined;
   const stranger = family === 4 ? '10.64.0.77' : 'fd5a::77';
-  const source = device === undefined || random.chance(0.05) ? stranger : family === 4 ? device.ipv4 : device.ipv6;
+  const behind = device?.networks?.find((network) => network.includes(':') === (family === 6));
+  const own = family === 4 ? device?.ipv4 : device?.ipv6;
+  const source =
+    own === undefined || random.chance(0.05)
+      ? stranger
+      : behind !== undefined && random.chance(0.2)
+        ? behind.replace(/\/.*/, '')
+        : own;
   return {
     fromTunnel: true,
     source,
@@ -104,8 +139,10 @@ function clampPort(port: number): number {
 
 function randomDestination(random: SeededRandom, family: 4 | 6): string {
   const others =
-    family === 4 ? ['10.64.0.1', '10.64.0.3', OWN[0], '9.9.9.9'] : ['fd5a::1', 'fd5a::3', OWN[1], '2620:fe::fe'];
-  if (random.chance(0.3)) return random.pick(others);
+    family === 4
+      ? ['10.64.0.1', '10.64.0.3', OWN[0], '9.9.9.9', '192.168.1.1', '192.168.7.9', '203.0.113.5', '8.8.8.8']
+      : ['fd5a::1', 'fd5a::3', OWN[1], '2620:fe::fe', '2001:db8::99', '2606:4700::1111'];
+  if (random.chance(0.4)) return random.pick(others);
   const prefix = parsePrefix(random.pick(PREFIXES.filter((text) => text.includes(':') === (family === 6))))!;
   const bits = family === 4 ? 32 : 128;
   const size = 1n << BigInt(bits - prefix.length);
@@ -125,7 +162,7 @@ export function isRoutable(address: string): boolean {
 
 /** A plan that differs from another in some things. */
 export function changedPlan(random: SeededRandom, plan: FirewallPlan): FirewallPlan {
-  const change = random.below(8);
+  const change = random.below(9);
   const at = random.below(Math.max(1, plan.devices.length));
   switch (change) {
     case 0:
@@ -153,9 +190,12 @@ export function changedPlan(random: SeededRandom, plan: FirewallPlan): FirewallP
     }
     case 6:
       return { ...plan, ownAddresses: random.chance(0.5) ? OWN : ['9.9.9.9', ...OWN] };
+    case 7:
+      return { ...plan, devices: withNetworks(random, plan.devices) };
     default: {
-      const { names, gateway, localTcpPorts } = randomPlan(random);
-      return { ...plan, names: random.chance(0.5) ? names : {}, gateway, localTcpPorts };
+      const { names, gateway, localTcpPorts, tunnelPorts, neighbours } = randomPlan(random);
+      const opened = random.chance(0.5) ? { tunnelPorts } : { neighbours };
+      return { ...plan, names: random.chance(0.5) ? names : {}, gateway, localTcpPorts, ...opened };
     }
   }
 }

@@ -101,7 +101,7 @@ function matches(context: Context, { op, left, right }: Json): boolean {
 
 function equals(context: Context, actual: unknown, right: unknown): boolean {
   if (typeof right === 'string' && right.startsWith('@'))
-    return setHolds(context.ruleset, right.slice(1), actual as unknown[]);
+    return setHolds(context.ruleset, right.slice(1), Array.isArray(actual) ? actual : [actual]);
   if (Array.isArray(right)) return right.includes(actual);
   if (typeof right === 'object' && right !== null) {
     const { set, prefix } = right as { set?: unknown[]; prefix?: { addr: string; len: number } };
@@ -171,6 +171,8 @@ function value({ packet, input, output, own }: Context, expression: unknown): un
           return { sport: 40_000, dport: packet.port }[key];
         case 'tcp':
           return packet.protocol === 6 ? packet.port : undefined;
+        case 'udp':
+          return packet.protocol === 17 ? packet.port : undefined;
         case 'icmp':
           return packet.protocol === 1 && !isIpv6 ? 'echo-request' : undefined;
         case 'icmpv6':

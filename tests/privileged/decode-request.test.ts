@@ -39,7 +39,13 @@ function plan(devices = 3): FirewallPlan {
       groups: ['staff'],
       egress: { ipv6: '2001:db8::1' },
       bitsPerSecond: 1_000_000,
+      ...(i === 1 ? { networks: ['10.9.0.0/16', 'fd09::/64'] } : {}),
     })),
+    tunnelPorts: { udp: [53], tcp: [53] },
+    neighbours: [
+      { gatewayId: 'oslo', host: 'oslo.example', port: 51_820 },
+      { gatewayId: 'rome', host: '192.0.2.9', port: 51_820 },
+    ],
     names: { 'db.example': ['192.0.2.7', '2001:db8::7'] },
   };
 }
@@ -72,6 +78,9 @@ const bad: Readonly<Record<string, readonly unknown[]>> = {
     5,
   ],
   outside: ['10.78.0.0/16', '10.0.0.0/8', '0.0.0.0/0', '::/0', 'fd78::/64', 'fd00::/8'],
+  network: ['0.0.0.0/0', '::/0', '10.0.0.0/7', '127.0.0.0/8', 'fe80::/64', '224.0.0.0/8', '10.9.0.1/16', 'FD09::/64'],
+  mtu: [0, 1279, 65_536, 1300.5, '1300', undefined, {}],
+  outsideAddress: ['10.78.0.2', 'fd78::2', '8.8.8.8'],
   number: [-1, 1.5, '5', NaN, Infinity, 1e9, null],
   rate: [0, -1, 1.5, '5', NaN, 1e15, null],
   identifier: ['', 'a b', 'a"b', 'a;b', 'ä', 'x'.repeat(200), 7, null],
@@ -89,6 +98,10 @@ const places: readonly (readonly [request: object, path: string, kinds: readonly
       ] as const,
   ),
   [{ kind: 'configureInterface', addresses: [], routes: [], mtu: 1420 }, 'mtu', ['number']],
+  [{ kind: 'setNetworks', networks: ['10.9.0.0/16', 'fd09::/64'] }, 'networks.0', ['prefix', 'network']],
+  [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'ipv4', ['address', 'outsideAddress']],
+  [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'ipv6', ['address', 'outsideAddress']],
+  [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'mtu', ['mtu']],
   [{ kind: 'cutFlows', addresses: ['10.77.0.1'] }, 'addresses.0', ['address']],
   ...(
     [
@@ -111,6 +124,12 @@ const places: readonly (readonly [request: object, path: string, kinds: readonly
       ['plan.devices.1.groups.0', ['identifier']],
       ['plan.devices.1.egress.ipv6', ['address']],
       ['plan.devices.1.bitsPerSecond', ['rate']],
+      ['plan.devices.1.networks.1', ['prefix', 'network']],
+      ['plan.tunnelPorts.udp.0', ['number']],
+      ['plan.tunnelPorts.tcp', ['number']],
+      ['plan.neighbours.0.gatewayId', ['identifier']],
+      ['plan.neighbours.0.host', ['name']],
+      ['plan.neighbours.1.port', ['number']],
       ['plan.names', ['identifier', 'number']],
       ['plan.interfaceName', ['identifier', 'name']],
     ] as const
@@ -141,6 +160,7 @@ test('no place takes what it is not for', () => {
 
 test('no object takes a key that is not known, nor does without one', () => {
   const objects = ['', 'plan', 'plan.gateway', 'plan.groups.0', 'plan.groups.0.grants.0', 'plan.devices.0'];
+  objects.push('plan.tunnelPorts', 'plan.neighbours.0');
   for (const path of objects) {
     const request = structuredClone({ kind: 'setFirewall', plan: plan() }) as Record<string, unknown>;
     const at = path === '' ? request : path.split('.').reduce((object, key) => object[key] as typeof request, request);
@@ -151,6 +171,13 @@ test('no object takes a key that is not known, nor does without one', () => {
     Reflect.deleteProperty(at, key);
     assert.throws(() => decoder.decode(request), InvalidRequest, `${path} without ${key}`);
   }
+});
+
+test('a device’s own MTU can be taken back, and needs both addresses', () => {
+  const request = { kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: null };
+  assert.deepEqual(decoder.decode(request), request);
+  assert.throws(() => decoder.decode({ ...request, ipv6: '10.77.0.3' }), InvalidRequest);
+  assert.throws(() => decoder.decode({ kind: 'setDeviceMtu', ipv4: '10.77.0.2', mtu: null }), InvalidRequest);
 });
 
 test('what is no request at all is refused', () => {

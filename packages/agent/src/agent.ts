@@ -1,4 +1,5 @@
 import { randomInt, type KeyObject } from 'node:crypto';
+import type { Socket, SocketOptions } from 'node:dgram';
 import { rm } from 'node:fs/promises';
 import {
   decodeStateKey,
@@ -12,7 +13,7 @@ import {
   type LinkIdentity,
   type StateMessage,
 } from '@sallyport/link';
-import { applyChange, type DesiredState } from '@sallyport/policy';
+import { applyChange, type DesiredState, type GatewayPlan, type NamesPlan } from '@sallyport/policy';
 import type { Privileged } from '@sallyport/privileged';
 import type { Logger } from 'pino';
 import { Applier } from './applier.ts';
@@ -23,6 +24,7 @@ import { Names, type Resolve } from './names.ts';
 import { Reporter, type Condition } from './reporter.ts';
 import { StateFile, type VersionedState } from './state-file.ts';
 import type { Tunnel } from './tunnel.ts';
+import { TunnelService } from './tunnel-service/tunnel-service.ts';
 import { leaveReports, takeReports } from './unstored-file.ts';
 
 const FIRST_PAUSE_MS = 200;
@@ -51,9 +53,23 @@ export interface AgentOptions {
   readonly ownAddresses: () => readonly string[];
   readonly resolve: Resolve;
   readonly clock: Clock;
+  /** Opens the tunnel service's sockets, by default those of the system. */
+  readonly openSocket?: ((options: SocketOptions) => Socket) | undefined;
   readonly log: Logger;
   /** The control plane was found, or lost. */
   readonly onLink?: ((up: boolean) => void) | undefined;
+  /** How names are to be answered, once the addresses for it are there, and whenever that changes. */
+  readonly onNames?: ((names: NamesService) => void) | undefined;
+}
+
+/** What the gateway's name server needs to know. */
+export interface NamesService {
+  /** The gateway's own tunnel addresses, where it answers. */
+  readonly addresses: readonly string[];
+  /** Prefixes of those whom it answers. */
+  readonly clients: readonly string[];
+  /** Absent: nobody is answered. */
+  readonly plan?: NamesPlan | undefined;
 }
 
 /** Why an agent ends by itself. */
@@ -79,6 +95,9 @@ export class GatewayAgent {
   readonly #names: Names;
   readonly #applier: Applier;
   readonly #reporter: Reporter;
+  readonly #service: TunnelService;
+  /** What the name server was told last. */
+  #namesTold = '';
   readonly #stateFile: StateFile;
   readonly #stop = new AbortController();
   readonly #problems = new Map<string, string>();
@@ -112,8 +131,24 @@ export class GatewayAgent {
       onProblem: (problem) => {
         this.#problem('kernel', problem);
       },
+      onNetworks: (problem) => {
+        this.#problem('networks', problem);
+      },
+      onConfigured: (gateway) => {
+        this.#service.listen([gateway.address4, gateway.address6]);
+        this.#tellNames(gateway);
+      },
       onApplied: (seconds) => {
         this.metrics.applied(seconds);
+      },
+    });
+    this.#service = new TunnelService({
+      ...options,
+      gatewayKey: options.self.tunnel.wireguardPublicKey,
+      devices: () => this.#applier.devices,
+      draining: () => this.#applier.state?.gateway.draining ?? false,
+      onProblem: (problem) => {
+        this.#problem('tunnelService', problem);
       },
     });
     this.metrics = new GatewayMetrics({
@@ -200,6 +235,7 @@ export class GatewayAgent {
     this.#link?.close();
     this.#names.stop();
     this.#applier.stop();
+    this.#service.stop();
     await this.#stateFile.close();
     await this.#leaveReports();
     void helperGone;
@@ -379,7 +415,8 @@ export class GatewayAgent {
   /** Sees to what changes by itself, until it is stopped. */
   async #look(): Promise<void> {
     let reportAt = this.#options.clock.now() + REPORT_MS;
-    let addresses = '';
+    const ownNow = (): string => [...this.#options.ownAddresses()].sort().join();
+    let addresses = ownNow();
     while (!this.#stop.signal.aborted) {
       await this.#sleep(LOOK_MS);
       if (this.#stop.signal.aborted) return;
@@ -388,13 +425,14 @@ export class GatewayAgent {
         this.#report();
         if (now >= reportAt) reportAt = now + REPORT_MS;
       }
-      const own = [...this.#options.ownAddresses()].sort().join();
+      const own = ownNow();
       if (own !== addresses) {
-        if (addresses !== '') void this.#applier.refresh();
+        void this.#applier.refresh();
         addresses = own;
         const { state } = this.#applier;
         if (state !== undefined) this.#checkEgress(state);
       }
+      void this.#service.look();
       const { ignored } = this.#names;
       this.#problem('names', ignored === 0 ? undefined : `${ignored} names of destinations are too many and resolve to nothing`); // prettier-ignore
       // A file that could not be written needs a snapshot to be of use again.
@@ -402,6 +440,18 @@ export class GatewayAgent {
         this.#resync('the state file could not be written');
       else if (this.#welcomed && this.#resyncWanted !== undefined) this.#resync(this.#resyncWanted);
     }
+  }
+
+  #tellNames({ address4, address6, pool4, pool6, names }: GatewayPlan): void {
+    const service: NamesService = {
+      addresses: [address4, address6],
+      clients: [pool4, pool6],
+      ...(names !== undefined && { plan: names }),
+    };
+    const text = JSON.stringify(service);
+    if (text === this.#namesTold) return;
+    this.#namesTold = text;
+    this.#options.onNames?.(service);
   }
 
   #report(): void {

@@ -1,9 +1,12 @@
-import type { DesiredState, DevicePlan, FirewallPlan } from '@sallyport/policy';
+import { parseAddress, usableNetworks } from '@sallyport/policy';
+import type { DesiredState, DevicePlan, FirewallPlan, GatewayPlan } from '@sallyport/policy';
 import type { Privileged } from '@sallyport/privileged';
+import { TUNNEL_SERVICE_PORT } from '@sallyport/tunnel-service';
 import type { Clock } from './clock.ts';
 import type { Names } from './names.ts';
 import type { Tunnel } from './tunnel.ts';
 
+const NAMES_PORT = 53;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
 /** A timer's longest wait for the next expiry; then it looks again. */
@@ -23,6 +26,10 @@ export interface ApplierOptions {
   readonly leaving: () => void;
   /** What hinders the state from being in force, in an operator's words; undefined when nothing does any more. */
   readonly onProblem: (problem: string | undefined) => void;
+  /** Networks behind devices that can't be routed here, in an operator's words; undefined where all can. */
+  readonly onNetworks: (problem: string | undefined) => void;
+  /** The interface has the gateway's addresses, behind the filter. At each state that is in force. */
+  readonly onConfigured: (gateway: GatewayPlan) => void;
   readonly onApplied?: ((seconds: number, devices: number) => void) | undefined;
 }
 
@@ -43,6 +50,9 @@ export class Applier {
   #waiting: { readonly generation: number; readonly done: () => void }[] = [];
   #working = false;
   #configured = '';
+  /** The networks that the helper was asked to route, and what of this machine some of them met. */
+  #networks = '';
+  readonly #met = new Set<string>();
   #forwarding = false;
   #cancelExpiry: (() => void) | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -55,6 +65,11 @@ export class Applier {
 
   get state(): DesiredState | undefined {
     return this.#wanted;
+  }
+
+  /** The devices that may connect now, by id; another map where they are others. */
+  get devices(): ReadonlyMap<string, DevicePlan> {
+    return this.#valid;
   }
 
   /** Makes `state` the wanted one, and settles when it, or one that came after it, is in force. */
@@ -99,9 +114,21 @@ export class Applier {
       if (validUntil !== undefined && validUntil < next) next = validUntil;
       valid.set(device.id, device);
     }
-    this.#valid = valid;
+    this.#valid = this.#withUsableNetworks(state, valid);
     const refused: DevicePlan[] = [];
-    for (const device of this.#admitted.values()) if (!sameInTunnel(device, valid.get(device.id))) refused.push(device);
+    const lessened: DevicePlan[] = [];
+    for (const device of this.#admitted.values()) {
+      const wanted = this.#valid.get(device.id);
+      if (!sameInTunnel(device, wanted)) refused.push(device);
+      else {
+        const left = (device.networks ?? []).filter((network) => wanted?.networks?.includes(network));
+        if (left.length < (device.networks?.length ?? 0)) lessened.push({ ...device, networks: left });
+      }
+    }
+    if (lessened.length > 0) {
+      for (const device of lessened) this.#admitted.set(device.id, device);
+      for (const tunnel of this.#options.tunnels) tunnel.apply({ put: lessened, remove: [] });
+    }
     if (refused.length > 0) {
       this.#options.leaving();
       for (const { id } of refused) this.#admitted.delete(id);
@@ -111,6 +138,19 @@ export class Applier {
     this.#cancelExpiry = undefined;
     if (next < Infinity)
       this.#cancelExpiry = this.#options.clock.after(Math.min(next - now, LONGEST_WAIT_MS), () => void this.refresh());
+  }
+
+  /** The devices with those of their networks that can be routed. */
+  #withUsableNetworks(
+    { gateway }: DesiredState,
+    devices: ReadonlyMap<string, DevicePlan>,
+  ): ReadonlyMap<string, DevicePlan> {
+    const taken = [gateway.pool4, gateway.pool6, ...this.#options.ownAddresses(), ...this.#met];
+    const { byDevice, faults } = usableNetworks(devices.values(), taken);
+    const all = faults.slice(0, 5).join(', ');
+    this.#options.onNetworks(faults.length === 0 ? undefined : `networks behind devices are left out: ${all}`);
+    if (faults.length === 0) return devices;
+    return new Map(Array.from(devices, ([id, device]) => [id, { ...device, networks: byDevice.get(id) }]));
   }
 
   #work(): void {
@@ -129,7 +169,10 @@ export class Applier {
       const devices = this.#valid;
       const start = performance.now();
       if (state !== undefined) {
-        const problem = await this.#setKernel(state, devices);
+        // Routes first: what can't be routed must not be kept out by the filter where it comes from elsewhere.
+        const routing = this.#configured === '' ? undefined : await this.#routeNetworks(devices);
+        if (generation !== this.#generation) continue;
+        const problem = (await this.#setKernel(state, devices)) ?? routing;
         if (this.#stopped) return;
         if (problem !== undefined) {
           this.#options.onProblem(problem);
@@ -144,6 +187,7 @@ export class Applier {
         this.#retryMs = FIRST_RETRY_MS;
         this.#options.onProblem(undefined);
         this.#admit(devices);
+        this.#options.onConfigured(state.gateway);
         this.#options.onApplied?.((performance.now() - start) / 1000, devices.size);
       }
       this.#waiting = this.#waiting.filter((waiting) => {
@@ -159,8 +203,10 @@ export class Applier {
   #admit(known: ReadonlyMap<string, DevicePlan>): void {
     const put: DevicePlan[] = [];
     for (const device of known.values()) {
-      if (!sameInTunnel(device, this.#valid.get(device.id))) continue;
-      if (!sameInTunnel(device, this.#admitted.get(device.id))) put.push(device);
+      const wanted = this.#valid.get(device.id);
+      if (!sameInTunnel(device, wanted) || !sameNetworks(device, wanted)) continue;
+      const admitted = this.#admitted.get(device.id);
+      if (!sameInTunnel(device, admitted) || !sameNetworks(device, admitted)) put.push(device);
       this.#admitted.set(device.id, device);
     }
     if (put.length > 0) for (const tunnel of this.#options.tunnels) tunnel.apply({ put, remove: [] });
@@ -180,12 +226,34 @@ export class Applier {
         const answer = await privileged.request({ kind: 'configureInterface', addresses, routes, mtu });
         if (answer.error !== undefined) return `the interface could not be set up: ${answer.error.message}`;
         this.#configured = configuration;
+        this.#networks = '';
+        const problem = await this.#routeNetworks(devices);
+        if (problem !== undefined) return problem;
       }
       if (!this.#forwarding) {
         const answer = await privileged.request({ kind: 'enableForwarding' });
         if (answer.error !== undefined) return `forwarding could not be enabled: ${answer.error.message}`;
         this.#forwarding = true;
       }
+      return undefined;
+    } catch (error) {
+      return `the privileged helper does not answer: ${(error as Error).message}`;
+    }
+  }
+
+  /** Has the networks behind devices routed to the tunnel. Those that can't be are left out from then on. What failed. */
+  async #routeNetworks(devices: ReadonlyMap<string, DevicePlan>): Promise<string | undefined> {
+    const networks = Array.from(devices.values(), (device) => device.networks ?? []).flat();
+    const key = networks.join(' ');
+    if (key === this.#networks) return undefined;
+    try {
+      const { error, refused = [] } = await this.#options.privileged.request({ kind: 'setNetworks', networks });
+      if (error !== undefined) return `networks behind devices could not be routed: ${error.message}`;
+      this.#networks = key;
+      if (refused.length === 0) return undefined;
+      for (const { meets } of refused) this.#met.add(meets);
+      this.#look();
+      this.#generation++;
       return undefined;
     } catch (error) {
       return `the privileged helper does not answer: ${(error as Error).message}`;
@@ -200,27 +268,39 @@ export class Applier {
       gateway: { pool4, pool6, address4, address6, egress },
       ownAddresses: ownAddresses(),
       localTcpPorts,
+      tunnelPorts:
+        state.gateway.names === undefined
+          ? { udp: [TUNNEL_SERVICE_PORT], tcp: [] }
+          : { udp: [NAMES_PORT, TUNNEL_SERVICE_PORT], tcp: [NAMES_PORT] },
+      neighbours: state.gateway.neighbours ?? [],
       groups: [...state.groups.values()],
-      devices: Array.from(devices.values(), ({ id, ipv4, ipv6, groups, egress: own, bitsPerSecond }) => ({
+      devices: Array.from(devices.values(), ({ id, ipv4, ipv6, groups, egress: own, bitsPerSecond, networks }) => ({
         id,
         ipv4,
         ipv6,
         groups,
         ...(own !== undefined && { egress: own }),
         ...(bitsPerSecond !== undefined && { bitsPerSecond }),
+        ...(networks !== undefined && { networks }),
       })),
       names: names.addresses,
     };
   }
 }
 
-/** Whether a tunnel would not notice the difference. */
+/** Whether it is the same device for a tunnel, whatever lies behind it. */
 function sameInTunnel(a: DevicePlan, b: DevicePlan | undefined): boolean {
   return b !== undefined && a.publicKey === b.publicKey && a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6;
 }
 
-function namesOf({ groups }: DesiredState): Set<string> {
+function sameNetworks({ networks: a = [] }: DevicePlan, b: DevicePlan | undefined): boolean {
+  const { networks = [] } = b ?? {};
+  return a.length === networks.length && a.every((network, i) => network === networks[i]);
+}
+
+function namesOf({ gateway, groups }: DesiredState): Set<string> {
   const names = new Set<string>();
+  for (const { host } of gateway.neighbours ?? []) if (parseAddress(host) === undefined) names.add(host.toLowerCase());
   for (const { grants } of groups.values())
     for (const { destination } of grants) if (destination.kind === 'name') names.add(destination.name);
   return names;

@@ -20,6 +20,38 @@ export const LINK_UPGRADE = 'sallyport-gateway/1';
 const id = z.string().min(1).max(64);
 const count = z.number().min(0);
 
+const udpPort = z.number().int().min(1).max(65535);
+const typeWord = z.number().int().min(0).max(4_294_967_295);
+
+/** Where a gateway speaks AmneziaWG 1.0, and the parameters that its clients need for it. */
+export const amneziawgOffer = z.strictObject({
+  port: udpPort,
+  jc: z.number().int().min(0).max(128),
+  jmin: z.number().int().min(0).max(1280),
+  jmax: z.number().int().min(0).max(1280),
+  s1: z.number().int().min(0).max(1132),
+  s2: z.number().int().min(0).max(1188),
+  h1: typeWord,
+  h2: typeWord,
+  h3: typeWord,
+  h4: typeWord,
+});
+export type AmneziawgOffer = z.infer<typeof amneziawgOffer>;
+
+/** Where a gateway's tunnel is reached over TLS. */
+export const tlsOffer = z.strictObject({
+  /** Empty: the endpoint's. */
+  host: z.string().max(253),
+  port: z.number().int().min(1).max(65535),
+  path: z.string().regex(/^\/[A-Za-z0-9/_-]{0,100}$/),
+  /** SHA-256 of the certificate, hexadecimal; null: an authority vouches for it. */
+  certificateSha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+});
+export type TlsOffer = z.infer<typeof tlsOffer>;
+
 /** Gateway: the first message. `token` joins, once; without it the key of its TLS certificate must be known. */
 export const hello = z.strictObject({
   kind: z.literal('hello'),
@@ -32,7 +64,11 @@ export const hello = z.strictObject({
     wireguardPublicKey: z.string().length(44),
     /** The host name or address that devices connect to, and the port. Empty: the control plane takes what it has. */
     endpointHost: z.string().max(253),
-    endpointPort: z.number().int().min(1).max(65535),
+    endpointPort: udpPort,
+    /** Absent: not spoken. */
+    amneziawg: amneziawgOffer.optional(),
+    /** Absent: not reached so. */
+    tls: tlsOffer.optional(),
   }),
   /** Where it is, as its operator says. */
   region: z.string().max(63).optional(),

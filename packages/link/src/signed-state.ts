@@ -35,6 +35,25 @@ export const devicePlan = z.strictObject({
   egress: egress.optional(),
   bitsPerSecond: z.number().positive().optional(),
   validUntil: z.number().optional(),
+  networks: z.array(prefix).max(1000).optional(),
+});
+
+const hostOrAddress = z.string().min(1).max(253);
+/** A name server: an address, perhaps with a port, or a URL. */
+const server = z.string().min(1).max(500);
+
+const neighbour = z.strictObject({
+  gatewayId: text,
+  host: hostOrAddress,
+  port: z.number().int().min(1).max(65535),
+});
+
+export const namesPlan = z.strictObject({
+  upstreams: z.array(server).max(16),
+  blocked: z.array(hostOrAddress).max(10_000),
+  blockLists: z.array(z.string().min(1).max(2000)).max(32),
+  hosts: z.array(z.strictObject({ name: hostOrAddress, addresses: z.array(address).max(16) })).max(10_000),
+  domains: z.array(z.strictObject({ domain: hostOrAddress, servers: z.array(server).max(8) })).max(1000),
 });
 
 export const gatewayPlan = z.strictObject({
@@ -46,6 +65,8 @@ export const gatewayPlan = z.strictObject({
   address6: address,
   egress,
   draining: z.boolean(),
+  neighbours: z.array(neighbour).max(10_000).optional(),
+  names: namesPlan.optional(),
 });
 
 export const signedState = z.strictObject({

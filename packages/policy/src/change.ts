@@ -1,4 +1,14 @@
-import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, Grant, GroupPlan, StateChange } from './state.ts';
+import type {
+  DesiredState,
+  DevicePlan,
+  EgressAddresses,
+  GatewayPlan,
+  Grant,
+  GroupPlan,
+  NamesPlan,
+  Neighbour,
+  StateChange,
+} from './state.ts';
 
 /** The whole entries in which `to` differs from `from`; everything of `to` where there is no state before it. */
 export function changeBetween(from: DesiredState | undefined, to: DesiredState): StateChange {
@@ -48,7 +58,8 @@ export function sameDevice(a: DevicePlan, b: DevicePlan): boolean {
       a.bitsPerSecond === b.bitsPerSecond &&
       a.validUntil === b.validUntil &&
       sameEgress(a.egress, b.egress) &&
-      sameList(a.groups, b.groups, (x, y) => x === y))
+      sameTexts(a.networks ?? [], b.networks ?? []) &&
+      sameTexts(a.groups, b.groups))
   );
 }
 
@@ -62,7 +73,26 @@ export function sameGateway(a: GatewayPlan, b: GatewayPlan): boolean {
       a.address4 === b.address4 &&
       a.address6 === b.address6 &&
       a.draining === b.draining &&
-      sameEgress(a.egress, b.egress))
+      sameEgress(a.egress, b.egress) &&
+      sameList(a.neighbours ?? [], b.neighbours ?? [], sameNeighbour) &&
+      sameNames(a.names, b.names))
+  );
+}
+
+function sameNeighbour(a: Neighbour, b: Neighbour): boolean {
+  return a.gatewayId === b.gatewayId && a.host === b.host && a.port === b.port;
+}
+
+/** Answers with nothing set aren't the same as no answers. */
+function sameNames(a: NamesPlan | undefined, b: NamesPlan | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a === b ||
+    (sameTexts(a.upstreams, b.upstreams) &&
+      sameTexts(a.blocked, b.blocked) &&
+      sameTexts(a.blockLists, b.blockLists) &&
+      sameList(a.hosts, b.hosts, (x, y) => x.name === y.name && sameTexts(x.addresses, y.addresses)) &&
+      sameList(a.domains, b.domains, (x, y) => x.domain === y.domain && sameTexts(x.servers, y.servers)))
   );
 }
 
@@ -89,6 +119,10 @@ function sameDestination(a: Grant['destination'], b: Grant['destination']): bool
 
 function sameList<T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean): boolean {
   return a === b || (a.length === b.length && a.every((item, i) => same(item, b[i])));
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return sameList(a, b, (x, y) => x === y);
 }
 
 function mapChange<T extends { readonly id: string }>(

@@ -2,7 +2,7 @@
  * What access is decided from: the organisation as the control plane knows it. Plain data, so that a decision can be
  * made, explained and tried out on a changed copy. Times are Unix milliseconds, rates bits a second.
  */
-import type { EgressAddresses, PortRange, Protocol } from './state.ts';
+import type { EgressAddresses, NamesPlan, PortRange, Protocol } from './state.ts';
 
 /** The group that every user is in, without being listed. */
 export const EVERYONE = 'everyone';
@@ -32,6 +32,11 @@ export interface GroupModel {
   readonly bitsPerSecond: number | null;
   readonly trafficBytesPerMonth: number | null;
   readonly devicesPerUser: number | null;
+  /** Clients of members keep their kill switch on. */
+  readonly requireKillSwitch?: boolean | undefined;
+  /** Members connect at gateways of this region, or at this gateway; with several, at any that one of their groups names. */
+  readonly requireRegionId?: string | null | undefined;
+  readonly requireGatewayId?: string | null | undefined;
 }
 
 export interface DeviceModel {
@@ -44,6 +49,8 @@ export interface DeviceModel {
   readonly approved: boolean;
   readonly expiresAt: number | null;
   readonly bitsPerSecond: number | null;
+  /** Networks behind it that an administrator has approved: canonical prefixes, sorted. */
+  readonly networks?: readonly string[] | undefined;
 }
 
 /** An egress address; `group` null is for whoever no entry before it is for. The first that fits counts. */
@@ -57,6 +64,8 @@ export interface GatewayModel {
   readonly regionId: string;
   readonly draining: boolean;
   readonly egress: readonly EgressModel[];
+  /** Where its tunnel is entered; devices at other gateways may reach it. */
+  readonly endpoint?: { readonly host: string; readonly port: number } | null | undefined;
 }
 
 /** Protocols and ports; no ports means all of them. */
@@ -110,4 +119,6 @@ export interface AccessModel {
   readonly resources: ReadonlyMap<string, ResourceModel>;
   readonly rules: ReadonlyMap<string, RuleModel>;
   readonly tests: ReadonlyMap<string, PolicyTestModel>;
+  /** How gateways answer names; none: they don't. */
+  readonly names?: NamesPlan | null | undefined;
 }

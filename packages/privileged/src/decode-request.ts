@@ -1,5 +1,5 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
-import { parsePrefix, prefixContains } from '@sallyport/policy';
+import { faultOfNetwork, MAX_NETWORKS, parsePrefix, prefixContains } from '@sallyport/policy';
 import type { FirewallPlan, IpPrefix } from '@sallyport/policy';
 import type { PrivilegedRequest } from './requests.ts';
 
@@ -18,6 +18,7 @@ export class InvalidRequest extends Error {
 
 const MAX_ADDRESSES = 65_536;
 const MAX_ENTRIES = 1_000_000;
+const MAX_NEIGHBOURS = 10_000;
 /** Bits a second: what a policer of the kernel can count. */
 const MAX_RATE = 1_000_000_000_000;
 
@@ -57,6 +58,18 @@ export class RequestDecoder {
           mtu: integer(request['mtu'], 'mtu', 1280, 65_535),
         };
       }
+      case 'setNetworks': {
+        const { networks } = exactly(value, 'request', ['kind', 'networks']);
+        return { kind, networks: list(networks, 'networks', MAX_NETWORKS, network) };
+      }
+      case 'setDeviceMtu': {
+        const { ipv4, ipv6, mtu } = exactly(value, 'request', ['kind', 'ipv4', 'ipv6', 'mtu']);
+        return {
+          kind,
+          ...this.#bothFamilies(ipv4, ipv6, 'request'),
+          mtu: mtu === null ? null : integer(mtu, 'mtu', 1280, 65_535),
+        };
+      }
       case 'enableForwarding':
       case 'tearDown':
         exactly(value, 'request', ['kind']);
@@ -76,7 +89,7 @@ export class RequestDecoder {
   }
 
   #plan(value: unknown): FirewallPlan {
-    const plan = exactly(value, 'plan', PLAN_KEYS);
+    const plan = exactly(value, 'plan', PLAN_KEYS, PLAN_OPTIONS);
     if (plan['interfaceName'] !== this.#interfaceName)
       throw new InvalidRequest(`plan.interfaceName is not ${this.#interfaceName}`);
     const gateway = exactly(plan['gateway'], 'plan.gateway', GATEWAY_KEYS);
@@ -87,6 +100,8 @@ export class RequestDecoder {
     egress(gateway['egress'], 'plan.gateway.egress');
     list(plan['ownAddresses'], 'plan.ownAddresses', MAX_ADDRESSES, address);
     list(plan['localTcpPorts'], 'plan.localTcpPorts', 1024, (item, at) => integer(item, at, 1, 65_535));
+    if (plan['tunnelPorts'] !== undefined) tunnelPorts(plan['tunnelPorts']);
+    if (plan['neighbours'] !== undefined) list(plan['neighbours'], 'plan.neighbours', MAX_NEIGHBOURS, neighbour);
     list(plan['groups'], 'plan.groups', MAX_ENTRIES, group);
     list(plan['devices'], 'plan.devices', MAX_ENTRIES, (item, at) => this.#device(item, at));
     names(plan['names']);
@@ -96,13 +111,19 @@ export class RequestDecoder {
   #device(value: unknown, at: string): void {
     const device = exactly(value, at, DEVICE_KEYS, DEVICE_OPTIONS);
     identifier(device['id'], at);
-    this.#addressInPools(device['ipv4'], at);
-    this.#addressInPools(device['ipv6'], at);
-    if (!isIPv4(device['ipv4'] as string) || !isIPv6(device['ipv6'] as string))
-      throw new InvalidRequest(`${at} needs an address of each family`);
+    this.#bothFamilies(device['ipv4'], device['ipv6'], at);
     list(device['groups'], at, 4096, identifier);
     if (device['egress'] !== undefined) egress(device['egress'], at);
     if (device['bitsPerSecond'] !== undefined) integer(device['bitsPerSecond'], at, 1, MAX_RATE);
+    if (device['networks'] !== undefined) list(device['networks'], at, MAX_NETWORKS, network);
+  }
+
+  /** The two tunnel addresses of a device. */
+  #bothFamilies(ipv4: unknown, ipv6: unknown, at: string): { ipv4: string; ipv6: string } {
+    const addresses = { ipv4: this.#addressInPools(ipv4, at), ipv6: this.#addressInPools(ipv6, at) };
+    if (!isIPv4(addresses.ipv4) || !isIPv6(addresses.ipv6))
+      throw new InvalidRequest(`${at} needs an address of each family`);
+    return addresses;
   }
 
   #addressInPools(value: unknown, at: string): string {
@@ -121,9 +142,10 @@ export class RequestDecoder {
 }
 
 const PLAN_KEYS = ['interfaceName', 'gateway', 'ownAddresses', 'localTcpPorts', 'groups', 'devices', 'names'];
+const PLAN_OPTIONS = ['tunnelPorts', 'neighbours'];
 const GATEWAY_KEYS = ['pool4', 'pool6', 'address4', 'address6', 'egress'];
 const DEVICE_KEYS = ['id', 'ipv4', 'ipv6', 'groups'];
-const DEVICE_OPTIONS = ['egress', 'bitsPerSecond'];
+const DEVICE_OPTIONS = ['egress', 'bitsPerSecond', 'networks'];
 
 /** Whether the kernel and every command line take this as the name of an interface (IFNAMSIZ is 16). */
 export function isInterfaceName(name: string): boolean {
@@ -150,6 +172,26 @@ function grant(value: unknown, at: string): void {
     const range = exactly(item, at, ['from', 'to']);
     integer(range['to'], at, integer(range['from'], at, 0, 65_535), 65_535);
   });
+}
+
+function tunnelPorts(value: unknown): void {
+  const { udp, tcp } = exactly(value, 'plan.tunnelPorts', ['udp', 'tcp']);
+  for (const ports of [udp, tcp]) list(ports, 'plan.tunnelPorts', 16, (item, at) => integer(item, at, 1, 65_535));
+}
+
+function neighbour(value: unknown, at: string): void {
+  const { gatewayId, host, port } = exactly(value, at, ['gatewayId', 'host', 'port']);
+  identifier(gatewayId, at);
+  if (typeof host !== 'string' || !(isIPv4(host) || isPlainIPv6(host))) name(host, at);
+  integer(port, at, 1, 65_535);
+}
+
+/** What no device's network may be, wherever it is asked for; what of this machine it meets is found out later. */
+function network(value: unknown, at: string): string {
+  prefix(value, at);
+  const fault = faultOfNetwork(value as string, []);
+  if (fault !== undefined) throw new InvalidRequest(`${at}: ${fault}`);
+  return value as string;
 }
 
 function egress(value: unknown, at: string): void {

@@ -108,6 +108,8 @@ async function checkKernelFilter(interfaceName: string): Promise<PreflightResult
     },
     ownAddresses: ['192.0.2.1'],
     localTcpPorts: [443],
+    tunnelPorts: { udp: [53], tcp: [53] },
+    neighbours: [{ gatewayId: 'gateway', host: '192.0.2.2', port: 51_820 }],
     groups: [
       { id: 'group', grants: [{ rule: 'rule', destination: { kind: 'internet' }, protocol: 'any', ports: [] }] },
     ],
@@ -119,6 +121,7 @@ async function checkKernelFilter(interfaceName: string): Promise<PreflightResult
         groups: ['group'],
         egress: { ipv6: '2001:db8::1' },
         bitsPerSecond: 1_000_000,
+        networks: ['10.1.0.0/16', '2001:db8:1::/48'],
       },
     ],
     names: {},

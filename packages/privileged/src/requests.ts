@@ -9,6 +9,10 @@ export type PrivilegedRequest =
       readonly routes: readonly string[];
       readonly mtu: number;
     }
+  /** Routes these networks behind devices to the tunnel, and no others any more. Those that can't be are in the answer. */
+  | { readonly kind: 'setNetworks'; readonly networks: readonly string[] }
+  /** The largest packet that goes to the device with these tunnel addresses; null: the interface's own. */
+  | { readonly kind: 'setDeviceMtu'; readonly ipv4: string; readonly ipv6: string; readonly mtu: number | null }
   /** Lets the kernel forward both families. */
   | { readonly kind: 'enableForwarding' }
   /** Replaces packet filter and address translation in one transaction; what it no longer allows is cut. */
@@ -24,6 +28,8 @@ export interface PrivilegedAnswer {
   readonly error?: { readonly code: string; readonly message: string } | undefined;
   /** For setFirewall: how long the kernel's transaction took, and how many commands it had. */
   readonly firewall?: { readonly milliseconds: number; readonly commands: number } | undefined;
+  /** For setNetworks: those that meet an address or a route that this machine has, with which. */
+  readonly refused?: readonly { readonly network: string; readonly meets: string }[] | undefined;
 }
 
 /** The client's end, as the gateway uses it. */

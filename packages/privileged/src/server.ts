@@ -12,6 +12,7 @@ import { FramingError, readMessages, writeMessage } from './framing.ts';
 import { Memory } from './remembered.ts';
 import type { PrivilegedAnswer, PrivilegedRequest } from './requests.ts';
 import { TunnelInterface } from './tunnel-interface.ts';
+import { RouteError, TunnelRoutes } from './tunnel-routes.ts';
 
 export interface PrivilegedServerOptions extends PrivilegedBounds {
   /** The other end is the gateway's. */
@@ -50,6 +51,7 @@ class Server {
   readonly #decoder: RequestDecoder;
   readonly #memory: Memory;
   readonly #interface: TunnelInterface;
+  readonly #routes: TunnelRoutes;
   readonly #forwarding: Forwarding;
   readonly #flows: Flows;
   readonly #firewall: Firewall;
@@ -65,6 +67,7 @@ class Server {
     const runner = new CommandRunner(onCommand ?? (() => undefined));
     this.#memory = new Memory(statePath);
     this.#interface = new TunnelInterface(interfaceName, runner, this.#memory);
+    this.#routes = new TunnelRoutes(this.#interface, runner);
     this.#forwarding = new Forwarding(interfaceName, runner, this.#memory);
     this.#flows = new Flows((error) => onNotice({ code: 'FLOWS_NOT_CUT', message: messageOf(error) }));
     this.#firewall = new Firewall(runner, this.#flows, (task) => this.#serially(task), onNotice);
@@ -114,6 +117,7 @@ class Server {
     try {
       const request = this.#decoder.decode(value);
       if (request.kind === 'setFirewall') return { firewall: await this.#firewall.set(request.plan) };
+      if (request.kind === 'setNetworks') return { refused: await this.#routes.setNetworks(request.networks) };
       await this.#do(request);
       return {};
     } catch (error) {
@@ -121,10 +125,13 @@ class Server {
     }
   }
 
-  async #do(request: Exclude<PrivilegedRequest, { kind: 'setFirewall' }>): Promise<void> {
+  async #do(request: Exclude<PrivilegedRequest, { kind: 'setFirewall' | 'setNetworks' }>): Promise<void> {
     switch (request.kind) {
       case 'configureInterface':
         await this.#interface.configure(request.addresses, request.routes, request.mtu);
+        return;
+      case 'setDeviceMtu':
+        await this.#routes.setDeviceMtu(request.ipv4, request.ipv6, request.mtu);
         return;
       case 'enableForwarding':
         this.#forwarding.enable();
@@ -135,6 +142,7 @@ class Server {
       case 'tearDown':
         // Nothing may pass while the parts go one by one.
         await this.#interface.setDown();
+        this.#routes.forget();
         this.#forwarding.tearDown();
         await this.#firewall.tearDown();
         await this.#interface.removeRules();
@@ -150,6 +158,7 @@ function kindOf(request: unknown): unknown {
 function codeOf(error: unknown): string {
   if (error instanceof InvalidRequest) return error.code;
   if (error instanceof FirewallPlanError) return error.code === 'tooLarge' ? 'PLAN_TOO_LARGE' : 'INVALID_PLAN';
+  if (error instanceof RouteError) return 'NOT_ROUTED';
   if (error instanceof CommandError) return error.code === 'notFound' ? 'PROGRAM_MISSING' : 'COMMAND_FAILED';
   return 'FAILED';
 }

@@ -4,6 +4,8 @@ import type { Memory } from './remembered.ts';
 
 /** The mark that the firewall's table gives to the packets that it has seen. One bit, so that others stay usable. */
 export const SEEN_MARK = 0x0800_0000;
+/** The routing table of the networks behind devices. */
+export const NETWORKS_TABLE = '51920';
 /** Before every rule of other people's, or a packet could leave by one of theirs. */
 const RULE_PRIORITY = 40;
 
@@ -21,6 +23,7 @@ export class TunnelInterface {
   readonly #runner: CommandRunner;
   readonly #ip: Ip;
   readonly #memory: Memory;
+  #pools: readonly string[] = [];
 
   constructor(name: string, runner: CommandRunner, memory: Memory) {
     this.#name = name;
@@ -41,6 +44,16 @@ export class TunnelInterface {
     await this.#ip.setLinkUp(this.#name, mtu);
     for (const route of routes)
       await this.#runner.change('ip', [flag(familyOf(route)), 'route', 'replace', route, 'dev', this.#name]);
+    this.#pools = routes;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** What {@link configure} routed to it. */
+  get pools(): readonly string[] {
+    return this.#pools;
   }
 
   /** The interface itself goes with the process that opened it. */
@@ -66,6 +79,8 @@ export class TunnelInterface {
         ...toTunnel.map((route) => ['pref', String(RULE_PRIORITY), 'iif', 'lo', 'to', route, 'lookup', 'main']),
         ...toTunnel.map((route) => ['pref', String(RULE_PRIORITY + 1), 'to', route, ...unseen]),
         ['pref', String(RULE_PRIORITY + 2), 'iif', this.#name, ...unseen],
+        // Networks behind devices are reached from the tunnel and by this machine itself; nobody else gets there.
+        ...[this.#name, 'lo'].map((from) => ['pref', String(RULE_PRIORITY + 3), 'iif', from, 'lookup', NETWORKS_TABLE]),
       ].map((words) => ({ family, words }));
     });
     const same = (a: Rule, b: Rule): boolean => a.family === b.family && a.words.join(' ') === b.words.join(' ');
@@ -101,10 +116,10 @@ interface Rule {
   readonly words: readonly string[];
 }
 
-function familyOf(prefix: string): IpFamily {
+export function familyOf(prefix: string): IpFamily {
   return prefix.includes(':') ? 6 : 4;
 }
 
-function flag(family: IpFamily): string {
+export function flag(family: IpFamily): string {
   return `-${String(family)}`;
 }

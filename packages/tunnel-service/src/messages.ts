@@ -9,13 +9,15 @@
 export const TUNNEL_SERVICE_PORT = 51_819;
 
 export const HEADER_BYTES = 12;
+/** The longest message: what fits a packet of 65,535 bytes behind the headers of IPv6 and UDP. */
+export const MAX_MESSAGE_BYTES = 65_487;
 /** ML-KEM-768 (FIPS 203, table 3). */
 export const ENCAPSULATION_KEY_BYTES = 1184;
 export const CIPHERTEXT_BYTES = 1088;
 export const PRESHARED_KEY_BYTES = 32;
 
 export type TunnelServiceMessage =
-  /** `padding`: zero bytes behind the header, to look for the largest packet that passes. */
+  /** `padding`: zero bytes behind the header, at least one, to look for the largest packet that passes. */
   | { readonly kind: 'ping'; readonly id: bigint; readonly padding: number }
   /** As long as the ping was. `draining`: the gateway asks to be left for another one. */
   | { readonly kind: 'pong'; readonly id: bigint; readonly padding: number; readonly draining: boolean }

@@ -3,6 +3,7 @@ import type { AccessModel } from '../model.ts';
 import { sameDevice } from '../change.ts';
 import type { DevicePlan } from '../state.ts';
 import { planDevice, type ActiveDevice, type DeviceContext, type GrantedGroups } from './plan.ts';
+import { demandsPlace } from './requirements.ts';
 
 /** The organisation at a moment, with the devices that may connect then. */
 export interface Moment {
@@ -77,9 +78,18 @@ export class DeviceChanges {
     if (from === to) return this.#affected;
     if (from === undefined) return this.#after.model.devices.keys();
     const groups = [...from.ids, ...to.ids].filter((id) => !from.ids.has(id) || !to.ids.has(id));
+    // At another place, or one that is demanded now, whoever's groups demand one may be let in or not.
+    if (from.place.id !== to.place.id || from.place.regionId !== to.place.regionId) groups.push(...this.#demanding());
     if (groups.includes(EVERYONE))
       return new Set([...this.#before.model.devices.keys(), ...this.#after.model.devices.keys()]);
     return union([this.#affected, ...this.#members(groups, true)]);
+  }
+
+  /** The groups that demand a place, before or after. */
+  #demanding(): readonly string[] {
+    return [this.#before, this.#after].flatMap(({ model }) =>
+      [...model.groups.values()].filter(demandsPlace).map(({ id }) => id),
+    );
   }
 
   /** The devices to look at whose users are, or were, in a group that the gateway has, or had, addresses for. */

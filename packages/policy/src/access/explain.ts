@@ -2,6 +2,7 @@
 import type { AccessModel, DeviceModel, UserModel } from '../model.ts';
 import { appliesAt, compileRules } from './grants.ts';
 import type { RulesByGroup } from './grants.ts';
+import { admits } from './requirements.ts';
 import { allowancesOf, parseTarget } from './reach.ts';
 import type { Allowance, ParsedTarget, Target } from './reach.ts';
 import { standingOf, userStandingOf, type Standing } from './standing.ts';
@@ -97,7 +98,18 @@ export function answerByRules(
     return denied('noRule', `No rule lets ${user.name} reach ${what}.`);
   }
   const ids = gatewayId === null ? [...model.gateways.keys()] : [gatewayId];
-  const gateways = ids.filter((id) => allowances.some(({ rule }) => appliesAt(rule, id)));
+  const granting = ids.filter((id) => allowances.some(({ rule }) => appliesAt(rule, id)));
+  const gateways = granting.filter((id) => {
+    const gateway = model.gateways.get(id);
+    return gateway !== undefined && admits(model, user, gateway);
+  });
+  if (granting.length > 0 && gateways.length === 0) {
+    const where = granting.map((id) => nameOf(model.gateways, id));
+    return denied(
+      'otherGateway',
+      `A rule lets ${user.name} reach ${what} through ${listed(where)}, but a group of ${user.name}’s demands another region or gateway.`,
+    );
+  }
   // Without any gateway yet, a rule for all gateways allows what it will allow at the first.
   const deciding = allowances.find(({ rule }) =>
     gateways.length === 0 ? rule.gateways.length === 0 : gateways.some((id) => appliesAt(rule, id)),

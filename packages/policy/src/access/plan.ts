@@ -2,10 +2,11 @@
 import { EVERYONE } from '../model.ts';
 import type { AccessModel, DeviceModel, EgressModel, GatewayModel } from '../model.ts';
 import { sameDevice } from '../change.ts';
-import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, GroupPlan } from '../state.ts';
+import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, GroupPlan, Neighbour } from '../state.ts';
 import { applyEverywhere, compileRules, groupPlanAt } from './grants.ts';
 import type { CompiledRule, RulesByGroup } from './grants.ts';
 import { GATEWAY_NUMBER, poolAddress } from './pool.ts';
+import { admits, demandedPlaces, placeOf, type Place } from './requirements.ts';
 import { bitsPerSecondOf, groupsOf, standingOf } from './standing.ts';
 
 /** What a device is at any gateway, while it is active. */
@@ -14,10 +15,11 @@ export interface ActiveDevice {
   readonly validUntil?: number;
 }
 
-/** The groups that reach anything at a gateway; gateways with the same share one object. */
+/** The groups that reach anything at a gateway, and the place that groups may demand; gateways with the same share one object. */
 export interface GrantedGroups {
   readonly key: string;
   readonly ids: ReadonlySet<string>;
+  readonly place: Place;
 }
 
 /** What the plan of a device depends on at a gateway. */
@@ -35,13 +37,14 @@ export function planGateway(model: AccessModel, gatewayId: string, now: number):
   const gateway = model.gateways.get(gatewayId);
   if (gateway === undefined) throw new RangeError(`there is no gateway ${gatewayId}`);
   const groups = groupPlansAt(compileRules(model), gatewayId);
-  const context = { granted: grantedGroups(groups), egress: ownEgress(gateway) };
+  const place = placeOf(gateway, demandedPlaces(model));
+  const context = { granted: grantedGroups(groups, place), egress: ownEgress(gateway) };
   const devices = new Map<string, DevicePlan>();
   for (const device of model.devices.values()) {
     const plan = planDevice(model, device, activeDevice(model, device, now), context);
     if (plan !== undefined) devices.set(plan.id, plan);
   }
-  return { gateway: gatewayPlan(model, gateway), groups, devices };
+  return { gateway: gatewayPlan(model, gateway, entrances(model)), groups, devices };
 }
 
 /** The next moment at which a device's access ends by time alone, or undefined. */
@@ -69,8 +72,9 @@ export function groupPlanner(group: string, rules: readonly CompiledRule[]) {
   return () => shared;
 }
 
-export function gatewayPlan(model: AccessModel, gateway: GatewayModel): GatewayPlan {
+export function gatewayPlan(model: AccessModel, gateway: GatewayModel, all: readonly Neighbour[]): GatewayPlan {
   const { id, name, draining } = gateway;
+  const neighbours = all.filter(({ gatewayId }) => gatewayId !== id);
   return {
     id,
     name,
@@ -80,12 +84,21 @@ export function gatewayPlan(model: AccessModel, gateway: GatewayModel): GatewayP
     address6: poolAddress(model.pool6, GATEWAY_NUMBER),
     egress: addressesOf(gateway.egress[ownEgress(gateway).length]),
     draining,
+    ...(neighbours.length === 0 ? {} : { neighbours }),
+    ...(model.names ? { names: model.names } : {}),
   };
 }
 
-export function grantedGroups(groups: ReadonlyMap<string, GroupPlan>): GrantedGroups {
+/** The entrances of all gateways that have one, by id. */
+export function entrances(model: AccessModel): readonly Neighbour[] {
+  return [...model.gateways.values()]
+    .flatMap(({ id, endpoint }) => (endpoint ? [{ gatewayId: id, host: endpoint.host, port: endpoint.port }] : []))
+    .sort((a, b) => (a.gatewayId < b.gatewayId ? -1 : 1));
+}
+
+export function grantedGroups(groups: ReadonlyMap<string, GroupPlan>, place: Place): GrantedGroups {
   const ids = [...groups.keys()].sort();
-  return { key: JSON.stringify(ids), ids: new Set(ids) };
+  return { key: JSON.stringify([ids, place.id, place.regionId]), ids: new Set(ids), place };
 }
 
 /** What an active device is, or undefined where it may not connect. */
@@ -107,12 +120,12 @@ export function planDevice(
   at: DeviceContext,
 ): DevicePlan | undefined {
   const user = model.users.get(device.userId);
-  if (active === undefined || user === undefined) return undefined;
+  if (active === undefined || user === undefined || !admits(model, user, at.granted.place)) return undefined;
   const member = groupsOf(user);
   const groups = member.filter((group) => at.granted.ids.has(group));
   if (groups.length === 0) return undefined;
   const entry = at.egress.find(({ group }) => group !== null && member.includes(group));
-  const { id, publicKey, ipv4, ipv6 } = device;
+  const { id, publicKey, ipv4, ipv6, networks = [] } = device;
   const plan = {
     id,
     publicKey,
@@ -120,6 +133,7 @@ export function planDevice(
     ipv6,
     groups,
     ...(entry === undefined ? {} : { egress: addressesOf(entry) }),
+    ...(networks.length === 0 ? {} : { networks }),
     ...active,
   };
   return shared(device, plan);

@@ -1,11 +1,12 @@
 import { EVERYONE } from '../model.ts';
 import type { AccessModel } from '../model.ts';
 import { isEmpty, sameGateway, sameGroup } from '../change.ts';
-import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, StateChange } from '../state.ts';
+import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, Neighbour, StateChange } from '../state.ts';
 import { DeviceChanges } from './device-changes.ts';
 import { compileRules, type RulesByGroup } from './grants.ts';
-import { activeDevice, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts';
+import { activeDevice, entrances, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts';
 import type { ActiveDevice, DeviceContext, GrantedGroups } from './plan.ts';
+import { admits, demandedPlaces, placeOf, type Place } from './requirements.ts';
 import { groupsOf } from './standing.ts';
 
 interface PlannedGateway extends DeviceContext {
@@ -25,6 +26,8 @@ export class Planner {
   #active: Map<string, ActiveDevice>;
   #gateways: ReadonlyMap<string, PlannedGateway>;
   #nextExpiry: number;
+  /** Of all gateways. */
+  #entrances: readonly Neighbour[] = [];
   /** The devices where the same groups reach anything, for the states that were asked for since the last change. */
   readonly #devices = new Map<GrantedGroups, ReadonlyMap<string, DevicePlan>>();
 
@@ -71,13 +74,14 @@ export class Planner {
   }
 
   /**
-   * Whether a user's groups reach anything at a gateway, so that devices of theirs are there unless something else keeps
-   * them out; undefined where there is no such gateway.
+   * Whether a user's groups reach anything at a gateway and leave it to them, so that devices of theirs are there unless
+   * something else keeps them out; undefined where there is no such gateway.
    */
   reaches(gatewayId: string, userId: string): boolean | undefined {
-    const granted = this.#gateways.get(gatewayId)?.granted.ids;
+    const granted = this.#gateways.get(gatewayId)?.granted;
     const user = this.#model.users.get(userId);
-    return granted && user !== undefined && groupsOf(user).some((group) => granted.has(group));
+    if (granted === undefined || user === undefined) return granted && false;
+    return groupsOf(user).some((group) => granted.ids.has(group)) && admits(this.#model, user, granted.place);
   }
 
   /** The devices at a gateway, or those of the members of certain groups. */
@@ -161,7 +165,13 @@ export class Planner {
   #gatewaysAfter(model: AccessModel, rules: RulesByGroup): ReadonlyMap<string, PlannedGateway> {
     const old = this.#model;
     const samePools = old.pool4 === model.pool4 && old.pool6 === model.pool6;
-    if (rules === this.#rules && samePools && old.gateways === model.gateways) return this.#gateways;
+    const sameNames = (old.names ?? null) === (model.names ?? null);
+    const samePlaces = old.groups === model.groups && old.gateways === model.gateways;
+    if (rules === this.#rules && samePools && sameNames && samePlaces) return this.#gateways;
+    const all = old.gateways === model.gateways ? this.#entrances : keepEqual(this.#entrances, entrances(model));
+    const sameNeighbours = all === this.#entrances;
+    this.#entrances = all;
+    const demanded = demandedPlaces(model);
     const planners = new Map([...rules].map(([group, list]) => [group, groupPlanner(group, list)]));
     const changed = changedGroups(this.#rules, rules);
     const granted = new Map<string, GrantedGroups>();
@@ -171,12 +181,15 @@ export class Planner {
     for (const gateway of model.gateways.values()) {
       const known = this.#gateways.get(gateway.id);
       const groups = groupsAfter(known?.groups, known === undefined ? planners.keys() : changed, planners, gateway.id);
-      if (known?.groups === groups && samePools && old.gateways.get(gateway.id) === gateway) {
+      const place = placeOf(gateway, demanded);
+      const sameGranted = known?.groups === groups && samePlace(known.granted.place, place);
+      const samePlan = samePools && sameNames && sameNeighbours && old.gateways.get(gateway.id) === gateway;
+      if (known !== undefined && sameGranted && samePlan) {
         gateways.set(gateway.id, known);
         continue;
       }
-      const plan = gatewayPlan(model, gateway);
-      const found = known?.groups === groups ? known.granted : grantedGroups(groups);
+      const plan = known !== undefined && samePlan ? known.plan : gatewayPlan(model, gateway, all);
+      const found = known !== undefined && sameGranted ? known.granted : grantedGroups(groups, place);
       const shared = granted.get(found.key) ?? found;
       granted.set(shared.key, shared);
       gateways.set(gateway.id, {
@@ -188,6 +201,17 @@ export class Planner {
     }
     return gateways;
   }
+}
+
+/** The list of before where it is no other than the one of after. */
+function keepEqual(before: readonly Neighbour[], after: readonly Neighbour[]): readonly Neighbour[] {
+  const same = (a: Neighbour, b: Neighbour | undefined): boolean =>
+    a.gatewayId === b?.gatewayId && a.host === b.host && a.port === b.port;
+  return before.length === after.length && before.every((item, i) => same(item, after[i])) ? before : after;
+}
+
+function samePlace(a: Place, b: Place): boolean {
+  return a.id === b.id && a.regionId === b.regionId;
 }
 
 function groupsAfter(

@@ -5,6 +5,7 @@ import type { Destination, Grant, Protocol } from '../state.ts';
 import { appliesAt, compileRules, grantsOf, type RulesByGroup } from './grants.ts';
 import { parseAddress, parsePrefix, prefixContains } from './ip.ts';
 import type { IpAddress, IpPrefix } from './ip.ts';
+import { admits } from './requirements.ts';
 import { groupsOf } from './standing.ts';
 
 /** What somebody wants to reach. */
@@ -34,11 +35,23 @@ export function parseTarget(model: AccessModel, target: Target): ParsedTarget {
   const address = parseAddress(target.destination);
   const internet =
     address !== undefined &&
-    internetRanges(address.family, [model.pool4, model.pool6]).some(
+    internetRanges(address.family, [model.pool4, model.pool6, ...networksOf(model)]).some(
       ({ first, last }) => first <= address.value && address.value <= last,
     );
   return { ...target, destination: target.destination.toLowerCase(), address, internet };
 }
+
+/** The networks behind devices, which no internet includes. */
+function networksOf({ devices }: AccessModel): readonly string[] {
+  let found = networks.get(devices);
+  if (found === undefined) {
+    found = [...devices.values()].flatMap((device) => device.networks ?? []);
+    networks.set(devices, found);
+  }
+  return found;
+}
+// Models don't change.
+const networks = new WeakMap<AccessModel['devices'], readonly string[]>();
 
 /** All rules that let a user reach a target, at whichever gateways they count; each rule once, in the order of their ids. */
 export function allowancesOf(rules: RulesByGroup, user: UserModel, target: ParsedTarget): readonly Allowance[] {
@@ -86,10 +99,13 @@ function prefixOf(destination: Destination & { readonly kind: 'network' }): IpPr
   return known;
 }
 
-/** The gateways through which a user's groups reach anything, by id. */
+/** The gateways through which a user's groups reach anything and that they leave to their members, by id. */
 export function gatewaysOf(model: AccessModel, user: UserModel): readonly string[] {
   const byGroup = compileRules(model);
   const rules = groupsOf(user).flatMap((group) => byGroup.get(group) ?? []);
   const granting = rules.filter(({ grants }) => grants.length > 0);
-  return [...model.gateways.keys()].filter((id) => granting.some(({ rule }) => appliesAt(rule, id))).sort();
+  return [...model.gateways.values()]
+    .filter((gateway) => admits(model, user, gateway) && granting.some(({ rule }) => appliesAt(rule, gateway.id)))
+    .map(({ id }) => id)
+    .sort();
 }

@@ -67,7 +67,7 @@ export function sessionLifetimeOf(model: AccessModel, user: UserModel): number |
 
 /** Whether a device that a user adds now waits for an administrator: when any of its groups asks for that. */
 export function requiresApproval(model: AccessModel, user: UserModel): boolean {
-  return groupModels(model, user).some((group) => group.requireDeviceApproval);
+  return groupModelsOf(model, user).some((group) => group.requireDeviceApproval);
 }
 
 /** Whether the user's devices have used up what they may send and receive this month. */
@@ -103,7 +103,7 @@ const facts = new WeakMap<UserModel, Facts>();
 function factsOf(model: AccessModel, user: UserModel): Facts {
   const known = facts.get(user);
   if (known?.groups === model.groups) return known;
-  const groups = groupModels(model, user);
+  const groups = groupModelsOf(model, user);
   const limit = (of: (holder: UserModel | GroupModel) => number | null): number | null => {
     const own = of(user);
     return own ?? extreme(groups.map(of), Math.max);
@@ -130,6 +130,6 @@ function extreme(values: readonly (number | null)[], choose: (a: number, b: numb
   return found;
 }
 
-function groupModels(model: AccessModel, user: UserModel): readonly GroupModel[] {
+export function groupModelsOf(model: AccessModel, user: UserModel): readonly GroupModel[] {
   return groupsOf(user).flatMap((id) => model.groups.get(id) ?? []);
 }

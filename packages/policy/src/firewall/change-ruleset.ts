@@ -183,7 +183,7 @@ function addMeter([name, { key, size, timeoutSeconds }]: readonly [string, Meter
 function addSet([name, set]: readonly [string, ElementSet]): NftCommand {
   const type = set.key.length === 1 ? set.key[0] : set.key;
   const value = set.value === undefined ? {} : { map: isVerdict(set) ? 'verdict' : set.value };
-  const flags = set.key.length === 1 ? {} : { flags: ['interval'] };
+  const flags = set.key.length === 1 && set.interval !== true ? {} : { flags: ['interval'] };
   return { add: { [kindOf(set)]: { ...WHERE, name, type, ...value, ...flags } } };
 }
 

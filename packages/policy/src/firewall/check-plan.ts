@@ -1,6 +1,7 @@
 /** Whoever makes the rules is the system's administrator and whoever sends the plan is not: nothing in it is trusted. */
 import { formatAddress, parseAddress, parsePrefix } from '../access/ip.ts';
 import type { Family } from './address-ranges.ts';
+import { usableNetworks } from './networks.ts';
 import type { FirewallPlan } from './plan.ts';
 import { FirewallPlanError } from './plan-error.ts';
 
@@ -18,8 +19,13 @@ export function checkPlan(plan: FirewallPlan): void {
   checkEgress(gateway.egress, 'gateway.egress');
   for (const address of plan.ownAddresses) expect(parseAddress(address) !== undefined, 'ownAddresses');
   for (const port of plan.localTcpPorts) expect(isPort(port) && port > 0, 'localTcpPorts');
+  const { udp, tcp } = plan.tunnelPorts ?? { udp: [], tcp: [] };
+  for (const port of [...udp, ...tcp]) expect(isPort(port) && port > 0, 'tunnelPorts');
+  for (const { port } of plan.neighbours ?? []) expect(isPort(port) && port > 0, 'neighbours');
   checkGroups(plan);
   checkDevices(plan);
+  const { faults } = usableNetworks(plan.devices, [gateway.pool4, gateway.pool6, ...plan.ownAddresses]);
+  expect(faults.length === 0, `networks, of which ${faults[0] ?? ''}`);
 }
 
 function checkGroups({ groups }: FirewallPlan): void {

@@ -1,7 +1,8 @@
 /**
  * Makes a gateway's ruleset from its plan. What a packet meets, in this order:
  *
- * - `prerouting` drops what claims a tunnel address and comes from elsewhere, or comes from the tunnel without one.
+ * - `prerouting` drops what claims a tunnel address, or one of a network behind a device, and comes from elsewhere, or
+ *   comes from the tunnel without one.
  * - `forward` and `input` pass at once what belongs to a flow that was accepted (`known`); the packet that begins a
  *   flow is decided (`decide`): its source's address leads to the profile of the device's groups, that to the groups,
  *   and their sets say whether the destination may be reached (`allow`). What nobody allows is refused.
@@ -11,13 +12,15 @@
  * A flow is decided by who began it, in whichever direction the packet goes at which it is decided: a change that takes
  * something away has every flow decided anew, and that may happen at a packet that comes back.
  */
-import { parsePrefix } from '../access/ip.ts';
+import { formatAddress, parsePrefix } from '../access/ip.ts';
 import type { GroupPlan } from '../state.ts';
 import { rangeOf, rangesOf, type AddressRange, type Family } from './address-ranges.ts';
 import { disjointBoxes, type Claim } from './boxes.ts';
 import { checkPlan, invalid } from './check-plan.ts';
 import { leavingRules, postroutingRules } from './egress.ts';
+import { addNeighbours, localRules } from './local.ts';
 import { Names } from './names.ts';
+import { networkRanges } from './networks.ts';
 import type { FirewallPlan } from './plan.ts';
 import { addRates, BUCKET6, bucketNumber, rateChain, rateOf } from './rates.ts';
 import {
@@ -44,6 +47,8 @@ export function compileFirewall(plan: FirewallPlan): Ruleset {
   const chains = new Map<string, Chain>();
   const groupChains = addGroups(plan, sets, chains);
   const { owners, egress } = addDevices(plan, groupChains, sets, chains);
+  addNetworks(plan, sets);
+  addNeighbours(plan, sets);
   addRates(plan.devices, meters, chains);
 
   chains.set(KNOWN, { rules: [] });
@@ -68,7 +73,8 @@ function addGroups(
   sets: Map<string, ElementSet>,
   chains: Map<string, Chain>,
 ): ReadonlyMap<string, string> {
-  const excluded = [plan.gateway.pool4, plan.gateway.pool6, ...plan.ownAddresses];
+  const behindDevices = plan.devices.flatMap(({ networks = [] }) => networks);
+  const excluded = [plan.gateway.pool4, plan.gateway.pool6, ...plan.ownAddresses, ...behindDevices];
   const internet = { 4: internetRanges(4, excluded), 6: internetRanges(6, excluded) };
   const names = new Names('group');
   const groupChains = new Map<string, string>();
@@ -174,18 +180,40 @@ function addDevices(
   return { owners, egress };
 }
 
+/** The networks behind devices, as sets of ranges. */
+function addNetworks(plan: FirewallPlan, sets: Map<string, ElementSet>): void {
+  for (const family of FAMILIES) {
+    const elements = networkRanges(family, plan.devices).map(({ first, last }): [string, string] => {
+      const [from, to] = [first, last].map((value) => formatAddress({ family, value }));
+      return [from === to ? from : `${from}-${to}`, ''];
+    });
+    const key = [ADDRESS_TYPE[family]];
+    sets.set(`networks${String(family)}`, { key, interval: true, elements: new Map(elements) });
+  }
+}
+
 function pair(): Record<Family, Map<string, string>> {
   return { 4: new Map(), 6: new Map() };
 }
 
 function preroutingRules({ interfaceName, gateway }: FirewallPlan): Rule[] {
   const elsewhere = nft.notInterface('iifname', interfaceName, 'lo');
-  return [
-    [nft.inInterface(interfaceName), nft.within(4, 'saddr', gateway.pool4, '!='), nft.DROP],
-    [nft.inInterface(interfaceName), nft.within(6, 'saddr', gateway.pool6, '!='), nft.DROP],
-    [elsewhere, nft.within(4, 'saddr', gateway.pool4), nft.DROP],
-    [elsewhere, nft.within(6, 'saddr', gateway.pool6), nft.DROP],
-  ];
+  return FAMILIES.flatMap((family): Rule[] => {
+    const pool = family === 4 ? gateway.pool4 : gateway.pool6;
+    const networks = `@networks${String(family)}`;
+    const source = nft.address(family, 'saddr');
+    return [
+      // Which device it is that a network lies behind, the tunnel sees to.
+      [
+        nft.inInterface(interfaceName),
+        nft.within(family, 'saddr', pool, '!='),
+        nft.match(source, networks, '!='),
+        nft.DROP,
+      ],
+      [elsewhere, nft.within(family, 'saddr', pool), nft.DROP],
+      [elsewhere, nft.match(source, networks), nft.DROP],
+    ];
+  });
 }
 
 function forwardRules({ interfaceName }: FirewallPlan, limited: boolean): Rule[] {
@@ -239,31 +267,6 @@ function decideRules(): Rule[] {
       return [nft.direction(direction), { vmap: { key, data: `@device${String(family)}` } }];
     }),
   );
-}
-
-/** What every device may reach on this machine. */
-function localRules({ gateway, localTcpPorts }: FirewallPlan): Rule[] {
-  const toThisMachine = nft.match({ fib: { result: 'type', flags: ['daddr'] } }, 'local');
-  const ports = [...new Set(localTcpPorts)].sort((a, b) => a - b);
-  const ping = (family: Family, address: string, protocol: string): Rule => [
-    nft.match(nft.address(family, 'daddr'), address),
-    nft.match(nft.payload(protocol, 'type'), 'echo-request'),
-    nft.goto(ALLOW),
-  ];
-  return [
-    ping(4, gateway.address4, 'icmp'),
-    ping(6, gateway.address6, 'icmpv6'),
-    ...(ports.length === 0
-      ? []
-      : [
-          [
-            nft.direction('original'),
-            toThisMachine,
-            nft.match(nft.payload('tcp', 'dport'), { set: ports }),
-            nft.goto(ALLOW),
-          ],
-        ]),
-  ];
 }
 
 /**

@@ -11,7 +11,8 @@ function ownEgress({ gateway }: FirewallPlan, family: Family): string | undefine
 }
 
 /**
- * After translation: where the kernel chose the address, and chose one that is a group's egress, others than that
+ * After translation: nothing leaves for elsewhere with a tunnel address, as a flow to a network would that lies behind a
+ * device no longer. And where the kernel chose the address, and chose one that is a group's egress, others than that
  * group's devices don't leave. Nothing here knows which of the machine's other addresses the way back leads to.
  */
 export function leavingRules(plan: FirewallPlan, sets: ReadonlyMap<string, ElementSet>): Rule[] {
@@ -19,7 +20,12 @@ export function leavingRules(plan: FirewallPlan, sets: ReadonlyMap<string, Eleme
   const families = FAMILIES.filter(
     (family) => ownEgress(plan, family) === undefined && sets.get(`reserved${String(family)}`)?.elements.size !== 0,
   );
-  return families.map((family) => {
+  const leaves = nft.notInterface('oifname', plan.interfaceName, 'lo');
+  const untranslated = FAMILIES.map((family): Rule => {
+    const pool = family === 4 ? gateway.pool4 : gateway.pool6;
+    return [leaves, nft.within(family, 'saddr', pool), nft.DROP];
+  });
+  const reserving = families.map((family): Rule => {
     const [protocol, pool] = family === 4 ? (['ip', gateway.pool4] as const) : (['ip6', gateway.pool6] as const);
     const began = { ct: { key: `${protocol} saddr`, dir: 'original' } };
     return [
@@ -32,6 +38,7 @@ export function leavingRules(plan: FirewallPlan, sets: ReadonlyMap<string, Eleme
       nft.DROP,
     ];
   });
+  return [...untranslated, ...reserving];
 }
 
 /** What leaves the tunnel for elsewhere: by the address of its device's group, or the gateway's, or any. */

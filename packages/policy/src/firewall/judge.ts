@@ -22,7 +22,7 @@ export interface Judgement {
   /** The rule that allows it: of the device's groups in their order, the first grant that fits. */
   readonly rule?: string;
   /** Why, where no rule says so. */
-  readonly reason?: 'begunOutside' | 'unknownSource' | 'thisGateway' | 'noRule';
+  readonly reason?: 'begunOutside' | 'unknownSource' | 'thisGateway' | 'neighbour' | 'noRule';
 }
 
 export function judge(plan: FirewallPlan, packet: FirstPacket): Judgement {
@@ -41,6 +41,7 @@ export function judge(plan: FirewallPlan, packet: FirstPacket): Judgement {
     }
   }
   if (isOpenHere(plan, packet, destination)) return { allowed: true, reason: 'thisGateway' };
+  if (isNeighbour(plan, packet, destination)) return { allowed: true, reason: 'neighbour' };
   return { allowed: false, reason: 'noRule' };
 }
 
@@ -66,19 +67,41 @@ function destinationFits(plan: FirewallPlan, wanted: Destination, destination: I
   }
 }
 
-function isInternet({ gateway, ownAddresses }: FirewallPlan, address: IpAddress): boolean {
-  return !isWithin([...SPECIAL_RANGES[address.family], gateway.pool4, gateway.pool6, ...ownAddresses], address);
+function isInternet(plan: FirewallPlan, address: IpAddress): boolean {
+  return !isWithin([...SPECIAL_RANGES[address.family], ...insideOf(plan)], address);
+}
+
+/** What is this service's own or behind it. */
+function insideOf({ gateway, ownAddresses, devices }: FirewallPlan): readonly string[] {
+  return [gateway.pool4, gateway.pool6, ...ownAddresses, ...devices.flatMap(({ networks = [] }) => networks)];
+}
+
+function isNeighbour(plan: FirewallPlan, packet: FirstPacket, destination: IpAddress): boolean {
+  if (packet.protocol !== PROTOCOL_NUMBERS[destination.family].udp || isWithin(insideOf(plan), destination))
+    return false;
+  return (plan.neighbours ?? []).some(
+    ({ host, port }) => port === packet.port && isWithin(addressesOf(plan, host), destination),
+  );
+}
+
+function addressesOf({ names }: FirewallPlan, host: string): readonly string[] {
+  const name = host.toLowerCase();
+  if (parseAddress(host) !== undefined) return [host];
+  return Object.hasOwn(names, name) ? names[name] : [];
 }
 
 function isOpenHere(
-  { gateway, ownAddresses, localTcpPorts }: FirewallPlan,
+  { gateway, ownAddresses, localTcpPorts, tunnelPorts }: FirewallPlan,
   packet: FirstPacket,
   destination: IpAddress,
 ): boolean {
   const tunnelAddresses = [gateway.address4, gateway.address6];
-  if (packet.protocol === PROTOCOL_NUMBERS[destination.family].icmp) return isWithin(tunnelAddresses, destination);
+  const { icmp, tcp, udp } = PROTOCOL_NUMBERS[destination.family];
+  if (packet.protocol === icmp) return isWithin(tunnelAddresses, destination);
+  const open = packet.protocol === tcp ? tunnelPorts?.tcp : packet.protocol === udp ? tunnelPorts?.udp : undefined;
+  if (open?.includes(packet.port) === true && isWithin(tunnelAddresses, destination)) return true;
   return (
-    packet.protocol === PROTOCOL_NUMBERS[destination.family].tcp &&
+    packet.protocol === tcp &&
     localTcpPorts.includes(packet.port) &&
     isWithin([...tunnelAddresses, ...ownAddresses], destination)
   );

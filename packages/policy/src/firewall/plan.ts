@@ -1,4 +1,4 @@
-import type { DevicePlan, EgressAddresses, GatewayPlan, GroupPlan } from '../state.ts';
+import type { DevicePlan, EgressAddresses, GatewayPlan, GroupPlan, Neighbour } from '../state.ts';
 
 /** A device as the firewall sees it: without its key. */
 export type FirewallDevice = Omit<DevicePlan, 'publicKey' | 'validUntil'>;
@@ -14,8 +14,12 @@ export interface FirewallPlan {
   readonly ownAddresses: readonly string[];
   /** TCP ports of this machine that devices may reach on any of its addresses (the control plane's, where it runs here). */
   readonly localTcpPorts: readonly number[];
+  /** Ports of the gateway's tunnel addresses that every device may reach. */
+  readonly tunnelPorts?: { readonly udp: readonly number[]; readonly tcp: readonly number[] } | undefined;
+  /** Entrances of other gateways, which every device may reach. A host name counts as what `names` says of it. */
+  readonly neighbours?: readonly Neighbour[] | undefined;
   readonly groups: readonly GroupPlan[];
   readonly devices: readonly FirewallDevice[];
-  /** What the names of destinations resolve to now: addresses. */
+  /** What the names of destinations and neighbours resolve to now: addresses. */
   readonly names: Readonly<Record<string, readonly string[]>>;
 }

@@ -24,6 +24,8 @@ export interface Meter {
 export interface ElementSet {
   /** The types of the key's parts; with more than one, each part of an element may be a range. */
   readonly key: readonly string[];
+  /** Elements may be ranges although the key has one part. */
+  readonly interval?: true;
   /** For a map, what it leads to: a chain, for good or to come back from; an address; a number of 32 bits, as 16:16. */
   readonly value?: 'goto' | 'jump' | 'ipv4_addr' | 'ipv6_addr' | 'classid';
   /** By key: its parts, joined by `|`, a range as FIRST-LAST. The value is the chain, the address or the number. */

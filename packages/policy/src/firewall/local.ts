@@ -1,0 +1,101 @@
+/** What every device may reach, whatever its groups: this machine's services for it, and other gateways' entrances. */
+import { formatAddress, parseAddress, parsePrefix, prefixContains } from '../access/ip.ts';
+import type { Family } from './address-ranges.ts';
+import { PROTOCOL_NUMBERS } from './boxes.ts';
+import type { FirewallPlan } from './plan.ts';
+import { ALLOW, type ElementSet, type Rule } from './ruleset.ts';
+import * as nft from './statements.ts';
+
+const FAMILIES = [4, 6] as const;
+const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
+
+/** The rules behind those of a device's groups. */
+export function localRules(plan: FirewallPlan): Rule[] {
+  const { gateway, localTcpPorts, tunnelPorts } = plan;
+  const toThisMachine = nft.match({ fib: { result: 'type', flags: ['daddr'] } }, 'local');
+  const ports = (list: readonly number[]): object => ({ set: [...new Set(list)].sort((a, b) => a - b) });
+  const ping = (family: Family, address: string, protocol: string): Rule => [
+    nft.match(nft.address(family, 'daddr'), address),
+    nft.match(nft.payload(protocol, 'type'), 'echo-request'),
+    nft.goto(ALLOW),
+  ];
+  const open = (family: Family, address: string, protocol: 'udp' | 'tcp'): Rule[] => {
+    const list = tunnelPorts?.[protocol] ?? [];
+    if (list.length === 0) return [];
+    return [
+      [
+        nft.direction('original'),
+        nft.match(nft.address(family, 'daddr'), address),
+        nft.match(nft.payload(protocol, 'dport'), ports(list)),
+        nft.goto(ALLOW),
+      ],
+    ];
+  };
+  const addresses = [
+    [4, gateway.address4],
+    [6, gateway.address6],
+  ] as const;
+  return [
+    ping(4, gateway.address4, 'icmp'),
+    ping(6, gateway.address6, 'icmpv6'),
+    ...addresses.flatMap(([family, address]) => [...open(family, address, 'udp'), ...open(family, address, 'tcp')]),
+    ...(localTcpPorts.length === 0
+      ? []
+      : [
+          [
+            nft.direction('original'),
+            toThisMachine,
+            nft.match(nft.payload('tcp', 'dport'), ports(localTcpPorts)),
+            nft.goto(ALLOW),
+          ],
+        ]),
+    ...neighbourRules(),
+  ];
+}
+
+function neighbourRules(): Rule[] {
+  return FAMILIES.flatMap((family) =>
+    (
+      [
+        ['original', 'daddr', 'dport'],
+        ['reply', 'saddr', 'sport'],
+      ] as const
+    ).map(([direction, address, port]): Rule => {
+      const key = { concat: [nft.address(family, address), nft.l4proto, nft.payload('th', port)] };
+      return [nft.direction(direction), nft.match(key, `@neighbours${String(family)}`), nft.goto(ALLOW)];
+    }),
+  );
+}
+
+/** Adds the sets of the neighbours' addresses, protocol and ports. */
+export function addNeighbours(plan: FirewallPlan, sets: Map<string, ElementSet>): void {
+  for (const family of FAMILIES) {
+    const elements = new Map<string, string>();
+    for (const { address, port } of neighbourEndpoints(plan)) {
+      const parsed = parseAddress(address);
+      if (parsed?.family !== family) continue;
+      elements.set(`${address}|${String(PROTOCOL_NUMBERS[family].udp)}|${String(port)}`, '');
+    }
+    sets.set(`neighbours${String(family)}`, { key: [ADDRESS_TYPE[family], 'inet_proto', 'inet_service'], elements });
+  }
+}
+
+/**
+ * Addresses and UDP ports of other gateways' entrances. What a name says is not trusted to lead elsewhere: neither tunnel
+ * addresses nor this machine's own nor networks behind devices are opened by it.
+ */
+export function neighbourEndpoints(plan: FirewallPlan): { readonly address: string; readonly port: number }[] {
+  const { gateway, neighbours = [], ownAddresses, devices, names } = plan;
+  if (neighbours.length === 0) return [];
+  const inside = [gateway.pool4, gateway.pool6, ...ownAddresses, ...devices.flatMap(({ networks = [] }) => networks)];
+  const prefixes = inside.flatMap((text) => parsePrefix(text) ?? []);
+  return neighbours.flatMap(({ host, port }) => {
+    const name = host.toLowerCase();
+    const addresses = parseAddress(host) !== undefined ? [host] : Object.hasOwn(names, name) ? names[name] : [];
+    return addresses.flatMap((text) => {
+      const address = parseAddress(text);
+      const outside = address !== undefined && !prefixes.some((prefix) => prefixContains(prefix, address));
+      return outside ? [{ address: formatAddress(address), port }] : [];
+    });
+  });
+}
