@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { Laboratory, LaboratoryClosed, sallyportDevice, type Program } from '@sallyport/netlab';
 import type { BenchContext, Comparison, Figure } from './figure.ts';
 import { api } from './figures/api.ts';
+import { carrier } from './figures/carrier.ts';
 import { console as webConsole } from './figures/console.ts';
 import { footprint } from './figures/footprint.ts';
 import { handshake } from './figures/handshake.ts';
@@ -20,6 +21,7 @@ const figures: readonly Figure[] = [
   tcp,
   aeadCopy,
   udpPps,
+  carrier,
   latency,
   handshake,
   peers,

@@ -3,7 +3,7 @@ import { runWorker, type WorkerStart } from '@sallyport/runtime';
 import { openTables, WireGuardPackets, type PacketAead, type TableRegions } from '@sallyport/wireguard';
 
 runWorker(workerData as WorkerStart, (arena, _aead, protocol, scratch) => {
-  const { indices, allowedIps } = openTables(arena, protocol as TableRegions);
+  const tables = openTables(arena, protocol as TableRegions);
   const copy = arena.u8.length - 131_072; // the end of the arena, which nothing else takes in a benchmark
   const aead: PacketAead = {
     useSealingKey: () => undefined,
@@ -16,5 +16,5 @@ runWorker(workerData as WorkerStart, (arena, _aead, protocol, scratch) => {
       return true;
     },
   };
-  return { packets: new WireGuardPackets(arena, aead, indices, scratch), routes: allowedIps };
+  return { packets: new WireGuardPackets(arena, aead, tables, scratch), routes: tables.allowedIps };
 });

@@ -1,0 +1,342 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { addressKey } from './address-key.ts';
+import { AddressCounts, CARRIER_LIMITS, type CarrierLimits } from './limits.ts';
+import { MAX_MESSAGE_BYTES } from './message.ts';
+import { Relay } from './relay.ts';
+
+export interface CarrierAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface CarrierServerOptions {
+  /** Where it listens with TLS. */
+  readonly listen: readonly CarrierAddress[];
+  /**
+   * Where it takes connections without TLS from a web server of this machine, which has seen to that: a loopback address.
+   * Where they come from stands in X-Forwarded-For.
+   */
+  readonly behindWeb?: CarrierAddress | undefined;
+  /** Of the WireGuard device on 127.0.0.1. */
+  readonly wireguardPort: number;
+  readonly limits?: Partial<CarrierLimits> | undefined;
+}
+
+/** PEM. */
+export interface CarrierCertificate {
+  readonly chain: string;
+  readonly key: string;
+}
+
+export interface CarrierServerStats {
+  readonly tunnels: number;
+  /** Those that were turned away because there are too many, all in all or from one address. */
+  readonly refused: number;
+  /** What all tunnels together hold for the network. */
+  readonly waitingBytes: number;
+  /** Datagrams that came faster than they could be passed on, of the tunnels that there are. */
+  readonly dropped: number;
+}
+
+const TLS: SecureContextOptions = {
+  minVersion: 'TLSv1.2',
+  honorCipherOrder: true,
+  ciphers: [
+    'TLS_AES_128_GCM_SHA256',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'TLS_AES_256_GCM_SHA384',
+    'ECDHE-ECDSA-AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-GCM-SHA256',
+    'ECDHE-ECDSA-CHACHA20-POLY1305',
+    'ECDHE-RSA-CHACHA20-POLY1305',
+    'ECDHE-ECDSA-AES256-GCM-SHA384',
+    'ECDHE-RSA-AES256-GCM-SHA384',
+  ].join(':'),
+};
+
+/**
+ * Each tunnel has an address of its own here, so that WireGuard, which limits handshakes by address, can tell them
+ * apart: 127.64.0.0/10.
+ */
+const FIRST_LOCAL_ADDRESS = 0x7f400000;
+const LOCAL_ADDRESSES = 0x400000;
+const SWEEPS = 5;
+
+interface Tunnel {
+  readonly relay: Relay;
+  firstDatagramAt: number;
+  lastDatagramAt: number;
+  seen: number;
+  pingedAt: number;
+}
+
+/** The gateway's end of the tunnel over TLS: an ordinary web server but for one path. */
+export class CarrierServer {
+  #servers: readonly (Server | SecureServer)[];
+  readonly #behindWeb: Server | undefined;
+  readonly #options: CarrierServerOptions;
+  readonly #limits: CarrierLimits;
+  #path: Buffer | undefined;
+  readonly #counts = new AddressCounts();
+  readonly #tunnels = new Set<Tunnel>();
+  readonly #sockets = new Set<Duplex>();
+  readonly #websockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    // WireGuard's datagrams can't be compressed.
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+    // The relay answers, within bounds.
+    autoPong: false,
+  });
+  readonly #timer: NodeJS.Timeout;
+  #nextAddress = 0;
+  #refused = 0;
+
+  private constructor(options: CarrierServerOptions, limits: CarrierLimits) {
+    this.#options = options;
+    this.#limits = limits;
+    const http: ServerOptions = {
+      headersTimeout: limits.handshakeMs,
+      requestTimeout: limits.handshakeMs,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: 2_000,
+      maxHeaderSize: 16 * 1024,
+      // Everything else, upgrades to elsewhere too, is answered as by any web server.
+      shouldUpgradeCallback: (request) => this.#isTunnel(request),
+    };
+    this.#servers = options.listen.map(() => {
+      const server = createSecureServer({
+        ...http,
+        ...TLS,
+        handshakeTimeout: limits.handshakeMs,
+        ALPNProtocols: ['http/1.1'],
+      });
+      this.#serve(server);
+      // Before TLS costs anything.
+      server.on('connection', (socket: Socket) => {
+        this.#count(socket, addressKey(socket.remoteAddress ?? ''));
+      });
+      return server;
+    });
+    if (options.behindWeb !== undefined) {
+      this.#behindWeb = createServer(http);
+      this.#serve(this.#behindWeb);
+    }
+    this.#timer = setInterval(
+      () => {
+        this.#sweep(performance.now());
+      },
+      Math.max(20, Math.min(limits.answerMs, limits.pingMs, limits.idleMs) / SWEEPS),
+    );
+    this.#timer.unref();
+  }
+
+  /**
+   * Takes the addresses, and no connection yet: that begins with {@link open}, so that the process can give up its
+   * privileges in between. Throws Node's errors of listening.
+   */
+  static async bind(options: CarrierServerOptions): Promise<CarrierServer> {
+    const server = new CarrierServer(options, { ...CARRIER_LIMITS, ...options.limits });
+    try {
+      await server.#listen();
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    return server;
+  }
+
+  async #listen(): Promise<void> {
+    const { listen: addresses, behindWeb } = this.#options;
+    const listening: (Server | SecureServer)[] = [];
+    for (const [i, server] of this.#servers.entries()) {
+      try {
+        await listen(server, addresses[i]);
+        listening.push(server);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const lacksIpv6 = addresses[i]?.host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL');
+        if (!lacksIpv6 || addresses.length === 1) throw error;
+      }
+    }
+    this.#servers = listening;
+    if (this.#behindWeb !== undefined) await listen(this.#behindWeb, behindWeb);
+  }
+
+  /** Where it listens with TLS; where port 0 was asked for, with the port that the kernel chose. */
+  get addresses(): CarrierAddress[] {
+    return this.#servers.map(addressOf);
+  }
+
+  /** Where it listens for the web server of this machine. */
+  get behindWebAddress(): CarrierAddress | undefined {
+    return this.#behindWeb === undefined ? undefined : addressOf(this.#behindWeb);
+  }
+
+  get stats(): CarrierServerStats {
+    let waitingBytes = 0;
+    let dropped = 0;
+    for (const { relay } of this.#tunnels) {
+      waitingBytes += relay.waitingBytes;
+      dropped += relay.inbound.dropped + relay.outbound.dropped;
+    }
+    return { tunnels: this.#tunnels.size, refused: this.#refused, waitingBytes, dropped };
+  }
+
+  /**
+   * Serves from now on. `path` is the one where a tunnel is: "/…". Whatever else is asked for is not found. Throws where
+   * the certificate can't be used.
+   */
+  open(path: string, { chain, key }: CarrierCertificate): void {
+    this.#path = digest(path);
+    for (const server of this.#servers) {
+      if ('setSecureContext' in server) server.setSecureContext({ ...TLS, cert: chain, key });
+    }
+    for (const server of this.#all()) server.maxConnections = this.#limits.connections;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    const closed = this.#all().map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          if (server.listening) server.close(() => resolve());
+          else resolve();
+          server.closeAllConnections();
+        }),
+    );
+    for (const { relay } of this.#tunnels) relay.close('the gateway stops');
+    // Those that are still at their TLS handshake too.
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closed);
+  }
+
+  #all(): (Server | SecureServer)[] {
+    return [...this.#servers, ...(this.#behindWeb === undefined ? [] : [this.#behindWeb])];
+  }
+
+  #serve(server: Server | SecureServer): void {
+    server.maxConnections = 0;
+    server.on('request', notFound);
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(server === this.#behindWeb, request, socket, head);
+    });
+    server.on('drop', () => {
+      this.#refused++;
+    });
+    // A peer's broken handshakes and requests are its own affair.
+    server.on('tlsClientError', (_error: Error, socket: Duplex) => socket.destroy());
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+      else socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    });
+  }
+
+  /** False, and the connection is gone, where there are too many from there. */
+  #count(socket: Duplex, key: string): boolean {
+    const { connections, connectionsPerAddress } = this.#limits;
+    if (this.#sockets.size >= connections || !this.#counts.enter(key, connectionsPerAddress)) {
+      this.#refused++;
+      socket.destroy();
+      return false;
+    }
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#counts.leave(key);
+    });
+    return true;
+  }
+
+  /** The path is a secret of a kind: it must not be found out byte by byte. */
+  #isTunnel({ method, url = '', headers }: IncomingMessage): boolean {
+    return (
+      this.#path !== undefined &&
+      method === 'GET' &&
+      headers.upgrade?.toLowerCase() === 'websocket' &&
+      timingSafeEqual(digest(url), this.#path)
+    );
+  }
+
+  #upgrade(behindWeb: boolean, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (behindWeb) {
+      const forwarded = request.headers['x-forwarded-for'];
+      if (!this.#count(socket, addressKey(typeof forwarded === 'string' ? forwarded : ''))) return;
+    }
+    // Node leaves the socket's errors to us from here on.
+    socket.on('error', () => socket.destroy());
+    this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
+      this.#welcome(websocket);
+    });
+  }
+
+  #welcome(websocket: WebSocket): void {
+    const tunnel: Tunnel = {
+      relay: new Relay(websocket, {
+        localAddress: FIRST_LOCAL_ADDRESS + this.#nextAddress,
+        wireguardPort: this.#options.wireguardPort,
+        onClose: () => {
+          this.#tunnels.delete(tunnel);
+        },
+      }),
+      firstDatagramAt: 0,
+      lastDatagramAt: performance.now(),
+      seen: 0,
+      pingedAt: performance.now(),
+    };
+    this.#nextAddress = (this.#nextAddress + 1) % LOCAL_ADDRESSES;
+    this.#tunnels.add(tunnel);
+  }
+
+  #sweep(now: number): void {
+    const { answerMs, idleMs, pingMs } = this.#limits;
+    for (const tunnel of this.#tunnels) {
+      const { relay } = tunnel;
+      const seen = relay.inbound.datagrams + relay.outbound.datagrams;
+      if (seen !== tunnel.seen) tunnel.lastDatagramAt = now;
+      tunnel.seen = seen;
+      if (relay.inbound.datagrams > 0 && tunnel.firstDatagramAt === 0) tunnel.firstDatagramAt = now;
+      const unanswered = relay.outbound.datagrams === 0 && tunnel.firstDatagramAt > 0;
+      if (unanswered && now - tunnel.firstDatagramAt >= answerMs) relay.close('WireGuard does not know it');
+      else if (now - tunnel.lastDatagramAt >= idleMs) relay.close('idle');
+      else if (now - tunnel.pingedAt >= pingMs) {
+        if (!relay.heard) relay.close('silent');
+        relay.heard = false;
+        tunnel.pingedAt = now;
+        relay.ping();
+      }
+    }
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+function notFound(_request: IncomingMessage, response: ServerResponse): void {
+  const body = 'Not Found\n';
+  response.writeHead(404, { 'content-type': 'text/plain', 'content-length': body.length }).end(body);
+}
+
+function addressOf(server: Server | SecureServer): CarrierAddress {
+  const { address, port } = server.address() as AddressInfo;
+  return { host: address, port };
+}
+
+function listen(server: Server | SecureServer, address: CarrierAddress | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    // Else [::] would take IPv4's port too.
+    server.listen({ ...address, ipv6Only: address?.host.includes(':') === true, backlog: 1024 }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
