@@ -246,6 +246,38 @@ async function fill(api: ApiClient, control: Control): Promise<Record<string, Us
         .execute();
       changed('gateway', name);
     }
+    await db
+      .updateTable('gateway')
+      .set({
+        transports: JSON.stringify({
+          amneziawg: {
+            port: 51_821,
+            jc: 4,
+            jmin: 40,
+            jmax: 70,
+            s1: 11,
+            s2: 22,
+            h1: 1001,
+            h2: 1002,
+            h3: 1003,
+            h4: 1004,
+          },
+          tls: { host: '', port: 443, path: '/tunnel', certificateSha256: null },
+        }),
+      })
+      .where('id', '=', 'frankfurt-1')
+      .execute();
+    const networks = [
+      { prefix: '10.40.0.0/16', approved: false },
+      { prefix: 'fd40::/48', approved: false },
+    ];
+    const connector = await db
+      .updateTable('device')
+      .set({ networks: JSON.stringify(networks) })
+      .where('name', '=', 'workstation')
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    changed('device', connector.id);
   });
   const create = [
     ['wiki', { kind: 'name', domain: 'wiki.corp.example', services: [{ protocol: 'tcp', ports: ['443'] }] }],

@@ -118,8 +118,17 @@ describe('a configuration', () => {
         endpointPort: 51_820,
         wireguardPublicKey: Buffer.alloc(32, 2).toString('base64'),
       },
+      model: { pool4: '10.7.0.0/16', pool6: 'fd00::/64' },
       settings: {
-        dns: { servers: ['10.7.0.1'], searchDomains: [] },
+        dns: {
+          servers: ['10.7.0.1'],
+          searchDomains: [],
+          upstreams: [],
+          blockLists: [],
+          blocked: [],
+          hosts: [],
+          domains: [],
+        },
         allowedIps: ['0.0.0.0/0', '::/0'],
         persistentKeepaliveSeconds: 25,
         connectionAudit: { enabled: false, retentionDays: 1 },

@@ -29,7 +29,7 @@ test('a user adds, renames, configures and removes a device', async () => {
 # ${publicKey}
 # PrivateKey = 
 Address = 100.64.0.2/32, fd00:5a11::2/128
-DNS = 9.9.9.9, 149.112.112.112, 2620:fe::fe
+DNS = 100.64.0.1, fd00:5a11::1
 
 [Peer]
 PublicKey = ${gatewayKey}

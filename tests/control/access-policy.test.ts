@@ -308,7 +308,15 @@ test('settings change in part, and count at once', async () => {
   assert.equal(changed.status, 200, changed.text);
   assert.deepEqual(changed.body, {
     ...before,
-    dns: { servers: ['10.0.0.53', 'fd00::53'], searchDomains: [] },
+    dns: {
+      servers: ['10.0.0.53', 'fd00::53'],
+      searchDomains: [],
+      upstreams: [],
+      blockLists: [],
+      blocked: [],
+      hosts: [],
+      domains: [],
+    },
     auditAddresses: true,
     allowedIps: ['10.0.0.0/8'],
     version: before.version + 1,

@@ -1,4 +1,4 @@
-/** The access routes over HTTP, on a SQLite database of their own, with users who are logged in. */
+/** The access routes, and those about gateways and clients, over HTTP, with users who are logged in. */
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accessRoutes } from '@sallyport/api';
+import { accessRoutes, clientRoutes as clientContracts, gatewayRoutes, type ClientConfiguration } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createIdentity } from '../../packages/control/src/auth/identity.ts';
@@ -14,7 +14,10 @@ import { hashToken, newToken } from '../../packages/control/src/auth/tokens.ts';
 import type { Directory } from '../../packages/control/src/directory/directory.ts';
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
 import { createApi } from '../../packages/control/src/http/api.ts';
+import { HostAddresses } from '../../packages/control/src/hub/host-addresses.ts';
 import { accessImplementations } from '../../packages/control/src/routes/access.ts';
+import { clientRoutes } from '../../packages/control/src/routes/client.ts';
+import { gatewayImplementations } from '../../packages/control/src/routes/gateway-implementations.ts';
 import { groupRoutes } from '../../packages/control/src/routes/groups.ts';
 import { userRoutes } from '../../packages/control/src/routes/users.ts';
 import type { Services } from '../../packages/control/src/services.ts';
@@ -41,6 +44,10 @@ interface Body {
   readonly ipv6: string;
   readonly approved: boolean;
   readonly bitsPerSecond: number | null;
+  readonly networks: readonly { readonly prefix: string; readonly approved: boolean }[];
+  readonly advertised: Body['networks'];
+  readonly requireRegionId: string | null;
+  readonly requireGatewayId: string | null;
   // The policy.
   readonly prefixes: readonly string[];
   readonly domain: string | null;
@@ -55,6 +62,8 @@ interface Body {
   readonly resourceName: string | null;
   readonly groupName: string | null;
   readonly gateways: readonly string[];
+  // The settings.
+  readonly dns: unknown;
 }
 
 export interface Answer {
@@ -72,12 +81,23 @@ export interface AccessWorld extends AsyncDisposable {
   now: number;
   /** Sends a request as a user. */
   call(as: string, method: string, path: string, body?: unknown, version?: number): Promise<Answer>;
+  /** What the client of a user's device is given. */
+  configuration(as: string, device: string): Promise<ClientConfiguration>;
   addUser(
     name: string,
     options?: { role?: string; groups?: readonly string[]; devicesPerUser?: number },
   ): Promise<void>;
   addGroup(name: string, options?: { requireDeviceApproval?: boolean }): Promise<void>;
-  addGateway(name: string, options?: { endpointHost?: string; draining?: boolean }): Promise<string>;
+  addGateway(
+    name: string,
+    options?: {
+      endpointHost?: string;
+      draining?: boolean;
+      regionId?: string;
+      addresses?: readonly string[];
+      transports?: unknown;
+    },
+  ): Promise<string>;
   /** The audit log's actions, in order. */
   actions(): Promise<string[]>;
 }
@@ -88,13 +108,21 @@ export function newPublicKey(): string {
 }
 
 /** Ids are the names, which tests read more easily. */
-export async function accessWorld(options: { pool4?: string; pool6?: string } = {}): Promise<AccessWorld> {
+export async function accessWorld(
+  options: {
+    pool4?: string;
+    pool6?: string;
+    /** Default: SQLite, a database of its own. */
+    url?: string;
+    resolve?: (host: string) => Promise<readonly string[]>;
+  } = {},
+): Promise<AccessWorld> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-access-'));
   const log = pino({ level: 'silent' });
   const clock = { now: Date.UTC(2027, 0, 15, 12) };
   const now = (): number => clock.now;
   const store = await openStore({
-    url: `sqlite:${join(folder, 'db.sqlite')}`,
+    url: options.url ?? `sqlite:${join(folder, 'db.sqlite')}`,
     masterKeyFile: join(folder, 'master.key'),
     now,
     log,
@@ -107,11 +135,17 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
   const services: Services = { store, directory, now, log, publicUrl: () => 'http://127.0.0.1' };
   const identity = await createIdentity(services);
   const memberships = [...groupRoutes(), ...userRoutes(identity)];
+  const hosts = new HostAddresses({ now, resolve: options.resolve ?? (() => Promise.resolve(['192.0.2.80'])) });
   const server = createServer(
     createApi({
       services,
-      contracts: [...Object.values(accessRoutes), ...memberships.map(({ contract }) => contract)],
-      implementations: [...accessImplementations, ...memberships],
+      contracts: [
+        ...Object.values(accessRoutes),
+        ...Object.values(gatewayRoutes),
+        ...Object.values(clientContracts),
+        ...memberships.map(({ contract }) => contract),
+      ],
+      implementations: [...accessImplementations, ...gatewayImplementations, ...clientRoutes(hosts), ...memberships],
       authenticate: identity.authenticate,
       metrics: new Registry(),
       readiness: [],
@@ -153,6 +187,11 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
         body: (json ? JSON.parse(text) : undefined) as Body,
       };
     },
+    async configuration(as, device) {
+      const answer = await world.call(as, 'GET', `/me/devices/${encodeURIComponent(device)}/client`);
+      if (answer.status !== 200) throw new Error(answer.text);
+      return JSON.parse(answer.text) as ClientConfiguration;
+    },
     async addUser(name, { role = 'user', groups = [], devicesPerUser } = {}) {
       const token = newToken('session');
       tokens.set(name, token);
@@ -190,6 +229,7 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
             created_at: clock.now,
             last_used_at: clock.now,
             expires_at: clock.now + 7 * 86_400_000,
+            authenticated_at: clock.now,
           })
           .execute();
         writing.changed('user', name);
@@ -215,7 +255,8 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
         writing.changed('group', name);
       });
     },
-    async addGateway(name, { endpointHost = 'gw.example.org', draining = false } = {}) {
+    async addGateway(name, options = {}) {
+      const { endpointHost = 'gw.example.org', draining = false, regionId = 'default', addresses = [] } = options;
       const publicKey = newPublicKey();
       await store.write(SYSTEM, async (writing) => {
         const { db } = writing;
@@ -224,7 +265,7 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
           .values({
             id: name,
             name,
-            region_id: 'default',
+            region_id: regionId,
             country: null,
             city: null,
             latitude: null,
@@ -234,7 +275,8 @@ export async function accessWorld(options: { pool4?: string; pool6?: string } = 
             wireguard_public_key: publicKey,
             link_key_hash: `hash-${name}`,
             egress: '[]',
-            addresses: '[]',
+            addresses: JSON.stringify(addresses),
+            ...(options.transports === undefined ? {} : { transports: JSON.stringify(options.transports) }),
             draining: draining ? 1 : 0,
             created_at: clock.now,
             version: 1,

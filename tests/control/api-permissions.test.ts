@@ -14,6 +14,8 @@ const publicRoutes = [
   'listSignInMethods',
   'beginPasskeyLogin',
   'logInWithPasskey',
+  'startDeviceAuthorization',
+  'redeemDeviceAuthorization',
 ];
 
 let world: Awaited<ReturnType<typeof apiWorld>>;

@@ -74,6 +74,66 @@ describe('joining', () => {
     assert.ok(!dump.includes(token) && !dump.includes(parseJoinToken(token)!.secret));
   });
 
+  test('the other ways to a gateway are kept as it says them, and go when it has them no more', async () => {
+    const tunnel = {
+      wireguardPublicKey: `${'A'.repeat(42)}E=`,
+      endpointHost: 'gateway.example.org',
+      endpointPort: 51_820,
+    };
+    const amneziawg = {
+      port: 51_821,
+      jc: 4,
+      jmin: 40,
+      jmax: 70,
+      s1: 11,
+      s2: 22,
+      h1: 1,
+      h2: 2,
+      h3: 3,
+      h4: 4_294_967_295,
+    };
+    const tls = { host: '', port: 443, path: '/t/abc', certificateSha256: 'ab'.repeat(32) };
+    const kept = async (): Promise<unknown> => {
+      const row = await node.store.db.selectFrom('gateway').select('transports').executeTakeFirstOrThrow();
+      return JSON.parse(row.transports);
+    };
+    const gateway = await joined({ tunnel: { ...tunnel, amneziawg, tls } });
+    assert.deepEqual(await kept(), { amneziawg, tls });
+    const says = async (offers: object): Promise<void> => {
+      await gateway.disconnect();
+      Object.assign(gateway.hello, { tunnel: { ...tunnel, ...offers } });
+      await gateway.connect(node.url);
+      assert.ok(gateway.connected);
+    };
+    await says({ amneziawg, tls: { ...tls, host: 'tls.example.org' } });
+    assert.deepEqual(await kept(), { amneziawg, tls: { ...tls, host: 'tls.example.org' } });
+    // It gets to clients: nothing that is no host.
+    await says({ amneziawg, tls: { ...tls, host: 'tls.example.org\nPostUp = x' } });
+    assert.deepEqual(await kept(), { amneziawg, tls: null });
+    await says({});
+    assert.deepEqual(await kept(), { amneziawg: null, tls: null });
+    const before = (await node.auditActions()).length;
+    await says({});
+    assert.equal((await node.auditActions()).length, before);
+  });
+
+  test('what the settings say of names reaches gateways', async () => {
+    const gateway = await joined();
+    assert.deepEqual(gateway.state?.gateway.names?.blocked, []);
+    await node.write(async ({ db, changed }) => {
+      const { value } = await db.selectFrom('settings').select('value').executeTakeFirstOrThrow();
+      const settings = JSON.parse(value) as { dns: object };
+      settings.dns = { ...settings.dns, blocked: ['ads.example'] };
+      await db
+        .updateTable('settings')
+        .set({ value: JSON.stringify(settings) })
+        .execute();
+      changed('settings', 'settings');
+    });
+    await eventually('the names', () => gateway.state?.gateway.names?.blocked[0] === 'ads.example');
+    assertServes(gateway);
+  });
+
   test('a wrong, an expired and a revoked token are refused', async () => {
     const refused = async (token: string): Promise<void> => {
       const gateway = newGateway();

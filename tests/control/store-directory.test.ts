@@ -119,6 +119,7 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
       name: 'gw',
       regionId: 'default',
       draining: true,
+      endpoint: { host: 'h', port: 51820 },
       egress: [
         { group: 'staff', ipv4: '192.0.2.1', ipv6: undefined },
         { group: null, ipv4: undefined, ipv6: '2001:db8::1' },

@@ -24,6 +24,14 @@ const first = [
   `insert into device (id, user_id, name, public_key, ipv4, ipv6, approved, created_at, version)
       values ('d1', 'u1', 'phone', 'key', '10.0.0.9', 'fd00::9', 1, 1, 1)`,
 ];
+const second = [
+  ...first,
+  `insert into identity_provider (id, name, issuer, client_id, scopes, enabled, create_users, email_domains,
+      link_by_email, asks_second_factor, groups_claim, groups_by_name, group_mapping, version)
+      values ('p1', 'Company', 'https://login.example', 'sallyport', '[]', 1, 0, '[]', 0, 0, 'groups', 0, '[]', 1)`,
+  `insert into external_identity (provider_id, subject, user_id, created_at, last_login_at)
+      values ('p1', 'subject', 'u1', 1, 1)`,
+];
 /**
  * What a database of each released version holds before it goes on to the present one, in SQL as that version had it (a
  * later version may not know these columns any more). A new migration needs an entry here.
@@ -31,13 +39,13 @@ const first = [
 const contents: Readonly<Record<number, readonly string[]>> = {
   0: [],
   1: first,
-  2: [
-    ...first,
-    `insert into identity_provider (id, name, issuer, client_id, scopes, enabled, create_users, email_domains,
-      link_by_email, asks_second_factor, groups_claim, groups_by_name, group_mapping, version)
-      values ('p1', 'Company', 'https://login.example', 'sallyport', '[]', 1, 0, '[]', 0, 0, 'groups', 0, '[]', 1)`,
-    `insert into external_identity (provider_id, subject, user_id, created_at, last_login_at)
-      values ('p1', 'subject', 'u1', 1, 1)`,
+  2: second,
+  3: [
+    ...second,
+    `update "group" set require_kill_switch = 1, require_region_id = 'default' where id = 'g1'`,
+    `update device set networks = '[{"prefix":"10.20.0.0/16","approved":true}]' where id = 'd1'`,
+    `insert into device_authorization (device_code_hash, user_code, client, address, state, user_id, created_at,
+      expires_at, interval_seconds) values ('hash', 'BCDFGHJK', 'laptop', '192.0.2.7', 'approved', 'u1', 1, 2, 5)`,
   ],
 };
 

@@ -22,6 +22,7 @@ const Enrol = lazy(() => import('./pages/sign-in/enrol.tsx'));
 const MyDevices = lazy(() => import('./pages/account/my-devices.tsx'));
 const Regions = lazy(() => import('./pages/account/regions.tsx'));
 const Account = lazy(() => import('./pages/account/account.tsx'));
+const Client = lazy(() => import('./pages/sign-in/client.tsx'));
 const Overview = lazy(() => import('./pages/network/overview.tsx'));
 const Gateways = lazy(() => import('./pages/network/gateways.tsx'));
 const Gateway = lazy(() => import('./pages/network/gateway.tsx'));
@@ -122,6 +123,7 @@ function Gate(): JSX.Element {
           <Route path="/devices" component={MyDevices} />
           <Route path="/regions" component={Regions} />
           <Route path="/account" component={Account} />
+          <Route path="/client" component={Client} />
           <Route path="/overview" component={Overview} />
           <Route path="/users" component={Users} />
           <Route path="/users/:id" component={User} />

@@ -2,7 +2,8 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createHash } from 'node:crypto';
-import type { PeerCertificate, TLSSocket } from 'node:tls';
+import { isIP, type Socket } from 'node:net';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import type { z } from 'zod';
 import type { RouteContract } from './contract.ts';
 import { problem as problemSchema, type Problem } from './problem.ts';
@@ -22,6 +23,8 @@ export interface ApiClientOptions {
   readonly maxAnswerBytes?: number | undefined;
   /** Sent as User-Agent; the audit log tells the command line and the console from others by it. */
   readonly userAgent?: string | undefined;
+  /** Begins a TCP connection, where Node's own isn't wanted; TLS comes on top of it. Each request has one of its own. */
+  readonly connect?: ((host: string, port: number) => Socket) | undefined;
 }
 
 /** An answer that says what went wrong. */
@@ -164,6 +167,7 @@ export class ApiClient {
         },
         signal: AbortSignal.timeout(timeoutMs),
         ...this.#trust(),
+        ...this.#connection(),
       });
       request.on('error', fail);
       request.on('response', (response) => {
@@ -190,15 +194,16 @@ export class ApiClient {
       }
       // Nothing is sent before the certificate was seen to be the pinned one.
       request.on('socket', (socket) => {
+        const tls = socket as TLSSocket & { readonly secureConnecting?: boolean };
         const check = (): void => {
-          const certificate = (socket as unknown as Pick<TLSSocket, 'getPeerCertificate'>).getPeerCertificate();
+          const certificate = tls.getPeerCertificate();
           if (fingerprintOf(certificate) === normalised(pinned)) request.end(payload);
           else
             request.destroy(
               new Error("the server's certificate isn't the one that was pinned; if it has a new one, log in again"),
             );
         };
-        if (socket.connecting) socket.once('secureConnect', check);
+        if (tls.connecting || tls.secureConnecting === true) tls.once('secureConnect', check);
         else check();
       });
     });
@@ -209,6 +214,22 @@ export class ApiClient {
     // With a pinned certificate neither its issuer nor its names count, and a connection is never shared with others.
     if (this.#options.certificateSha256 !== undefined) return { rejectUnauthorized: false, agent: false };
     return this.#options.ca === undefined ? {} : { ca: this.#options.ca };
+  }
+
+  #connection(): object {
+    const { connect } = this.#options;
+    if (connect === undefined) return {};
+    const secure = this.#base.protocol === 'https:';
+    const host = this.#base.hostname.replace(/^\[|\]$/g, '');
+    const port = this.#base.port === '' ? (secure ? 443 : 80) : Number(this.#base.port);
+    const createConnection = (): Socket => {
+      const socket = connect(host, port);
+      if (!secure) return socket;
+      // TLS takes the socket over, with its errors.
+      const name = isIP(host) === 0 ? { servername: host } : {};
+      return connectTls({ ...this.#trust(), ...name, host, socket });
+    };
+    return { createConnection, agent: undefined };
   }
 }
 

@@ -42,6 +42,11 @@ export const group = z
     requireDeviceApproval: z.boolean(),
     /** Members who log in by password must set up a second factor before they can do anything else. */
     requireSecondFactor: z.boolean(),
+    /** Members' clients keep the kill switch on, whatever their settings say. */
+    requireKillSwitch: z.boolean(),
+    /** Members' devices connect in this region or at this gateway alone; of several groups, wherever one of them lets them. */
+    requireRegionId: field.slug.nullable(),
+    requireGatewayId: field.id.nullable(),
     sessionLifetimeSeconds: field.seconds.nullable(),
     ...limits,
     memberCount: z.number().int().min(0),
@@ -62,6 +67,9 @@ export const deviceStanding = z.enum([
   'trafficUsedUp',
 ]);
 
+/** A network behind a device, which others reach through it once an administrator has approved that. */
+export const deviceNetwork = z.strictObject({ prefix: z.string(), approved: z.boolean() });
+
 export const device = z
   .strictObject({
     id: field.id,
@@ -77,6 +85,8 @@ export const device = z
     approved: z.boolean(),
     expiresAt: field.time.nullable(),
     bitsPerSecond: field.bitsPerSecond.nullable(),
+    /** Networks behind it: those that it offers, and those of them that are approved. */
+    networks: z.array(deviceNetwork),
     createdAt: field.time,
     lastHandshakeAt: field.time.nullable(),
     /** The gateway of its last handshake. */
@@ -99,6 +109,32 @@ export const egressEntry = z
   })
   .meta({ id: 'EgressEntry' });
 
+const amneziawgHeader = z.number().int().min(0).max(4_294_967_295);
+/** The parameters of AmneziaWG 1.0 at a gateway, which its clients need too. */
+export const amneziawg = z.strictObject({
+  port: field.port,
+  jc: z.number().int().min(0).max(128),
+  jmin: z.number().int().min(0).max(1280),
+  jmax: z.number().int().min(0).max(1280),
+  s1: z.number().int().min(0).max(1132),
+  s2: z.number().int().min(0).max(1188),
+  h1: amneziawgHeader,
+  h2: amneziawgHeader,
+  h3: amneziawgHeader,
+  h4: amneziawgHeader,
+});
+
+export const tlsTransport = z.strictObject({
+  host: z.string().min(1).max(253),
+  port: field.port,
+  path: z.string().regex(/^\/[A-Za-z0-9/_-]{0,100}$/),
+  /** Of the certificate, hexadecimal; null: an authority vouches for it. */
+  certificateSha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+});
+
 export const gatewayHealth = z.enum(['healthy', 'degraded', 'unreachable', 'neverConnected']);
 
 export const gateway = z
@@ -117,6 +153,8 @@ export const gateway = z
     egress: z.array(egressEntry),
     /** Addresses that it says are its own. */
     addresses: z.array(z.string()),
+    /** Other ways to it than WireGuard over UDP, where it has them. */
+    transports: z.strictObject({ amneziawg: amneziawg.nullable(), tls: tlsTransport.nullable() }),
     draining: z.boolean(),
     health: gatewayHealth,
     problems: z.array(z.string()),
@@ -198,11 +236,30 @@ export const policyTest = z
   })
   .meta({ id: 'PolicyTest' });
 
+const dnsName = z.hostname('a DNS name: corp.example').max(253);
+const address = z.union([field.ipv4, field.ipv6], 'an IPv4 or IPv6 address');
+
+/** What gateways, which devices ask for names, do with them. */
+const nameSettings = {
+  /** Whom gateways ask; none: the name servers of their own system. */
+  upstreams: z.array(field.nameServer).max(8),
+  /** Addresses of lists of names that are not answered, fetched daily: hosts files, or one name a line. */
+  blockLists: z.array(field.listUrl).max(20),
+  /** Names that are not answered, with all below them. */
+  blocked: z.array(dnsName).max(5000),
+  /** Names that gateways answer themselves. */
+  hosts: z.array(z.strictObject({ name: dnsName, addresses: z.array(address).min(1).max(16) })).max(1000),
+  /** Domains whose names are asked of name servers of their own. */
+  domains: z.array(z.strictObject({ domain: dnsName, servers: z.array(field.nameServer).min(1).max(8) })).max(200),
+};
+
 export const settings = z
   .strictObject({
     dns: z.strictObject({
-      servers: z.array(z.union([field.ipv4, field.ipv6], 'an IPv4 or IPv6 address')).max(8),
-      searchDomains: z.array(z.hostname('a DNS name: corp.example').max(253)).max(8),
+      /** Whom devices ask; none: their gateway. */
+      servers: z.array(address).max(8),
+      searchDomains: z.array(dnsName).max(8),
+      ...nameSettings,
     }),
     /** What the WireGuard configuration of a device sends into the tunnel. */
     allowedIps: z
@@ -243,6 +300,7 @@ export const auditEntry = z
 export type User = z.infer<typeof user>;
 export type Group = z.infer<typeof group>;
 export type Device = z.infer<typeof device>;
+export type DeviceNetwork = z.infer<typeof deviceNetwork>;
 export type Region = z.infer<typeof region>;
 export type Gateway = z.infer<typeof gateway>;
 export type Resource = z.infer<typeof resource>;

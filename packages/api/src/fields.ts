@@ -1,5 +1,6 @@
 /** The fields that entities are made of. */
 import { z } from 'zod';
+import { canonicalNameServer, canonicalUrl } from './name-server.ts';
 
 export const id = z.string().min(1).max(64).meta({ description: 'An identifier that the server gave' });
 /** A name in lower case that commands and addresses can hold. */
@@ -29,6 +30,18 @@ export const bitsPerSecond = z.number().int().min(64_000).max(1_000_000_000_000)
 export const seconds = z.number().int().min(60).max(31_536_000);
 export const ipv4 = z.ipv4('an IPv4 address: 192.0.2.1');
 export const ipv6 = z.ipv6('an IPv6 address: 2001:db8::1');
+/** As gateways ask it; see {@link canonicalNameServer}. */
+export const nameServer = z
+  .string()
+  .max(300)
+  .refine(
+    (text) => canonicalNameServer(text) !== undefined,
+    'a name server: 192.0.2.53, udp://192.0.2.53:53, tls://9.9.9.9:853#dns.quad9.net or https://dns.quad9.net/dns-query',
+  );
+export const listUrl = z
+  .string()
+  .max(300)
+  .refine((text) => canonicalUrl(text) !== undefined, 'an address that begins with https://');
 export const port = z.number().int().min(1).max(65_535);
 export const publicKey = z
   .base64('44 characters of base64')

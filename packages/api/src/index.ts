@@ -1,5 +1,6 @@
 export * from './client.ts';
 export * from './contract.ts';
+export * from './name-server.ts';
 export * from './openapi.ts';
 export * from './permission.ts';
 export * from './problem.ts';

@@ -37,6 +37,7 @@ export async function forgetOld({ store, directory, now: clock }: Services): Pro
   const steps: readonly ((db: Transaction<Database>) => { execute(): Promise<unknown> })[] = [
     (db) => db.deleteFrom('usage').where('day', '<', dayOf(now - usageRetentionDays * DAY_MS)),
     (db) => db.deleteFrom('session').where('expires_at', '<=', now),
+    (db) => db.deleteFrom('device_authorization').where('expires_at', '<=', now),
     (db) => db.deleteFrom('known_client').where('expires_at', '<=', now),
     (db) => db.deleteFrom('used_challenge').where('expires_at', '<=', now),
     (db) => db.deleteFrom('idempotency').where('created_at', '<', now - IDEMPOTENCY_MS),

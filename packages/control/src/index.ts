@@ -21,5 +21,5 @@ export { WebServer, ListenError, type ListenAddress, type WebHandlers } from './
 export { ConsoleFiles, loadConsole } from './http/console-files.ts';
 export { answerWhileWaiting } from './waiting.ts';
 export { CertificateError, fingerprintOf, HandedCertificate, type Certificate, type CertificateSource } from './tls/certificate.ts'; // prettier-ignore
-export { openSelfSigned } from './tls/self-signed.ts';
+export { makeSelfSigned, openSelfSigned } from './tls/self-signed.ts';
 export { loadAcmeClient, openAcme, type AcmeCertificate, type AcmeOptions } from './tls/acme.ts';

@@ -261,6 +261,10 @@ export const accessRoutes = {
       ...field.pageQuery,
       user: reference.optional().meta({ description: 'Only the devices of this user' }),
       approved: z.enum(['true', 'false']).optional(),
+      networks: z
+        .enum(['waiting', 'any'])
+        .optional()
+        .meta({ description: 'Only devices with a network behind them that waits for approval, or with any' }),
       standing: entities.deviceStanding.optional(),
       gateway: reference.optional().meta({ description: 'Only devices whose last handshake was at this gateway' }),
     }),
@@ -353,6 +357,34 @@ export const accessRoutes = {
       name: 'device delete',
       positional: ['deviceId'],
       examples: ['sallyport device delete 0d2f7a3c-1f0e-4c59-9d7e-6a3f4b1c2d5e'],
+    },
+  }),
+  approveNetworks: route({
+    id: 'approveNetworks',
+    method: 'PUT',
+    path: '/devices/{deviceId}/networks',
+    summary: 'Says which of the networks that a device offers others may reach through it, and no others from then on',
+    permission: 'devices:write',
+    tag: 'devices',
+    params: deviceParams,
+    body: z.strictObject({
+      approved: z
+        .array(z.union([z.cidrv4(), z.cidrv6()], 'a prefix: 10.20.0.0/16'))
+        .max(64)
+        .meta({ description: 'Prefixes that the device offers' }),
+      createResource: z
+        .boolean()
+        .optional()
+        .meta({ description: 'Create a resource of them too, with the name of the device; needs policy:write' }),
+    }),
+    result: entities.device,
+    versioned: true,
+    command: {
+      name: 'device approve-networks',
+      positional: ['deviceId'],
+      examples: [
+        'sallyport device approve-networks 0d2f7a3c-1f0e-4c59-9d7e-6a3f4b1c2d5e --approved 10.20.0.0/16 --create-resource true',
+      ],
     },
   }),
   getDeviceConfiguration: route({
@@ -750,6 +782,8 @@ export const accessRoutes = {
       name: 'settings update',
       examples: [
         `sallyport settings update --dns-servers 10.20.0.53 --dns-search-domains corp.example`,
+        'sallyport settings update --dns-upstreams tls://9.9.9.9:853#dns.quad9.net',
+        `sallyport settings update --dns-hosts '[{"name":"wiki.corp.example","addresses":["10.20.0.5"]}]'`,
         'sallyport settings update --audit-addresses true',
       ],
     },

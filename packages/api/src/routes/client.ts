@@ -5,7 +5,7 @@ import * as entities from '../entities.ts';
 import * as field from '../fields.ts';
 import { loadClass } from './gateways.ts';
 
-const reference = z.string().min(1).max(64).meta({ description: 'An id or a name' });
+const deviceParams = z.strictObject({ deviceId: field.label.meta({ description: 'The id or name of a device' }) });
 const userCode = z.string().trim().min(8).max(20).meta({ description: 'The code that the client shows: BCDF-GHJK' });
 
 export const deviceAuthorization = z
@@ -33,32 +33,6 @@ export const waitingClient = z
   })
   .meta({ id: 'WaitingClient' });
 
-const h = z.number().int().min(0).max(4_294_967_295);
-/** The parameters of AmneziaWG 1.0 at a gateway, which its clients need too. */
-export const amneziawg = z.strictObject({
-  port: field.port,
-  jc: z.number().int().min(0).max(128),
-  jmin: z.number().int().min(0).max(1280),
-  jmax: z.number().int().min(0).max(1280),
-  s1: z.number().int().min(0).max(1132),
-  s2: z.number().int().min(0).max(1188),
-  h1: h,
-  h2: h,
-  h3: h,
-  h4: h,
-});
-
-export const tlsTransport = z.strictObject({
-  host: z.string().min(1).max(253),
-  port: field.port,
-  path: z.string().regex(/^\/[A-Za-z0-9/_-]{0,100}$/),
-  /** Of the certificate, hexadecimal; null: an authority vouches for it. */
-  certificateSha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable(),
-});
-
 export const clientGateway = z
   .strictObject({
     id: field.id,
@@ -72,8 +46,8 @@ export const clientGateway = z
     endpointPort: field.port,
     /** What the host's name resolves to for the control plane, so that clients need not ask; at most 8. */
     endpointAddresses: z.array(z.union([field.ipv4, field.ipv6])).max(8),
-    amneziawg: amneziawg.nullable(),
-    tls: tlsTransport.nullable(),
+    amneziawg: entities.amneziawg.nullable(),
+    tls: entities.tlsTransport.nullable(),
     health: entities.gatewayHealth,
     load: loadClass,
     draining: z.boolean(),
@@ -111,14 +85,15 @@ export const clientConfiguration = z
       gatewayIds: z.array(field.id),
     }),
     /** Networks behind this device: offered, and those that an administrator has approved. */
-    advertised: z.array(z.strictObject({ prefix: z.string(), approved: z.boolean() })),
+    advertised: z.array(entities.deviceNetwork),
     /** The control plane's own addresses as the asker may reach them later, without names. */
     controlAddresses: z.array(z.string()).max(8),
     refreshSeconds: z.number().int(),
   })
   .meta({ id: 'ClientConfiguration' });
 
-export const clientRoutes = {
+/** RFC 8628. */
+export const deviceAuthorizationRoutes = {
   startDeviceAuthorization: route({
     id: 'startDeviceAuthorization',
     method: 'POST',
@@ -126,7 +101,7 @@ export const clientRoutes = {
     summary: 'Begins the login of a client without a browser of its own (RFC 8628, section 3.1)',
     permission: 'public',
     tag: 'login',
-    body: z.strictObject({ client: z.string().trim().min(1).max(100) }),
+    body: z.strictObject({ client: field.label.meta({ description: 'What the client calls itself: `alice-laptop`' }) }),
     result: deviceAuthorization,
     status: 201,
   }),
@@ -161,7 +136,8 @@ export const clientRoutes = {
     id: 'decideDeviceAuthorization',
     method: 'POST',
     path: '/me/device-authorizations/{userCode}',
-    summary: 'Lets the client that waits with this code in, as the caller, or sends it away',
+    summary:
+      'Lets the client that waits with this code in, as the caller, who proved within ten minutes that it is them; or sends it away',
     permission: 'self',
     tag: 'me',
     params: z.strictObject({ userCode }),
@@ -172,6 +148,9 @@ export const clientRoutes = {
       examples: ['sallyport me approve-client BCDF-GHJK approve'],
     },
   }),
+} as const;
+
+export const clientRoutes = {
   getClientConfiguration: route({
     id: 'getClientConfiguration',
     method: 'GET',
@@ -179,7 +158,7 @@ export const clientRoutes = {
     summary: 'What the client needs to connect one of the caller’s devices, to any gateway that it may use',
     permission: 'self',
     tag: 'me',
-    params: z.strictObject({ deviceId: reference }),
+    params: deviceParams,
     result: clientConfiguration,
   }),
   advertiseNetworks: route({
@@ -189,11 +168,20 @@ export const clientRoutes = {
     summary: 'Says which networks behind one of the caller’s devices it offers; an administrator approves them',
     permission: 'self',
     tag: 'me',
-    params: z.strictObject({ deviceId: reference }),
+    params: deviceParams,
     body: z.strictObject({ prefixes: z.array(z.union([z.cidrv4(), z.cidrv6()], 'a prefix: 10.20.0.0/16')).max(64) }),
-    result: z.strictObject({ advertised: z.array(z.strictObject({ prefix: z.string(), approved: z.boolean() })) }),
+    result: z.strictObject({ advertised: z.array(entities.deviceNetwork) }),
+    command: {
+      name: 'me device advertise',
+      positional: ['deviceId'],
+      examples: [
+        'sallyport me device advertise office-server --prefixes 10.20.0.0/16,fd20::/48',
+        "sallyport me device advertise office-server --prefixes ''",
+      ],
+    },
   }),
 } as const;
 
+export type WaitingClient = z.infer<typeof waitingClient>;
 export type ClientConfiguration = z.infer<typeof clientConfiguration>;
 export type ClientGateway = z.infer<typeof clientGateway>;

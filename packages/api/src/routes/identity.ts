@@ -121,6 +121,12 @@ const userParams = z.strictObject({ userId: reference });
 const groupParams = z.strictObject({ groupId: reference });
 const listQuery = z.strictObject(field.pageQuery);
 
+/** What a group demands of its members' devices, when it is created or changed. */
+const requirements = {
+  requireKillSwitch: z.boolean().optional(),
+  requireRegionId: field.slug.nullable().optional(),
+  requireGatewayId: reference.nullable().optional(),
+};
 const optionalLimits = {
   devicesPerUser: entities.limits.devicesPerUser.optional(),
   bitsPerSecond: entities.limits.bitsPerSecond.optional(),
@@ -410,6 +416,7 @@ export const identityRoutes = {
       description: field.note.optional(),
       requireDeviceApproval: z.boolean().optional(),
       requireSecondFactor: z.boolean().optional(),
+      ...requirements,
       sessionLifetimeSeconds: field.seconds.nullable().optional(),
       ...optionalLimits,
     }),
@@ -447,6 +454,7 @@ export const identityRoutes = {
       description: field.note.optional(),
       requireDeviceApproval: z.boolean().optional(),
       requireSecondFactor: z.boolean().optional(),
+      ...requirements,
       sessionLifetimeSeconds: field.seconds.nullable().optional(),
       ...optionalLimits,
     }),
@@ -455,7 +463,10 @@ export const identityRoutes = {
     command: {
       name: 'group update',
       positional: ['groupId'],
-      examples: ['sallyport group update engineering --session-lifetime-seconds 86400'],
+      examples: [
+        'sallyport group update engineering --session-lifetime-seconds 86400',
+        'sallyport group update travellers --require-kill-switch true --require-region-id frankfurt',
+      ],
     },
   }),
   deleteGroup: route({

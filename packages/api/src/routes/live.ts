@@ -40,7 +40,14 @@ export const overview = z
     /** What an administrator should look at, the most urgent first. */
     notices: z.array(
       z.strictObject({
-        kind: z.enum(['noGateway', 'gatewayUnhealthy', 'devicesAwaitApproval', 'noSecondFactor', 'noPolicy']),
+        kind: z.enum([
+          'noGateway',
+          'gatewayUnhealthy',
+          'devicesAwaitApproval',
+          'networksAwaitApproval',
+          'noSecondFactor',
+          'noPolicy',
+        ]),
         /** For people. */
         text: z.string(),
         count,

@@ -8,6 +8,7 @@ export const TOKEN_PREFIX = {
   setup: 'spf_',
   knownClient: 'spk_',
   scim: 'spm_',
+  deviceCode: 'spd_',
 } as const;
 
 export type TokenKind = keyof typeof TOKEN_PREFIX;

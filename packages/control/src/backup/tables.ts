@@ -2,8 +2,8 @@ import type { Database } from '../store/schema.ts';
 
 /**
  * What is backed up, with the columns of the primary key, in an order in which no row refers to one that comes later.
- * Logins, answered challenges, open invitations, join tokens and answers kept for repeated requests are left out: restoring must not bring back
- * what was ended or used since.
+ * Logins, clients that wait to be let in, answered challenges, open invitations, join tokens and answers kept for
+ * repeated requests are left out: restoring must not bring back what was ended or used since.
  */
 export const BACKED_UP = [
   ['settings', ['id']],
@@ -39,6 +39,7 @@ export const BACKED_UP = [
 /** Every table is in one of the two, or this does not compile. */
 export const LEFT_OUT: Readonly<Record<Exclude<keyof Database, (typeof BACKED_UP)[number][0]>, true>> = {
   session: true,
+  device_authorization: true,
   used_challenge: true,
   invitation: true,
   join_token: true,

@@ -1,5 +1,4 @@
 /** Reads parts of the access model: whole tables, or what belongs to certain ids. */
-import type { Settings } from '@sallyport/api';
 import type { AccessModel } from '@sallyport/policy';
 import type { Kysely } from 'kysely';
 import { bytesOf, sumOf } from '../repositories/usage.ts';
@@ -13,7 +12,7 @@ const idLimit = 500;
 export type Ids = ReadonlySet<string> | undefined;
 
 /** The maps of the access model. */
-export type Part = Exclude<keyof AccessModel, 'pool4' | 'pool6'>;
+export type Part = Exclude<keyof AccessModel, 'pool4' | 'pool6' | 'names'>;
 export type Entity<P extends Part> = AccessModel[P] extends ReadonlyMap<string, infer E> ? E : never;
 
 /** What the database holds of a part, by id. `month` (`2026-01`, UTC) is that of the users' traffic. */
@@ -80,11 +79,6 @@ async function loadUsers(db: Kysely<Database>, ids: Ids, month: string): Promise
 export async function loadMembers(db: Kysely<Database>, groupId: string): Promise<Set<string>> {
   const members = await db.selectFrom('group_member').select('user_id').where('group_id', '=', groupId).execute();
   return new Set(members.map(({ user_id }) => user_id));
-}
-
-export async function loadSettings(db: Kysely<Database>): Promise<Settings> {
-  const row = await db.selectFrom('settings').selectAll().executeTakeFirstOrThrow();
-  return { ...(JSON.parse(row.value) as Omit<Settings, 'version'>), version: row.version };
 }
 
 function few(ids: Ids): ids is ReadonlySet<string> {

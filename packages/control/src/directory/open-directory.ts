@@ -6,7 +6,8 @@ import type { Logger } from 'pino';
 import type { Database } from '../store/schema.ts';
 import type { Change, ChangeListener, EntityKind, Store, Writing } from '../store/store.ts';
 import type { Directory } from './directory.ts';
-import { load, loadMembers, loadSettings, type Entity, type Ids, type Part } from './load.ts';
+import { namesOf, readSettings } from '../repositories/settings.ts';
+import { load, loadMembers, type Entity, type Ids, type Part } from './load.ts';
 
 /** How often it looks whether a new month has begun. */
 const monthCheckMs = 30_000;
@@ -80,6 +81,7 @@ class StoredDirectory implements Directory {
         resources: none,
         rules: none,
         tests: none,
+        names: null,
       },
       // Replaced before anybody sees it.
       settings: undefined as never,
@@ -180,7 +182,9 @@ class StoredDirectory implements Directory {
     const month = monthOf(this.#store.now());
     const model = { ...this.#state.model };
     for (const part of new Set(Object.values(parts))) await replace(model, part, db, undefined, month);
-    return { model, settings: await loadSettings(db), month, version };
+    const settings = await readSettings(db);
+    takeNames(model, settings);
+    return { model, settings, month, version };
   }
 
   /** Reads again what `changes` name and what hangs on it. */
@@ -232,7 +236,8 @@ class StoredDirectory implements Directory {
     for (const part of ['devices', 'tests'] as const) {
       if (ids.has(part)) await replace(model, part, db, ids.get(part), before.month);
     }
-    const settings = named('settings').size > 0 ? await loadSettings(db) : before.settings;
+    const settings = named('settings').size > 0 ? await readSettings(db) : before.settings;
+    takeNames(model, settings);
     return { model, settings, month: before.month, version, implied };
   }
 
@@ -298,6 +303,12 @@ async function replace(
     }
   }
   if (!same) (model as Record<Part, unknown>)[part] = after;
+}
+
+/** Keeps the object where it says the same. */
+function takeNames(model: Mutable<AccessModel>, settings: Settings): void {
+  const names = namesOf(settings);
+  if (!isDeepStrictEqual(names, model.names)) model.names = names;
 }
 
 /** Users who are in a group and were not, or the other way round. */

@@ -1,5 +1,5 @@
 /** Entities of the access model from the rows of the database. */
-import type { Gateway, Resource } from '@sallyport/api';
+import type { DeviceNetwork, Gateway, Resource } from '@sallyport/api';
 import type {
   DeviceModel,
   GatewayModel,
@@ -36,6 +36,9 @@ export function groupModel(row: Selectable<table.GroupTable>): GroupModel {
     id: row.id,
     name: row.name,
     requireDeviceApproval: row.require_device_approval === 1,
+    requireKillSwitch: row.require_kill_switch === 1,
+    requireRegionId: row.require_region_id,
+    requireGatewayId: row.require_gateway_id,
     sessionLifetimeMs: row.session_lifetime_seconds === null ? null : row.session_lifetime_seconds * 1000,
     bitsPerSecond: row.bits_per_second,
     trafficBytesPerMonth: row.traffic_bytes_per_month,
@@ -54,7 +57,16 @@ export function deviceModel(row: Selectable<table.DeviceTable>): DeviceModel {
     approved: row.approved === 1,
     expiresAt: row.expires_at,
     bitsPerSecond: row.bits_per_second,
+    networks: networksOf(row)
+      .filter(({ approved }) => approved)
+      .map(({ prefix }) => prefix),
   };
+}
+
+/** The networks behind a device, sorted. */
+export function networksOf({ networks }: Pick<Selectable<table.DeviceTable>, 'networks'>): DeviceNetwork[] {
+  // Most have none.
+  return networks === '[]' ? [] : (JSON.parse(networks) as DeviceNetwork[]);
 }
 
 export function gatewayModel(row: Selectable<table.GatewayTable>): GatewayModel {
@@ -63,6 +75,7 @@ export function gatewayModel(row: Selectable<table.GatewayTable>): GatewayModel 
     name: row.name,
     regionId: row.region_id,
     draining: row.draining === 1,
+    endpoint: row.endpoint_host === '' ? null : { host: row.endpoint_host, port: row.endpoint_port },
     egress: (JSON.parse(row.egress) as Gateway['egress']).map(({ groupId, ipv4, ipv6 }) => ({
       group: groupId,
       ipv4: ipv4 ?? undefined,

@@ -7,6 +7,8 @@ export interface Client {
   /** Whether it came by TLS, as far as is known: at this server, or as a trusted proxy says. */
   readonly secure: boolean;
   readonly loopback: boolean;
+  /** The address of this machine that it connected to; absent where a proxy did that. */
+  readonly server?: string;
 }
 
 /** Says where requests come from. `trustedProxies` are addresses and prefixes, whose X-Forwarded-For and -Proto count. */
@@ -15,7 +17,11 @@ export function clientReader(trustedProxies: readonly string[]): (request: Incom
   return (request) => {
     const peer = canonicalAddress(request.socket.remoteAddress ?? '') ?? 'unknown';
     const encrypted = (request.socket as { readonly encrypted?: boolean }).encrypted === true;
-    if (!trusted(peer)) return { address: peer, secure: encrypted, loopback: isLoopback(peer) };
+    if (!trusted(peer)) {
+      const server = canonicalAddress(request.socket.localAddress ?? '');
+      const client = { address: peer, secure: encrypted, loopback: isLoopback(peer) };
+      return server === undefined ? client : { ...client, server };
+    }
     let address = peer;
     // From the nearest hop on: the first that is no trusted proxy is who the nearest trusted one saw.
     const hops = headerOf(request, 'x-forwarded-for').split(',');

@@ -76,6 +76,7 @@ const secretFields: ReadonlySet<string> = new Set([
   'currentPassword',
   'newPassword',
   'clientSecret',
+  'deviceCode',
 ]);
 
 /** A token that was pasted into the wrong field. */

@@ -1,8 +1,10 @@
 /** Who may be a gateway: whose key is known, or who brings a join token. */
 import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
+import type { Gateway } from '@sallyport/api';
 import { hashToken, parseJoinToken, type FromControl, type Hello } from '@sallyport/link';
-import type { Transaction } from 'kysely';
+import type { Selectable, Transaction } from 'kysely';
+import { slug } from '../repositories/slug.ts';
 import type { Services } from '../services.ts';
 import type { Database, GatewayTable } from '../store/schema.ts';
 import { SYSTEM, type Origin } from '../store/store.ts';
@@ -35,6 +37,7 @@ export async function admit(
     const news = {
       wireguard_public_key: said.publicKey,
       addresses: JSON.stringify(said.addresses),
+      transports: said.transports,
       ...(said.host === '' ? {} : { endpoint_host: said.host, endpoint_port: said.port }),
     };
     const changed = Object.entries(news).some(([column, value]) => known[column as keyof typeof known] !== value);
@@ -53,6 +56,8 @@ interface Said {
   readonly host: string;
   readonly port: number;
   readonly addresses: readonly string[];
+  /** As they are stored. */
+  readonly transports: string;
 }
 
 /** What a gateway says of itself, once it is sure that it can stand in a device's configuration; or what is wrong. */
@@ -60,11 +65,7 @@ function whatItSays({ tunnel, addresses }: Hello): Said | string {
   if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(tunnel.wireguardPublicKey))
     return 'The WireGuard public key is none: 32 bytes in base64 are expected.';
   const host = tunnel.endpointHost;
-  if (
-    host !== '' &&
-    isIP(host) === 0 &&
-    !/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$/i.test(host)
-  )
+  if (host !== '' && !isHost(host))
     // prettier-ignore
     return 'The endpoint is neither a host name nor an address.';
   return {
@@ -72,7 +73,20 @@ function whatItSays({ tunnel, addresses }: Hello): Said | string {
     host,
     port: tunnel.endpointPort,
     addresses: [...new Set(addresses.filter((address) => isIP(address) !== 0))].sort(),
+    transports: JSON.stringify(transportsIn(tunnel)),
   };
+}
+
+function isHost(text: string): boolean {
+  return (
+    isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?$/i.test(text)
+  );
+}
+
+/** The other ways to a gateway. An empty host stands for that of the endpoint; one that is none is no way. */
+function transportsIn({ amneziawg, tls }: Hello['tunnel']): Gateway['transports'] {
+  const reached = tls !== undefined && (tls.host === '' || isHost(tls.host));
+  return { amneziawg: amneziawg ?? null, tls: reached ? tls : null };
 }
 
 async function takeNews(services: Services, id: string, news: Record<string, string | number>): Promise<void> {
@@ -90,12 +104,13 @@ async function takeNews(services: Services, id: string, news: Record<string, str
   });
 }
 
-function announced(row: GatewayTable) {
+function announced(row: Selectable<GatewayTable>) {
   return {
     endpointHost: row.endpoint_host,
     endpointPort: row.endpoint_port,
     wireguardPublicKey: row.wireguard_public_key,
     addresses: JSON.parse(row.addresses) as string[],
+    transports: JSON.parse(row.transports) as Gateway['transports'],
   };
 }
 
@@ -154,6 +169,7 @@ async function join(
       endpoint_port: said.port,
       wireguard_public_key: said.publicKey,
       addresses: JSON.stringify(said.addresses),
+      transports: said.transports,
     };
     await db
       .insertInto('gateway')
@@ -180,16 +196,6 @@ async function join(
     changed('gateway', id);
     return { admitted: true, gatewayId: id, name };
   });
-}
-
-/** A text in the form of names, or undefined where nothing of it is left. */
-function slug(text: string): string | undefined {
-  const name = text
-    .toLowerCase()
-    .replace(/[^a-z0-9._-]+/g, '-')
-    .slice(0, 56)
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
-  return name === '' ? undefined : name;
 }
 
 async function freeName(db: Transaction<Database>, wanted: string): Promise<string> {

@@ -2,6 +2,7 @@ import type { Overview, Permission } from '@sallyport/api';
 import { standingOf } from '@sallyport/policy';
 import type { Kysely } from 'kysely';
 import type { Caller } from '../http/caller.ts';
+import { countDevicesWithWaitingNetworks } from '../repositories/devices.ts';
 import { gatewayStatuses, NEVER_CONNECTED } from '../repositories/status.ts';
 import type { Services } from '../services.ts';
 import type { Database } from '../store/schema.ts';
@@ -55,6 +56,12 @@ export async function overviewOf(
   );
   notice('devicesAwaitApproval', 'devices:read', awaitingApproval, (count, plural) =>
     plural ? `${count} devices wait for approval.` : 'A device waits for approval.',
+  );
+  const withNetworks = caller.permissions.has('devices:read') ? await countDevicesWithWaitingNetworks(store.db) : 0;
+  notice('networksAwaitApproval', 'devices:read', withNetworks, (count, plural) =>
+    plural
+      ? `${count} devices offer networks that wait for approval.`
+      : 'A device offers a network that waits for approval.',
   );
   const unprotected = caller.permissions.has('users:read') ? await countUnprotectedAdministrators(store.db) : 0;
   notice('noSecondFactor', 'users:read', unprotected, (count, plural) =>

@@ -1,7 +1,7 @@
 import type { Device } from '@sallyport/api';
 import { standingOf, type AccessModel, type Standing } from '@sallyport/policy';
 import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool } from 'kysely';
-import { deviceModel } from '../directory/rows.ts';
+import { deviceModel, networksOf } from '../directory/rows.ts';
 import type { Database, DeviceTable } from '../store/schema.ts';
 import { cursorOf, pageOf, type Cursor } from './pages.ts';
 import { afterCursor, begins, holds, type PageRequest } from './search.ts';
@@ -17,12 +17,16 @@ export interface DeviceRow extends Selectable<DeviceTable> {
 export interface DeviceFilter extends PageRequest {
   readonly userId?: string | undefined;
   readonly approved?: boolean | undefined;
+  /** Those with networks behind them, or with such as wait for approval. */
+  readonly networks?: 'waiting' | 'any' | undefined;
   /** Of the last handshake. */
   readonly gatewayId?: string | undefined;
 }
 
 /** Rows that are read at once to find those of a standing, which no table holds. */
 const CHUNK = 1000;
+/** In the JSON of a device's networks. */
+const WAITING_NETWORK = '%"approved":false%';
 /** Shorter parts of a key are in too many. */
 const MIN_KEY_PART = 6;
 
@@ -63,7 +67,7 @@ export async function listDevicesOfStanding(
 
 async function devicesAfter(
   db: Kysely<Database>,
-  { search, userId, approved, gatewayId }: DeviceFilter,
+  { search, userId, approved, networks, gatewayId }: DeviceFilter,
   cursor: Cursor | undefined,
   limit: number,
 ): Promise<DeviceRow[]> {
@@ -72,6 +76,8 @@ async function devicesAfter(
   let query = deviceQuery(db);
   if (userId !== undefined) query = query.where('device.user_id', '=', userId);
   if (approved !== undefined) query = query.where('device.approved', '=', approved ? 1 : 0);
+  if (networks === 'any') query = query.where('device.networks', '<>', '[]');
+  if (networks === 'waiting') query = query.where('device.networks', 'like', WAITING_NETWORK);
   if (gatewayId !== undefined) query = query.where('device_status.gateway_id', '=', gatewayId);
   if (search !== undefined) query = query.where((eb) => eb.or(searched(eb, search)));
   if (cursor !== undefined) {
@@ -110,6 +116,16 @@ export async function countDevices(db: Kysely<Database>, userId: string): Promis
     .selectFrom('device')
     .select(({ fn }) => fn.countAll().as('count'))
     .where('user_id', '=', userId)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** How many devices offer a network that no administrator has approved. */
+export async function countDevicesWithWaitingNetworks(db: Kysely<Database>): Promise<number> {
+  const { count } = await db
+    .selectFrom('device')
+    .select(({ fn }) => fn.countAll().as('count'))
+    .where('networks', 'like', WAITING_NETWORK)
     .executeTakeFirstOrThrow();
   return Number(count);
 }
@@ -178,6 +194,7 @@ export function describeRow(row: Selectable<DeviceTable>) {
     approved: row.approved === 1,
     expiresAt: row.expires_at === null ? null : timeText(row.expires_at),
     bitsPerSecond: row.bits_per_second,
+    networks: networksOf(row),
     createdAt: timeText(row.created_at),
     version: row.version,
   };
@@ -193,7 +210,7 @@ const MESSAGES: Record<Exclude<Standing, 'active'>, string> = {
     "This month's traffic is used up: the device connects again on the first of the next month (UTC), or when an administrator raises the limit.",
 };
 
-function messageOf(standing: Standing, validUntil: number | undefined): string {
+export function messageOf(standing: Standing, validUntil: number | undefined): string {
   if (standing !== 'active') return MESSAGES[standing];
   return validUntil === undefined ? 'May connect.' : `May connect until ${timeText(validUntil)}.`;
 }

@@ -27,11 +27,19 @@ function gatewayOf(row: Selectable<GatewayTable>, status: GatewayStatus = NEVER_
     ...valueOf(row),
     wireguardPublicKey: row.wireguard_public_key,
     addresses: JSON.parse(row.addresses) as string[],
+    transports: transportsOf(row),
     ...status,
     problems: [...status.problems],
     lastSeenAt: status.lastSeenAt === null ? null : new Date(status.lastSeenAt).toISOString(),
     version: row.version,
   };
+}
+
+/** Where the gateway names no host for its tunnel over TLS, that of its endpoint counts. */
+function transportsOf(row: Selectable<GatewayTable>): Gateway['transports'] {
+  const { amneziawg, tls } = JSON.parse(row.transports) as Gateway['transports'];
+  const host = tls === null || tls.host !== '' ? tls?.host : row.endpoint_host;
+  return { amneziawg, tls: tls === null || host === undefined || host === '' ? null : { ...tls, host } };
 }
 
 function valueOf(row: Selectable<GatewayTable>): GatewayValue {

@@ -106,6 +106,9 @@ export function describeGroupRow(row: GroupRow) {
     description: row.description,
     requireDeviceApproval: row.require_device_approval === 1,
     requireSecondFactor: row.require_second_factor === 1,
+    requireKillSwitch: row.require_kill_switch === 1,
+    requireRegionId: row.require_region_id,
+    requireGatewayId: row.require_gateway_id,
     sessionLifetimeSeconds: row.session_lifetime_seconds,
     devicesPerUser: row.devices_per_user,
     bitsPerSecond: row.bits_per_second,
@@ -126,6 +129,21 @@ export async function usersOfGroup(db: Kysely<Database>, groupId: string): Promi
       .filter(({ egress }) => (JSON.parse(egress) as { groupId: string | null }[]).some((e) => e.groupId === groupId))
       .map(({ name }) => `the gateway ${name}`),
   ];
+}
+
+/** Refuses to remove what a group requires: without it its members would connect nowhere, or anywhere. */
+export async function refuseRequired(
+  db: Kysely<Database>,
+  column: 'require_region_id' | 'require_gateway_id',
+  id: string,
+): Promise<void> {
+  const groups = await db.selectFrom('group').select('name').where(column, '=', id).orderBy('name').execute();
+  if (groups.length === 0) return;
+  const names = groups.slice(0, 10).map(({ name }) => name);
+  throw new ApiError(
+    'stillUsed',
+    `It is required by the group${groups.length === 1 ? '' : 's'} ${names.join(', ')}: let them require something else first.`,
+  );
 }
 
 async function countUsers(db: Kysely<Database>): Promise<number> {

@@ -80,12 +80,14 @@ export interface NewSession {
   readonly expiresAt: number;
   readonly methods: readonly LoginMethod[];
   readonly providerId: string | null;
+  /** When they last proved that it is them, Unix milliseconds. Default: now. */
+  readonly authenticatedAt?: number;
 }
 
 /** Makes a session and answers its token. Takes away the user's longest unused ones, and everybody's that are over. */
 export async function createSession(
   db: Kysely<Database>,
-  { userId, client, now, expiresAt, methods, providerId }: NewSession,
+  { userId, client, now, expiresAt, methods, providerId, authenticatedAt = now }: NewSession,
 ): Promise<{ readonly id: string; readonly token: string }> {
   const token = newToken('session');
   const id = randomUUID();
@@ -100,7 +102,7 @@ export async function createSession(
       created_at: now,
       last_used_at: now,
       expires_at: expiresAt,
-      authenticated_at: now,
+      authenticated_at: authenticatedAt,
       methods: JSON.stringify(methods),
       provider_id: providerId,
     })

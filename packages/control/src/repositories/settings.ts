@@ -1,14 +1,30 @@
 import type { Settings } from '@sallyport/api';
-import type { Kysely } from 'kysely';
-import type { Database } from '../store/schema.ts';
+import type { NamesPlan } from '@sallyport/policy';
+import type { Kysely, Selectable } from 'kysely';
+import type { Database, SettingsTable } from '../store/schema.ts';
 import type { Writing } from '../store/store.ts';
 
 /** The one row. */
 const SETTINGS_ID = 1;
 
+/** Settings of the names service that a row from before it lacks. */
+const NO_NAMES: NamesPlan = { upstreams: [], blockLists: [], blocked: [], hosts: [], domains: [] };
+
 export async function readSettings(db: Kysely<Database>): Promise<Settings> {
-  const row = await db.selectFrom('settings').selectAll().where('id', '=', SETTINGS_ID).executeTakeFirstOrThrow();
-  return { ...(JSON.parse(row.value) as Omit<Settings, 'version'>), version: row.version };
+  return settingsOf(
+    await db.selectFrom('settings').selectAll().where('id', '=', SETTINGS_ID).executeTakeFirstOrThrow(),
+  );
+}
+
+function settingsOf({ value, version }: Selectable<SettingsTable>): Settings {
+  const settings = JSON.parse(value) as Omit<Settings, 'version'>;
+  return { ...settings, dns: { ...structuredClone(NO_NAMES), ...settings.dns }, version };
+}
+
+/** What gateways do with the names that devices ask them for. */
+export function namesOf({ dns }: Settings): NamesPlan {
+  const { upstreams, blockLists, blocked, hosts, domains } = dns;
+  return { upstreams, blockLists, blocked, hosts, domains };
 }
 
 export async function writeSettings(writing: Writing, before: Settings, after: Settings): Promise<Settings> {

@@ -5,6 +5,7 @@ import type { LiveFeed } from '../live/live-feed.ts';
 import { oidcEndpoints } from '../oidc/endpoints.ts';
 import { scimEndpoints } from '../scim/endpoints.ts';
 import { accessImplementations } from './access.ts';
+import { clientRoutes } from './client.ts';
 import { gatewayImplementations } from './gateway-implementations.ts';
 import { identityProviderRoutes } from './identity-providers.ts';
 import { identityImplementations } from './identity.ts';
@@ -19,6 +20,7 @@ export function allImplementations(identity: Identity, live: LiveFeed): RouteImp
     ...scimClientRoutes(),
     ...accessImplementations,
     ...gatewayImplementations,
+    ...clientRoutes(),
     ...liveRoutes(live),
   ];
 }

@@ -1,18 +1,44 @@
 /** The configuration of a device for any WireGuard app, as wg-quick(8) reads it. */
 import { isIP, isIPv6 } from 'node:net';
 import type { Gateway, Settings } from '@sallyport/api';
+import { GATEWAY_NUMBER, parsePrefix, poolAddress, prefixContains, type AccessModel } from '@sallyport/policy';
 import { ApiError } from '../http/api-error.ts';
 
 export interface ConfigurationParts {
   readonly device: { readonly name: string; readonly publicKey: string; readonly ipv4: string; readonly ipv6: string };
   readonly userName: string;
   readonly gateway: Pick<Gateway, 'name' | 'endpointHost' | 'endpointPort' | 'wireguardPublicKey'>;
+  readonly model: Pick<AccessModel, 'pool4' | 'pool6'>;
   readonly settings: Settings;
 }
 
+export interface TunnelParameters {
+  readonly gateway4: string;
+  readonly gateway6: string;
+  readonly dnsServers: string[];
+  readonly allowedIps: string[];
+}
+
+/** What goes through the tunnel, and whom devices ask for names: whom the settings name, or else their gateway. */
+export function tunnelParameters(model: Pick<AccessModel, 'pool4' | 'pool6'>, settings: Settings): TunnelParameters {
+  const gateway4 = poolAddress(model.pool4, GATEWAY_NUMBER);
+  const gateway6 = poolAddress(model.pool6, GATEWAY_NUMBER);
+  const { servers } = settings.dns;
+  const { allowedIps } = settings;
+  if (servers.length > 0) return { gateway4, gateway6, dnsServers: servers, allowedIps };
+  // The gateway has to be reached wherever else traffic goes.
+  const own = [`${gateway4}/32`, `${gateway6}/128`].filter((text) => !allowedIps.some((prefix) => holds(prefix, text)));
+  return { gateway4, gateway6, dnsServers: [gateway4, gateway6], allowedIps: [...allowedIps, ...own] };
+}
+
+function holds(outer: string, inner: string): boolean {
+  const [a, b] = [parsePrefix(outer), parsePrefix(inner)];
+  return a !== undefined && b !== undefined && prefixContains(a, b);
+}
+
 /** Throws the ApiError `conflict` where the gateway has no endpoint that devices could connect to. */
-export function deviceConfiguration({ device, userName, gateway, settings }: ConfigurationParts): string {
-  const dns = [...settings.dns.servers, ...settings.dns.searchDomains];
+export function deviceConfiguration({ device, userName, gateway, model, settings }: ConfigurationParts): string {
+  const { dnsServers, allowedIps } = tunnelParameters(model, settings);
   return [
     `# ${device.name} of ${userName}, through ${gateway.name}`,
     '[Interface]',
@@ -20,12 +46,12 @@ export function deviceConfiguration({ device, userName, gateway, settings }: Con
     `# ${device.publicKey}`,
     '# PrivateKey = ',
     `Address = ${device.ipv4}/32, ${device.ipv6}/128`,
-    ...(dns.length === 0 ? [] : [`DNS = ${dns.join(', ')}`]),
+    `DNS = ${[...dnsServers, ...settings.dns.searchDomains].join(', ')}`,
     '',
     '[Peer]',
     `PublicKey = ${gateway.wireguardPublicKey}`,
     `Endpoint = ${endpointOf(gateway)}`,
-    `AllowedIPs = ${settings.allowedIps.join(', ')}`,
+    `AllowedIPs = ${allowedIps.join(', ')}`,
     ...(settings.persistentKeepaliveSeconds === 0
       ? []
       : [`PersistentKeepalive = ${String(settings.persistentKeepaliveSeconds)}`]),

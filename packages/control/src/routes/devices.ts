@@ -11,6 +11,7 @@ import type { Services } from '../services.ts';
 import type { Origin, Writing } from '../store/store.ts';
 import { found, idOf } from './answers.ts';
 import { deviceConfiguration } from './device-configuration.ts';
+import { approveNetworks } from './device-networks.ts';
 import { Faults } from './faults.ts';
 import { gatewaysFor } from './me-gateways.ts';
 
@@ -55,6 +56,7 @@ async function addDevice(services: Services, writing: Writing, device: NewDevice
     approved: (device.approved ?? !requiresApproval(model, user)) ? 1 : 0,
     expires_at: device.expiresAt === null ? null : Date.parse(device.expiresAt),
     bits_per_second: device.bitsPerSecond,
+    networks: '[]',
     created_at: now,
     version: 1,
   };
@@ -188,6 +190,7 @@ async function configuration(
     device: { ...device, publicKey: device.public_key },
     userName,
     gateway: chosen.gateway,
+    model: services.directory.model,
     settings: services.directory.settings,
   });
 }
@@ -256,6 +259,15 @@ export const deviceRoutes: readonly RouteImplementation[] = [
   }),
   implement(accessRoutes.deleteDevice, async ({ services, origin, params, ifMatch }) => {
     await change(services, origin, { reference: params.deviceId, ifMatch }, removeDevice);
+  }),
+  implement(accessRoutes.approveNetworks, async ({ services, caller, origin, params, body, ifMatch }) => {
+    const which = { reference: params.deviceId, ifMatch };
+    return await answer(
+      services,
+      await change(services, origin, which, (writing, device) =>
+        approveNetworks(services, writing, device, body, caller),
+      ),
+    );
   }),
   implement(accessRoutes.getDeviceConfiguration, async ({ services, params, query }) => {
     const device = await repository.findDevice(services.store.db, params.deviceId);

@@ -4,6 +4,7 @@ import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
 import * as repository from '../repositories/gateways.ts';
+import { refuseRequired } from '../repositories/groups.ts';
 import { References } from '../repositories/references.ts';
 import { findRegion } from '../repositories/regions.ts';
 import { rulesUsing } from '../repositories/rules.ts';
@@ -59,6 +60,7 @@ export const gatewayRoutes: readonly RouteImplementation[] = [
           `The gateway ${gateway.name} is named by the rules ${rules.slice(0, 10).join(', ')}: take it out of them first.`,
         );
       }
+      await refuseRequired(writing.db, 'require_gateway_id', gateway.id);
       await repository.deleteGateway(writing, gateway);
       await refuseBrokenTests(services, writing);
     }),

@@ -14,8 +14,11 @@ import {
   listGroups,
   type GroupRow,
 } from '../repositories/groups.ts';
+import { References } from '../repositories/references.ts';
+import { findRegion } from '../repositories/regions.ts';
 import { getUser, listUsers } from '../repositories/users.ts';
 import type { Database } from '../store/schema.ts';
+import { Faults } from './faults.ts';
 import { refuseKeptGroups } from './kept-by-scim.ts';
 import { refuseBrokenTests } from './policy-guard.ts';
 import { removeGroup } from './removals.ts';
@@ -40,6 +43,8 @@ export function groupRoutes(): RouteImplementation[] {
           description: body.description ?? '',
           require_device_approval: body.requireDeviceApproval === true ? 1 : 0,
           require_second_factor: body.requireSecondFactor === true ? 1 : 0,
+          require_kill_switch: body.requireKillSwitch === true ? 1 : 0,
+          ...(await requiredPlaces(db, body, { require_region_id: null, require_gateway_id: null })),
           session_lifetime_seconds: body.sessionLifetimeSeconds ?? null,
           devices_per_user: body.devicesPerUser ?? null,
           bits_per_second: body.bitsPerSecond ?? null,
@@ -53,7 +58,8 @@ export function groupRoutes(): RouteImplementation[] {
       }),
     ),
     implement(routes.updateGroup, async ({ params, body, caller, services, origin, ifMatch }) =>
-      services.store.write(origin, async ({ db, now, audit, changed }) => {
+      services.store.write(origin, async (writing) => {
+        const { db, now, audit, changed } = writing;
         const before = await getGroup(db, params.groupId);
         checkVersion(before.version, ifMatch);
         if (body.requireSecondFactor === false && before.require_second_factor === 1) requireStepUp(caller, now);
@@ -74,6 +80,9 @@ export function groupRoutes(): RouteImplementation[] {
                 : 0,
           require_second_factor:
             body.requireSecondFactor === undefined ? before.require_second_factor : body.requireSecondFactor ? 1 : 0,
+          require_kill_switch:
+            body.requireKillSwitch === undefined ? before.require_kill_switch : body.requireKillSwitch ? 1 : 0,
+          ...(await requiredPlaces(db, body, before)),
           session_lifetime_seconds:
             body.sessionLifetimeSeconds === undefined ? before.session_lifetime_seconds : body.sessionLifetimeSeconds,
           devices_per_user: body.devicesPerUser === undefined ? before.devices_per_user : body.devicesPerUser,
@@ -91,6 +100,7 @@ export function groupRoutes(): RouteImplementation[] {
           describeGroupRow(row),
         );
         changed('group', id);
+        await refuseBrokenTests(services, writing);
         return describeGroup(db, row);
       }),
     ),
@@ -169,6 +179,30 @@ export function groupRoutes(): RouteImplementation[] {
       });
     }),
   ];
+}
+
+type RequiredPlaces = Pick<GroupRow, 'require_region_id' | 'require_gateway_id'>;
+
+/** Where members may connect after a request; throws an ApiError where there is no such place. */
+async function requiredPlaces(
+  db: Transaction<Database>,
+  body: { readonly requireRegionId?: string | null | undefined; readonly requireGatewayId?: string | null | undefined },
+  before: RequiredPlaces,
+): Promise<RequiredPlaces> {
+  const { requireRegionId: regionId = before.require_region_id } = body;
+  const faults = new Faults();
+  if (typeof body.requireRegionId === 'string' && (await findRegion(db, body.requireRegionId)) === undefined)
+    faults.add('/body/requireRegionId', 'there is no such region');
+  let gatewayId: string | null | undefined = before.require_gateway_id;
+  if (body.requireGatewayId !== undefined) {
+    gatewayId =
+      body.requireGatewayId === null
+        ? null
+        : (await References.read(db, ['gateway'])).idOf('gateway', body.requireGatewayId);
+    if (gatewayId === undefined) faults.add('/body/requireGatewayId', 'there is no such gateway');
+  }
+  faults.check();
+  return { require_region_id: regionId, require_gateway_id: gatewayId ?? null };
 }
 
 async function requireFreeName(db: Transaction<Database>, name: string): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Identity } from '../auth/identity.ts';
 import type { RouteImplementation } from '../http/implement.ts';
 import { auditRoutes } from './audit.ts';
+import { deviceAuthorizationRoutes } from './device-authorizations.ts';
 import { groupRoutes } from './groups.ts';
 import { invitationRoutes } from './invitations.ts';
 import { loginRoutes } from './login.ts';
@@ -12,11 +13,12 @@ import { stepUpRoutes } from './step-up.ts';
 import { tokenRoutes } from './tokens.ts';
 import { userRoutes } from './users.ts';
 
-/** What serves the contracts of setup, login, second factors, me, users, groups, invitations, tokens and audit. */
+/** What serves the contracts of setup, login, clients without a browser, second factors, me, users, groups, invitations, tokens and audit. */
 export function identityImplementations(identity: Identity): RouteImplementation[] {
   return [
     ...setupRoutes(identity),
     ...loginRoutes(identity),
+    ...deviceAuthorizationRoutes(identity),
     ...meRoutes(identity),
     ...secondFactorRoutes(identity),
     ...passkeyRoutes(identity),

@@ -5,18 +5,42 @@ import { implement, type RouteImplementation } from '../http/implement.ts';
 import { allGateways } from '../repositories/gateways.ts';
 import type { Services } from '../services.ts';
 
+/** All gateways as they were a moment ago. */
+export interface KnownGateways {
+  readonly gateways: ReadonlyMap<string, Gateway>;
+  readonly places: ReadonlyMap<string, GatewayPlace>;
+  /** By id. */
+  readonly regionNames: ReadonlyMap<string, string>;
+}
+
+export async function readGateways({ store, now }: Services): Promise<KnownGateways> {
+  const gateways = new Map((await allGateways(store.db, now())).map((gateway) => [gateway.id, gateway]));
+  const regions = await store.db.selectFrom('region').select(['id', 'name']).execute();
+  return {
+    gateways,
+    places: new Map([...gateways].map(([id, gateway]) => [id, placeOf(gateway)])),
+    regionNames: new Map(regions.map(({ id, name }) => [id, name])),
+  };
+}
+
 /** The gateways that a user may use, the best first, with all that there is to know of each. */
 export async function gatewaysFor(
   services: Services,
   userId: string,
   options: { readonly near?: Near; readonly regionId?: string | undefined },
 ) {
-  const { store, directory, now } = services;
-  const { model } = directory;
+  return choicesAmong(await readGateways(services), services, userId, options);
+}
+
+/** {@link gatewaysFor} of gateways that were read before. */
+export function choicesAmong(
+  { gateways, places }: KnownGateways,
+  { directory: { model } }: Services,
+  userId: string,
+  options: { readonly near?: Near; readonly regionId?: string | undefined },
+) {
   const user = model.users.get(userId);
   if (user === undefined) return [];
-  const gateways = new Map((await allGateways(store.db, now())).map((gateway) => [gateway.id, gateway]));
-  const places = new Map([...gateways].map(([id, gateway]) => [id, placeOf(gateway)]));
   return recommendGateways(model, places, user, options).flatMap((choice, index) => {
     const gateway = gateways.get(choice.gatewayId);
     return gateway === undefined ? [] : [{ gateway, ...choice, recommended: index === 0 && choice.open }];
@@ -40,15 +64,14 @@ export const myGatewayRoutes: readonly RouteImplementation[] = [
       throw new ApiError('invalidRequest', 'Give both latitude and longitude, or neither.', {
         faults: [{ at: '/query/latitude', message: 'latitude and longitude go together' }],
       });
-    const regions = await services.store.db.selectFrom('region').selectAll().execute();
-    const regionNames = new Map(regions.map(({ id, name }) => [id, name]));
-    const choices = await gatewaysFor(services, caller.userId, { near, regionId });
+    const known = await readGateways(services);
+    const choices = choicesAmong(known, services, caller.userId, { near, regionId });
     return {
       items: choices.map(({ gateway, load, distanceKm, recommended }) => ({
         id: gateway.id,
         name: gateway.name,
         regionId: gateway.regionId,
-        regionName: regionNames.get(gateway.regionId) ?? gateway.regionId,
+        regionName: known.regionNames.get(gateway.regionId) ?? gateway.regionId,
         country: gateway.country,
         city: gateway.city,
         endpointHost: gateway.endpointHost,

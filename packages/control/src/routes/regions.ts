@@ -2,6 +2,7 @@ import { gatewayRoutes as contracts } from '@sallyport/api';
 import { ApiError } from '../http/api-error.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
+import { refuseRequired } from '../repositories/groups.ts';
 import * as repository from '../repositories/regions.ts';
 import { isUniqueViolation } from '../store/database-errors.ts';
 import { found, nameTaken } from './answers.ts';
@@ -49,6 +50,7 @@ export const regionRoutes: readonly RouteImplementation[] = [
           `The gateways ${names.join(', ')} are in it: move them to another region first.`,
         );
       }
+      await refuseRequired(db, 'require_region_id', region.id);
       await repository.deleteRegion(writing, region);
     }),
   ),

@@ -1,10 +1,11 @@
 import { accessRoutes } from '@sallyport/api';
-import { formatAddress, formatPrefix, hasHostBits, parseAddress, parsePrefix } from '@sallyport/policy';
+import { formatPrefix, hasHostBits, parsePrefix } from '@sallyport/policy';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
 import { readSettings, writeSettings } from '../repositories/settings.ts';
 import { Faults } from './faults.ts';
 import { merge } from './merge.ts';
+import { dnsValue } from './dns-settings.ts';
 
 export const settingsRoutes: readonly RouteImplementation[] = [
   implement(accessRoutes.getSettings, ({ services }) => readSettings(services.store.db)),
@@ -17,7 +18,7 @@ export const settingsRoutes: readonly RouteImplementation[] = [
       const { dns, connectionAudit, allowedIps, ...rest } = body;
       const after = merge(before, {
         ...rest,
-        dns: merge(before.dns, { ...dns, servers: dns?.servers?.map(canonicalAddress) }),
+        dns: merge(before.dns, dnsValue(dns ?? {}, faults)),
         connectionAudit: merge(before.connectionAudit, connectionAudit ?? {}),
         allowedIps: allowedIps?.map((text, i) => canonicalPrefix(text, `/body/allowedIps/${String(i)}`, faults)),
       });
@@ -36,9 +37,4 @@ function canonicalPrefix(text: string, at: string, faults: Faults): string {
   const canonical = formatPrefix(prefix);
   if (hasHostBits(text)) faults.add(at, `${text} has bits set beyond its length: write ${canonical}`);
   return canonical;
-}
-
-function canonicalAddress(text: string): string {
-  const address = parseAddress(text);
-  return address === undefined ? text : formatAddress(address);
 }

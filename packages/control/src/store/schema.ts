@@ -28,6 +28,10 @@ export interface GroupTable {
   description: string;
   require_device_approval: number;
   require_second_factor: Generated<number>;
+  require_kill_switch: Generated<number>;
+  /** Where members' devices may connect; null: anywhere. */
+  require_region_id: string | null;
+  require_gateway_id: string | null;
   session_lifetime_seconds: number | null;
   devices_per_user: number | null;
   bits_per_second: number | null;
@@ -67,6 +71,26 @@ export interface SessionTable {
   methods: Generated<string>;
   /** The identity provider that it came by. */
   provider_id: string | null;
+}
+
+/** Clients without a browser that wait to be let in (RFC 8628). */
+export interface DeviceAuthorizationTable {
+  device_code_hash: string;
+  user_code: string;
+  /** What the client calls itself. */
+  client: string;
+  /** Where it asked from. */
+  address: string;
+  /** `pending`, `approved` or `denied`. */
+  state: string;
+  /** Who let it in. */
+  user_id: string | null;
+  /** By which session; what it ends with. */
+  session_id: string | null;
+  created_at: number;
+  expires_at: number;
+  last_polled_at: number | null;
+  interval_seconds: number;
 }
 
 /** Authenticator apps: of a user one that counts, and one that will when a code of it was shown. */
@@ -200,6 +224,8 @@ export interface DeviceTable {
   approved: number;
   expires_at: number | null;
   bits_per_second: number | null;
+  /** JSON list of the networks behind it: the API's `{prefix, approved}`. */
+  networks: Generated<string>;
   created_at: number;
   version: number;
 }
@@ -237,6 +263,8 @@ export interface GatewayTable {
   egress: string;
   /** JSON list. */
   addresses: string;
+  /** JSON of the ways to it beside WireGuard over UDP: the API's `{amneziawg, tls}`. */
+  transports: Generated<string>;
   draining: number;
   created_at: number;
   version: number;
@@ -380,6 +408,7 @@ export interface Database {
   group_member: GroupMemberTable;
   invitation: InvitationTable;
   session: SessionTable;
+  device_authorization: DeviceAuthorizationTable;
   totp: TotpTable;
   recovery_code: RecoveryCodeTable;
   passkey: PasskeyTable;

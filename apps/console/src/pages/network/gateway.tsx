@@ -148,6 +148,7 @@ function FactsOf({ gateway }: { readonly gateway: Gateway }): JSX.Element {
           [t.network.place, placeOf(gateway) || t.network.unknown],
           [t.network.coordinates, latitude === null ? t.network.unknown : `${latitude}, ${longitude}`],
           [t.network.endpoint, `${endpoint}:${gateway.endpointPort}`],
+          [t.network.transports, waysTo(gateway)],
           [t.network.lastSeen, <Ago time={gateway.lastSeenAt} />],
           [t.network.latency, latencyMs === null ? t.network.unknown : t.network.milliseconds(latencyMs)],
           [t.network.sessions, load === null ? t.network.unknown : formatNumber(load.activeDevices)],
@@ -169,6 +170,14 @@ function FactsOf({ gateway }: { readonly gateway: Gateway }): JSX.Element {
       />
     </Panel>
   );
+}
+
+function waysTo({ transports: { amneziawg, tls } }: Gateway): string {
+  const ways = [
+    ...(amneziawg === null ? [] : [t.network.amneziawg(amneziawg.port)]),
+    ...(tls === null ? [] : [t.network.tls(tls.host.includes(':') ? `[${tls.host}]` : tls.host, tls.port)]),
+  ];
+  return ways.length === 0 ? t.network.transportsNone : ways.join('; ');
 }
 
 function Devices({ id }: { readonly id: string }): JSX.Element {

@@ -59,6 +59,7 @@ const actions: Readonly<Record<Notice['kind'], string>> = {
   noGateway: '/gateways?add=gateway',
   gatewayUnhealthy: '/gateways?health=unwell',
   devicesAwaitApproval: '/all-devices?standing=awaitingApproval',
+  networksAwaitApproval: '/all-devices?networks=waiting',
   noSecondFactor: '/users?role=administrator',
   noPolicy: '/policy',
 };

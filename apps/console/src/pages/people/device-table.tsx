@@ -10,6 +10,7 @@ import { Ago, Badge } from '../../ui/parts.tsx';
 import { Table, type Column } from '../../ui/table.tsx';
 import { isConnected } from '../account/standing.tsx';
 import { approve, deny, removeWithUndo } from './device-actions.ts';
+import { DeviceNetworks } from './device-networks.tsx';
 import { EditDevice } from './edit-device.tsx';
 import { useGateways } from './lookups.ts';
 
@@ -43,8 +44,17 @@ export function DeviceTable({
 }): JSX.Element {
   const gateways = useGateways();
   const [editing, setEditing] = useState<Device | undefined>(undefined);
+  const [opened, setOpened] = useState<Device | undefined>(undefined);
   const columns: Column<Device>[] = [
-    { header: text.name, cell: ({ name }) => <div class="device-cell">{name}</div> },
+    {
+      header: text.name,
+      cell: (device) => (
+        <div class="device-cell">
+          {device.name}
+          <NetworksOf device={device} onOpen={() => setOpened(device)} />
+        </div>
+      ),
+    },
     {
       header: text.user,
       cell: ({ userId, userName }) => (
@@ -98,7 +108,29 @@ export function DeviceTable({
         stale={stale}
       />
       {editing !== undefined && <EditDevice device={editing} refetch={refetch} onClose={() => setEditing(undefined)} />}
+      {opened !== undefined && (
+        <DeviceNetworks device={opened} refetch={refetch} onClose={() => setOpened(undefined)} />
+      )}
     </>
+  );
+}
+
+/** Says that there are networks behind a device, and leads to them. */
+function NetworksOf({
+  device: { name, userName, networks },
+  onOpen,
+}: {
+  readonly device: Device;
+  readonly onOpen: () => void;
+}): JSX.Element | null {
+  if (networks.length === 0) return null;
+  const waiting = networks.filter(({ approved }) => !approved).length;
+  return (
+    <span class="cell-more">
+      <Button small label={text.networks.open(name, userName)} onClick={onOpen}>
+        {waiting > 0 ? text.networks.waits(waiting) : text.networks.behind(networks.length)}
+      </Button>
+    </span>
   );
 }
 

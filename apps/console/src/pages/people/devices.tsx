@@ -15,6 +15,7 @@ import { DeviceTable } from './device-table.tsx';
 import { oneOf, useGateways } from './lookups.ts';
 import { UserPicker } from './user-picker.tsx';
 import { WaitingDevices } from './waiting-devices.tsx';
+import { WaitingNetworks } from './waiting-networks.tsx';
 
 const text = t.people.devices;
 
@@ -24,7 +25,8 @@ const standings = Object.keys(text.standings) as Device['standing'][];
 const refreshMs = 30_000;
 
 export default function DevicesPage(): JSX.Element {
-  const [{ search = '', standing = '', gateway = '', user = '', after = '', add = '' }, set] = useSearchState();
+  const [{ search = '', standing = '', networks = '', gateway = '', user = '', after = '', add = '' }, set] =
+    useSearchState();
   const gateways = useGateways();
   const devices = useQuery(
     'listDevices',
@@ -35,6 +37,7 @@ export default function DevicesPage(): JSX.Element {
         standing: oneOf(standings, standing),
         // Said as well so that the database can leave out the others.
         approved: standing === 'awaitingApproval' ? 'false' : undefined,
+        networks: oneOf(['waiting', 'any'] as const, networks),
         gateway: gateway === '' ? undefined : gateway,
         user: user === '' ? undefined : user,
       },
@@ -43,13 +46,15 @@ export default function DevicesPage(): JSX.Element {
   );
   const filter = (name: string) => (value: string) => set({ [name]: value, after: '', before: '' });
   const clear = (
-    <Button onClick={() => set({ search: '', standing: '', gateway: '', user: '', after: '', before: '' })}>
+    <Button
+      onClick={() => set({ search: '', standing: '', networks: '', gateway: '', user: '', after: '', before: '' })}
+    >
       {t.people.clearFilters}
     </Button>
   );
   // An old link may name a user or a gateway that is gone.
   const nameless = devices.error instanceof ApiProblem && devices.error.problem.code === 'notFound';
-  const filtered = search !== '' || standing !== '' || gateway !== '' || user !== '';
+  const filtered = search !== '' || standing !== '' || networks !== '' || gateway !== '' || user !== '';
   return (
     <Page
       title={text.title}
@@ -63,6 +68,7 @@ export default function DevicesPage(): JSX.Element {
       }
     >
       <WaitingDevices shown={devices.isPlaceholderData ? [] : (devices.data?.items ?? [])} />
+      <WaitingNetworks />
       <div class="tools">
         <SearchField value={search} onChange={filter('search')} label={text.search} />
         <FilterSelect

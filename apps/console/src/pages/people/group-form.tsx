@@ -3,12 +3,15 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
 import { changed } from '../../api/changes.ts';
+import { useQuery } from '../../api/query.ts';
 import { save } from '../../api/save.ts';
+import { may } from '../../api/session.ts';
 import { t } from '../../strings/index.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { CheckField, Form, SelectField, TextField } from '../../ui/form.tsx';
 import { done } from '../../ui/toast.tsx';
 import { durationParts, durationUnits, parseDuration, type DurationUnit } from './amounts.ts';
+import { useGateways } from './lookups.ts';
 import { LimitFields, limitTexts, noLimits, parseLimits } from './limits.tsx';
 
 const text = t.people.group;
@@ -30,6 +33,9 @@ export function GroupForm({
   const [description, setDescription] = useState(group?.description ?? '');
   const [requireDeviceApproval, setApproval] = useState(group?.requireDeviceApproval ?? false);
   const [requireSecondFactor, setSecondFactor] = useState(group?.requireSecondFactor ?? false);
+  const [requireKillSwitch, setKillSwitch] = useState(group?.requireKillSwitch ?? false);
+  const [regionId, setRegionId] = useState(group?.requireRegionId ?? '');
+  const [gatewayId, setGatewayId] = useState(group?.requireGatewayId ?? '');
   const [lifetime, setLifetime] = useState(duration.number);
   const [unit, setUnit] = useState<DurationUnit>(duration.unit);
   const [limits, setLimits] = useState(group === undefined ? noLimits : limitTexts(group));
@@ -40,6 +46,9 @@ export function GroupForm({
       description,
       requireDeviceApproval,
       requireSecondFactor,
+      requireKillSwitch,
+      requireRegionId: regionId === '' ? null : regionId,
+      requireGatewayId: gatewayId === '' ? null : gatewayId,
       sessionLifetimeSeconds: parseDuration(text.lifetime, lifetime, unit),
       ...parseLimits(limits),
     };
@@ -90,6 +99,14 @@ export function GroupForm({
           value={requireSecondFactor}
           onChange={setSecondFactor}
         />
+        <CheckField
+          name="requireKillSwitch"
+          label={text.killSwitch}
+          hint={text.killSwitchHint}
+          value={requireKillSwitch}
+          onChange={setKillSwitch}
+        />
+        <PlaceFields regionId={regionId} onRegion={setRegionId} gatewayId={gatewayId} onGateway={setGatewayId} />
         <div class="halves">
           <TextField
             name="sessionLifetimeSeconds"
@@ -110,5 +127,51 @@ export function GroupForm({
         <LimitFields value={limits} onChange={setLimits} hint={t.people.limits.groupHint} />
       </Form>
     </Dialog>
+  );
+}
+
+/** Where members' devices may connect. */
+function PlaceFields({
+  regionId,
+  onRegion,
+  gatewayId,
+  onGateway,
+}: {
+  readonly regionId: string;
+  readonly onRegion: (id: string) => void;
+  readonly gatewayId: string;
+  readonly onGateway: (id: string) => void;
+}): JSX.Element | null {
+  const mayRead = may('gateways:read');
+  const regions = useQuery('listRegions', { query: { limit: 1000 } }, { enabled: mayRead }).data?.items ?? [];
+  const gateways = [...useGateways().values()];
+  if (!mayRead) return null;
+  const options = (items: readonly { readonly id: string; readonly name: string }[], value: string, any: string) => [
+    { value: '', label: any },
+    // While the list is not there yet, nothing else than what is set may be saved.
+    ...(value === '' || items.some(({ id }) => id === value) ? items : [...items, { id: value, name: value }]).map(
+      ({ id, name }) => ({ value: id, label: name }),
+    ),
+  ];
+  return (
+    <>
+      <div class="halves">
+        <SelectField
+          name="requireRegionId"
+          label={text.region}
+          value={regionId}
+          onChange={onRegion}
+          options={options(regions, regionId, text.anyRegion)}
+        />
+        <SelectField
+          name="requireGatewayId"
+          label={text.gateway}
+          value={gatewayId}
+          onChange={onGateway}
+          options={options(gateways, gatewayId, text.anyGateway)}
+        />
+      </div>
+      <p class="hint under">{text.placeHint}</p>
+    </>
   );
 }

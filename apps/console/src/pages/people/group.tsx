@@ -17,6 +17,7 @@ import { Loaded, Page, Panel } from '../../ui/page.tsx';
 import { Facts } from '../../ui/parts.tsx';
 import { done } from '../../ui/toast.tsx';
 import { formatDuration } from './amounts.ts';
+import { useGateways } from './lookups.ts';
 import { GroupForm } from './group-form.tsx';
 import { GroupMembers } from './group-members.tsx';
 import { GroupRules, RuleList, useRulesOf } from './group-rules.tsx';
@@ -50,6 +51,13 @@ function FactsOf({ group }: { readonly group: Group }): JSX.Element {
   const required = (is: boolean): JSX.Element | string =>
     is ? text.required : <span class="faint">{text.notRequired}</span>;
   const none = <span class="faint">{t.common.unlimited}</span>;
+  const { requireRegionId: regionId, requireGatewayId: gatewayId } = group;
+  const regions = useQuery('listRegions', { query: { limit: 1000 } }, { enabled: may('gateways:read') });
+  const gateways = useGateways();
+  const places = [
+    ...(regionId === null ? [] : [regions.data?.items.find(({ id }) => id === regionId)?.name ?? regionId]),
+    ...(gatewayId === null ? [] : [gateways.get(gatewayId)?.name ?? gatewayId]),
+  ];
   return (
     <Panel title={text.facts}>
       {group.id === 'everyone' && <p class="faint">{text.everyoneText}</p>}
@@ -57,6 +65,8 @@ function FactsOf({ group }: { readonly group: Group }): JSX.Element {
         facts={[
           [t.people.groups.approval, required(group.requireDeviceApproval)],
           [t.people.groups.secondFactor, required(group.requireSecondFactor)],
+          [t.people.groups.killSwitch, required(group.requireKillSwitch)],
+          [text.places, places.length === 0 ? <span class="faint">{text.anywhere}</span> : places.join(text.or)],
           [
             text.lifetime,
             sessionLifetimeSeconds === null ? (

@@ -96,8 +96,13 @@ const columns: readonly Column<Group>[] = [
   { header: text.members, align: 'end', cell: ({ memberCount }) => formatNumber(memberCount) },
   {
     header: text.requires,
-    cell: ({ requireDeviceApproval, requireSecondFactor }) =>
-      lines([requireDeviceApproval && text.approval, requireSecondFactor && text.secondFactor]),
+    cell: ({ requireDeviceApproval, requireSecondFactor, requireKillSwitch, requireRegionId, requireGatewayId }) =>
+      lines([
+        requireDeviceApproval && text.approval,
+        requireSecondFactor && text.secondFactor,
+        requireKillSwitch && text.killSwitch,
+        (requireRegionId !== null || requireGatewayId !== null) && text.place,
+      ]),
   },
   {
     header: text.sessionLifetime,

@@ -38,6 +38,13 @@ export default function Settings(): JSX.Element {
 
 const lines = (value: string): string[] => value.split(/[\s,]+/).filter((line) => line !== '');
 
+/** Lines of a name and what belongs to it. */
+const namedLines = (value: string): (readonly [name: string, belonging: string[]])[] =>
+  value.split('\n').flatMap((line) => {
+    const [name, ...belonging] = lines(line);
+    return name === undefined ? [] : [[name, belonging] as const];
+  });
+
 function SettingsForm({
   current,
   refetch,
@@ -47,6 +54,15 @@ function SettingsForm({
 }): JSX.Element {
   const [servers, setServers] = useState(current.dns.servers.join('\n'));
   const [domains, setDomains] = useState(current.dns.searchDomains.join('\n'));
+  const [upstreams, setUpstreams] = useState(current.dns.upstreams.join('\n'));
+  const [blocked, setBlocked] = useState(current.dns.blocked.join('\n'));
+  const [blockLists, setBlockLists] = useState(current.dns.blockLists.join('\n'));
+  const [hosts, setHosts] = useState(
+    current.dns.hosts.map(({ name, addresses: own }) => [name, ...own].join(' ')).join('\n'),
+  );
+  const [split, setSplit] = useState(
+    current.dns.domains.map(({ domain, servers: own }) => [domain, ...own].join(' ')).join('\n'),
+  );
   const [allowedIps, setAllowedIps] = useState(current.allowedIps.join('\n'));
   const [keepalive, setKeepalive] = useState(String(current.persistentKeepaliveSeconds));
   const [connections, setConnections] = useState(current.connectionAudit.enabled);
@@ -55,7 +71,15 @@ function SettingsForm({
   const [usageDays, setUsageDays] = useState(String(current.usageRetentionDays));
   const submit = async (): Promise<void> => {
     const body = {
-      dns: { servers: lines(servers), searchDomains: lines(domains) },
+      dns: {
+        servers: lines(servers),
+        searchDomains: lines(domains),
+        upstreams: lines(upstreams),
+        blocked: lines(blocked),
+        blockLists: lines(blockLists),
+        hosts: namedLines(hosts).map(([name, own]) => ({ name, addresses: own })),
+        domains: namedLines(split).map(([domain, own]) => ({ domain, servers: own })),
+      },
       allowedIps: lines(allowedIps),
       persistentKeepaliveSeconds: Number(keepalive),
       connectionAudit: { enabled: connections, retentionDays: Number(connectionDays) },
@@ -89,6 +113,48 @@ function SettingsForm({
             rows={2}
             value={domains}
             onChange={setDomains}
+          />
+        </Panel>
+        <Panel title={text.names}>
+          <TextField
+            name="dns/upstreams"
+            label={text.upstreams}
+            hint={text.upstreamsHint}
+            rows={2}
+            value={upstreams}
+            onChange={setUpstreams}
+          />
+          <TextField
+            name="dns/hosts"
+            label={text.hosts}
+            hint={text.hostsHint}
+            rows={3}
+            value={hosts}
+            onChange={setHosts}
+          />
+          <TextField
+            name="dns/domains"
+            label={text.domains}
+            hint={text.domainsHint}
+            rows={2}
+            value={split}
+            onChange={setSplit}
+          />
+          <TextField
+            name="dns/blocked"
+            label={text.blocked}
+            hint={text.blockedHint}
+            rows={3}
+            value={blocked}
+            onChange={setBlocked}
+          />
+          <TextField
+            name="dns/blockLists"
+            label={text.blockLists}
+            hint={text.blockListsHint}
+            rows={2}
+            value={blockLists}
+            onChange={setBlockLists}
           />
         </Panel>
         <Panel title={text.tunnel}>

@@ -197,6 +197,8 @@ export const people = {
     requires: 'Requires',
     approval: 'Approval of devices',
     secondFactor: 'Second factor',
+    killSwitch: 'Kill switch',
+    place: 'A region or gateway',
     sessionLifetime: 'New login after',
     limits: 'Limits',
     noneFound: 'No group is like that',
@@ -217,6 +219,18 @@ export const people = {
     secondFactor: 'Require a second factor',
     secondFactorHint:
       'Members who log in by password must set up an authenticator app or a passkey before they can do anything else.',
+    killSwitch: 'Require the kill switch',
+    killSwitchHint:
+      'Sallyport’s client lets nothing past the tunnel on members’ machines, whatever they set. Other WireGuard apps know nothing of it.',
+    region: 'Only in this region',
+    anyRegion: 'in any',
+    gateway: 'Only at this gateway',
+    anyGateway: 'at any',
+    placeHint:
+      'Elsewhere members’ devices are not let in. Where several places are set, here or in other groups, each of them will do.',
+    places: 'Connects at',
+    anywhere: 'any gateway',
+    or: ' or ',
     lifetime: 'New login after',
     lifetimeHint:
       'Devices are cut off when their user has not logged in for so long, until they log in again. Empty: never.',
@@ -339,6 +353,25 @@ export const people = {
     isApprovedHint: 'Without approval it is cut off at once.',
     key: 'Public key',
     saved: (device: string) => `${device} was changed.`,
+    networks: {
+      behind: (count: number) => `${counted(count, 'network', 'networks')} behind it`,
+      waits: (count: number) => `${counted(count, 'network', 'networks')} to approve`,
+      open: (device: string, user: string) => `Networks behind ${device} of ${user}`,
+      title: (device: string) => `Networks behind ${device}`,
+      text: 'What is approved is reached through this device, as far as the policy lets somebody: it takes a resource and a rule too.',
+      readOnly: 'The device offers these networks.',
+      approved: 'approved',
+      notApproved: 'not approved',
+      list: 'Approved',
+      createResource: 'Create a resource of what is approved',
+      createResourceHint: (name: string) =>
+        `It gets the name of the device, ${name}. Rules can let groups reach it then.`,
+      saved: (device: string) => `The networks behind ${device} were changed.`,
+      waiting: (count: number, more: boolean) =>
+        more
+          ? `More than ${count} devices offer networks that wait for approval`
+          : `${counted(count, 'device offers', 'devices offer')} networks that wait for approval`,
+    },
     removeLabel: (device: string, user: string) => `Remove ${device} of ${user}`,
     removeTitle: (device: string, user: string) => `Remove ${device} of ${user}?`,
     removeText: 'It is cut off at once. You can take this back right after; later, it has to be added again.',

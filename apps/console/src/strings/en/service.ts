@@ -53,9 +53,22 @@ export const service = {
     saved: 'The settings are saved.',
     dns: 'DNS',
     dnsServers: 'DNS servers',
-    dnsServersHint: 'One address a line. Devices use them while they are connected; with none they keep their own.',
+    dnsServersHint:
+      'One address a line. Devices ask them while they are connected. Empty: they ask their gateway, which the rest here is about.',
     searchDomains: 'Search domains',
     searchDomainsHint: 'One a line: with corp.example, the name wiki finds wiki.corp.example.',
+    names: 'Names that gateways answer',
+    upstreams: 'Whom gateways ask',
+    upstreamsHint:
+      'One a line: 192.0.2.53, tls://9.9.9.9:853#dns.quad9.net or https://dns.quad9.net/dns-query. Empty: the name servers of the gateway’s own machine.',
+    blocked: 'Blocked names',
+    blockedHint: 'One a line. They and all names below them are answered as not existing.',
+    blockLists: 'Block lists',
+    blockListsHint: 'One https:// address a line, of a hosts file or a list of names. Gateways fetch them once a day.',
+    hosts: 'Internal names',
+    hostsHint: 'One a line, the name and then its addresses: wiki.corp.example 10.20.0.5',
+    domains: 'Domains with name servers of their own',
+    domainsHint: 'One a line, the domain and then whom to ask for all names in it: corp.example 10.20.0.53',
     tunnel: 'Tunnel',
     allowedIps: 'What goes through the tunnel',
     allowedIpsHint:
