@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { test } from 'node:test';
-import { encodeBase64Key, formatIpPrefix } from '@sallyport/wireguard';
+import { encodeBase64Key, formatIpPrefix, PLAIN_VARIANT } from '@sallyport/wireguard';
 import { parseConfig } from '../../apps/cli/src/wg-quick/parse.ts';
+import { formatConfig } from '../../apps/cli/src/wg-quick/save.ts';
 import { faultsIn, otherPublicKey, parsed, presharedKey, privateKey, publicKey } from './files.ts';
 
 test('a file with everything in it', () => {
@@ -253,4 +254,35 @@ test('an allowed IP that two peers have is a warning', () => {
   assert.deepEqual(result.warnings, [
     { line: 8, message: 'AllowedIPs: 10.0.0.0/8 is also at line 5; the peer here gets it, the one there does not' },
   ]);
+});
+
+test("AmneziaWG's keys", () => {
+  const head = `[Interface]\nPrivateKey = ${privateKey}\n`;
+  assert.equal(parsed(head).variant, undefined);
+  assert.deepEqual(
+    parsed(`${head}Jc = 4\nJmin = 40\nJmax = 70\nS1 = 50\nS2 = 100\nh1 = 4294967295\nH2 = 6\nH3 = 7\nH4 = 8\n`).variant,
+    { jc: 4, jmin: 40, jmax: 70, s1: 50, s2: 100, h1: 4_294_967_295, h2: 6, h3: 7, h4: 8 },
+  );
+  assert.deepEqual(parsed(`${head}Jc = 2\nJmax = 9\n`).variant, { ...PLAIN_VARIANT, jc: 2, jmax: 9 });
+  assert.deepEqual(faultsIn(`${head}Jc = 129\nS1 = -1\nH1 = 5-9\n`), [
+    '3: Jc: "129" is not what it may be; write a number from 0 to 128',
+    '4: S1: "-1" is not what it may be; write a number from 0 to 1132',
+    '5: H1: "5-9" is not what it may be; write a number from 0 to 4294967295',
+  ]);
+  assert.deepEqual(faultsIn(`${head}Jmin = 5\n`), [
+    "1: AmneziaWG's keys: jmin is above jmax; take them from the gateway's operator",
+  ]);
+  assert.deepEqual(faultsIn(`${head}H1 = 4\n`), [
+    "1: AmneziaWG's keys: h1, h2, h3 and h4 are not all different; take them from the gateway's operator",
+  ]);
+});
+
+test('what is saved is what was given', () => {
+  const text = `[Interface]\nPrivateKey = ${privateKey}\nSaveConfig = true\nJc = 4\nJmin = 40\nJmax = 70\nH1 = 9\n`;
+  const config = parsed(text);
+  const { privateKey: key, variant } = config;
+  const saved = formatConfig(config, { privateKey: key, listenPort: 0, fwmark: 0, variant, peers: [] }, [], undefined);
+  assert.deepEqual(parsed(saved).variant, { ...PLAIN_VARIANT, jc: 4, jmin: 40, jmax: 70, h1: 9 });
+  const plain = formatConfig(config, { privateKey: key, listenPort: 0, fwmark: 0, peers: [] }, [], undefined);
+  assert.doesNotMatch(plain, /Jc/);
 });

@@ -63,11 +63,12 @@ export class Rig implements Outbox {
     const { arena } = this;
     const allocate = (bytes: number): number => arena.allocate(bytes);
     const regions = allocateTables(allocate, { peers: 4, keypairs: 4, allowedIps: 16 });
-    const { indices, allowedIps } = openTables(arena, regions);
+    const tables = openTables(arena, regions);
+    const { indices, allowedIps } = tables;
     const pools = openPools(arena, regions);
     this.allowedIps = allowedIps;
     const cipher = createPacketCipher(arena, allocate(PACKET_CIPHER_SCRATCH_BYTES));
-    this.packets = new WireGuardPackets(arena, cipher, indices, allocate(WireGuardPackets.scratchBytes));
+    this.packets = new WireGuardPackets(arena, cipher, tables, allocate(WireGuardPackets.scratchBytes));
     this.#path = allocate(PATH_BYTES);
     arena.view.setUint16(this.#path + PATH_FAMILY, 4, true);
     arena.view.setUint16(this.#path + PATH_PORT, 51820, true);

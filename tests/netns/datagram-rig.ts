@@ -52,9 +52,9 @@ export class Device {
   readonly #poller: Poller;
   readonly #at: number;
 
-  constructor(arena: Arena, canWait = false) {
+  constructor(arena: Arena, canWait = false, dontFragment = false) {
     this.arena = arena;
-    const { port, sockets } = openUdpSockets(arena, 0, 1, 0);
+    const { port, sockets } = openUdpSockets(arena, 0, 1, 0, dontFragment);
     this.port = port;
     this.sockets = sockets[0];
     this.sender = new DatagramSender(arena, arena.allocate(DatagramSender.scratchBytes), canWait);

@@ -1,44 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { generateKeys, ping, until, wire, WireGuardDevice, wireguardGo, withLaboratory } from '@sallyport/netlab';
 import type { DevicePlan } from '@sallyport/policy';
 import { excessPrivileges, processPrivileges } from '@sallyport/privileged';
-import type { RigCommand } from './gateway-rig.ts';
+import { RunningRig } from './running-gateway-rig.ts';
 
 const UID = 64_123;
-const RIG = fileURLToPath(new URL('./gateway-rig.ts', import.meta.url));
-
-type Told = Readonly<Record<string, unknown>> & { readonly kind: string };
-
-/** The gateway's processes in a namespace, and what they tell. */
-class RunningRig {
-  readonly told: Told[] = [];
-  readonly child: ChildProcess;
-
-  constructor(namespace: string, directory: string, interfaceName: string) {
-    const argv = ['netns', 'exec', namespace, process.execPath, RIG, directory, interfaceName, String(UID)];
-    this.child = spawn('ip', argv, { stdio: ['pipe', 'pipe', 'inherit'] });
-    if (this.child.stdout !== null)
-      createInterface({ input: this.child.stdout }).on('line', (line) => this.told.push(JSON.parse(line) as Told));
-  }
-
-  say(command: RigCommand): void {
-    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
-  }
-
-  /** The newest of this kind that came after the first `after` of all. */
-  async next(kind: string, after = 0): Promise<Told> {
-    const find = () => this.told.slice(after).findLast((message) => message.kind === kind);
-    await until(`the gateway to say "${kind}"`, () => Promise.resolve(find() !== undefined), 20_000);
-    return find() as Told;
-  }
-}
 
 test('the gateway without privileges serves real clients: admitted, observed, cut off, taken down', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-gateway-'));
@@ -60,7 +30,7 @@ test('the gateway without privileges serves real clients: admitted, observed, cu
         { namespace: server, name: 'lan0', addresses: ['10.9.0.2/24', 'fd99::2/64'] },
       );
       const interfaceName = laboratory.interfaceName();
-      const rig = new RunningRig(gateway.name, directory, interfaceName);
+      const rig = new RunningRig(gateway.name, directory, interfaceName, UID);
       const ready = await rig.next('ready');
       assert.equal(ready['listenPort'], 443);
       await rig.next('link');

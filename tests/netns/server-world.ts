@@ -13,7 +13,7 @@ export interface ServerFacts {
   readonly startMilliseconds: number;
   readonly control: { readonly url: string; readonly fingerprint: string; readonly setupUrl: string | null } | null;
   readonly gateway: { readonly port: number; readonly connected: boolean } | null;
-  readonly processes: Readonly<Partial<Record<'supervisor' | 'control' | 'helper' | 'gateway', number>>>;
+  readonly processes: Readonly<Partial<Record<'supervisor' | 'control' | 'helper' | 'gateway' | 'carrier', number>>>;
 }
 
 /** A folder that the server's unprivileged processes can reach. */

@@ -119,7 +119,7 @@ describe('sallyport server', () => {
       assert.equal(thread.bounding & ~(CAP_NET_ADMIN | CAP_DAC_READ_SEARCH), 0n);
       assert.equal(thread.effective & ~(CAP_NET_ADMIN | CAP_DAC_READ_SEARCH), 0n);
     }
-    assert.deepEqual(Object.keys(server.processes()).sort(), ['control', 'gateway', 'helper']);
+    assert.deepEqual(Object.keys(server.processes()).sort(), ['carrier', 'control', 'gateway', 'helper']);
     // The supervisor and the helper have no socket of the network.
     for (const pid of [supervisor, helper]) {
       const { stdout } = await namespace.run(['ss', '-Htulnp']);

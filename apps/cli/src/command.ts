@@ -28,6 +28,7 @@ export const EXIT_USAGE = 64;
 export const EXIT_BAD_INPUT = 65;
 export const EXIT_NO_INPUT = 66;
 export const EXIT_UNAVAILABLE = 69;
+export const EXIT_TEMPORARY = 75;
 export const EXIT_NOT_PERMITTED = 77;
 
 export const EXIT_CODES = `Exit codes:
@@ -37,6 +38,7 @@ export const EXIT_CODES = `Exit codes:
   65  the configuration file, or what was read, is faulty
   66  the configuration file, or a login, is not there or can't be read
   69  the service can't be reached
+  75  there is no connection yet; the client goes on trying
   77  not permitted: only root may do this, or the service refuses it`;
 
 /** Ends a command with a message for the person who called it. */

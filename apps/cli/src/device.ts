@@ -83,7 +83,7 @@ export async function startDevice(
     plane.reschedule();
     if (fault === undefined) return 0;
     log('error', `configuration: ${fault}`);
-    return fault === 'invalidPublicKey' ? EINVAL : ENOSPC;
+    return fault === 'invalidPublicKey' || fault === 'invalidVariant' ? EINVAL : ENOSPC;
   }
 
   let server: UapiServer;
@@ -94,7 +94,14 @@ export async function startDevice(
       newDecoder: () => new UapiDecoder(),
       get: () => {
         plane.lookAtLink();
-        return encodeDeviceState({ privateKey: device.privateKey, listenPort, fwmark, peers: device.peerStates() });
+        const variant = device.variant(0);
+        return encodeDeviceState({
+          privateKey: device.privateKey,
+          listenPort,
+          fwmark,
+          variant,
+          peers: device.peerStates(),
+        });
       },
       set,
       log: (message) => {

@@ -1,51 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Command } from './command.ts';
 import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE, FileFaults } from './command.ts';
+import { allCommands, commandsFor, loadAll, version, type Entry } from './command-list.ts';
 import { suggest } from '@sallyport/core';
 
-// Commands are loaded when they are called: `sallyport genkey` needs no interface, `wg device` needs all there is.
-interface Entry {
-  readonly name: string;
-  readonly load: () => Promise<Command>;
-}
-
-const LOCAL: readonly Entry[] = [
-  { name: 'wg up', load: async () => (await import('./commands/wg-up.ts')).wgUp },
-  { name: 'wg down', load: async () => (await import('./commands/wg-down.ts')).wgDown },
-  { name: 'wg status', load: async () => (await import('./commands/wg-status.ts')).wgStatus },
-  { name: 'wg device', load: async () => (await import('./commands/wg-device.ts')).wgDevice },
-  { name: 'server', load: async () => (await import('./commands/server.ts')).server },
-  { name: 'gateway join', load: async () => (await import('./commands/server.ts')).gatewayJoin },
-  { name: 'gateway run', load: async () => (await import('./commands/server.ts')).gatewayRun },
-  { name: 'config check', load: async () => (await import('./commands/server.ts')).configCheck },
-  { name: 'config show', load: async () => (await import('./commands/server.ts')).configShow },
-  { name: 'backup', load: async () => (await import('./commands/storage.ts')).backup },
-  { name: 'restore', load: async () => (await import('./commands/storage.ts')).restore },
-  { name: 'login', load: async () => (await import('./service/login.ts')).login },
-  { name: 'logout', load: async () => (await import('./service/login.ts')).logout },
-  { name: 'setup', load: async () => (await import('./service/login.ts')).setup },
-  { name: 'invitation accept', load: async () => (await import('./service/login.ts')).acceptInvitation },
-  { name: 'device new', load: async () => (await import('./service/device-new.ts')).deviceNew },
-  { name: 'genkey', load: async () => (await import('./commands/keys.ts')).genkey },
-  { name: 'pubkey', load: async () => (await import('./commands/keys.ts')).pubkey },
-  { name: 'genpsk', load: async () => (await import('./commands/keys.ts')).genpsk },
-];
-
-/** First words that no command of the API shares. */
-const LOCAL_GROUPS = ['wg', 'config'];
-
-/** All commands, those that the API offers too: they are loaded only when none of the local ones is meant. */
-async function allCommands(): Promise<readonly Entry[]> {
-  const { serviceCommands } = await import('./service/commands.ts');
-  const own = new Set(LOCAL.map(({ name }) => name));
-  return [...LOCAL, ...serviceCommands().filter(({ name }) => !own.has(name))];
-}
-
-async function commandsFor(word: string): Promise<readonly Entry[]> {
-  const local = LOCAL.some(({ name }) => name === word) || LOCAL_GROUPS.includes(word);
-  return local ? LOCAL : allCommands();
-}
 const SHORT: Readonly<Record<string, string>> = { f: 'foreground', h: 'help', V: 'version' };
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -156,10 +114,6 @@ async function helpOn(topic: readonly string[]): Promise<string> {
   return helpText(await find(commands, topic));
 }
 
-function loadAll(commands: readonly Entry[]): Promise<Command[]> {
-  return Promise.all(commands.map(({ load }) => load()));
-}
-
 /** A list of commands: of all, or of those that begin with a word. */
 function overview(commands: readonly Command[], group?: string): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
@@ -172,11 +126,6 @@ ${list}
 "sallyport help COMMAND" tells more about one, with examples; "sallyport --version" prints the version.
 
 ${EXIT_CODES}`;
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  return (manifest as { version: string }).version;
 }
 
 function print(text: string): number {

@@ -1,4 +1,5 @@
 import { unwatchFile, watchFile } from 'node:fs';
+import type { WebTunnel } from './carrier/carrier-configuration.ts';
 import type { Configuration } from './config/schema.ts';
 import { controlMessage, type ControlConfiguration, type ControlMessage } from './control-configuration.ts';
 import { KeepRunning } from './keep-running.ts';
@@ -22,10 +23,13 @@ export interface ControlFacts {
 export class ControlPart {
   /** Rejects with a {@link StartError} where it ends before. */
   readonly ready: Promise<ControlFacts>;
+  /** What it says before it has its database. Rejects as {@link ready} does. */
+  readonly listening: Promise<Message<'listening'>>;
   readonly #keeper: KeepRunning;
   readonly #log: Log;
   #process: Started | undefined;
   #watched: readonly string[] = [];
+  #tunnel: WebTunnel | undefined;
 
   /** `settings` is asked at each start. */
   constructor(settings: () => ControlConfiguration, log: Log) {
@@ -33,6 +37,9 @@ export class ControlPart {
     const { promise, resolve, reject } = Promise.withResolvers<ControlFacts>();
     this.ready = promise;
     promise.catch(() => undefined);
+    const listens = Promise.withResolvers<Message<'listening'>>();
+    this.listening = listens.promise;
+    listens.promise.catch(() => undefined);
     let listening: Message<'listening'> | undefined;
     let wasReady = false;
     let reason: string | undefined;
@@ -40,8 +47,10 @@ export class ControlPart {
       // It parses what comes from the network, so it is not trusted to keep to the form.
       const { success, data: message } = controlMessage.safeParse(value);
       if (!success) return;
-      if (message.kind === 'listening') listening = message;
-      else if (message.kind === 'waiting') log('warn', `the control plane waits: ${message.reason}`);
+      if (message.kind === 'listening') {
+        listening = message;
+        listens.resolve(message);
+      } else if (message.kind === 'waiting') log('warn', `the control plane waits: ${message.reason}`);
       else if (message.kind === 'failed') reason = message.message;
       else if (listening !== undefined) {
         wasReady = true;
@@ -52,6 +61,7 @@ export class ControlPart {
       'control plane',
       () => {
         this.#process = startControlProcess(settings(), onMessage);
+        if (this.#tunnel !== undefined) this.#process.send(this.#tunnel);
         return this.#process;
       },
       () => wasReady,
@@ -60,6 +70,7 @@ export class ControlPart {
     void this.#keeper.finished.then((end) => {
       const cause = reason ?? `the control plane ended before it was ready (${end ?? 'as asked'})`;
       reject(new StartError(cause));
+      listens.reject(new StartError(cause));
     });
   }
 
@@ -78,6 +89,12 @@ export class ControlPart {
       }
     };
     for (const path of this.#watched) watchFile(path, { interval: CERTIFICATE_POLL_MS, persistent: false }, onChange);
+  }
+
+  /** Has it hand tunnels on, after each start. */
+  handOver(tunnel: WebTunnel): void {
+    this.#tunnel = tunnel;
+    this.#process?.send(tunnel);
   }
 
   expectEnd(): void {

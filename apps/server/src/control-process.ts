@@ -25,6 +25,7 @@ import {
 import { Secret } from '@sallyport/core';
 import { dropPrivileges, readConfiguration } from '@sallyport/privileged';
 import { pino } from 'pino';
+import { TunnelHandOver } from './carrier/hand-over.ts';
 import {
   certificateMessage,
   controlConfiguration,
@@ -98,6 +99,10 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
   flushCompileCache();
   if (user !== undefined) dropPrivileges(user.uid, user.gid);
 
+  const tunnels = new TunnelHandOver();
+  process.on('message', (value) => {
+    tunnels.take(value);
+  });
   const now = (): number => Date.now();
   const tlsFolder = join(folder, 'tls');
   if (tls.kind === 'selfSigned') certificates = await openSelfSigned(tlsFolder, tls.hosts, now);
@@ -135,7 +140,12 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
 
   control = await openControl(consoleFiles);
   const { request, upgrade } = control;
-  web.open({ request, upgrade });
+  web.open({
+    request,
+    upgrade: (incoming, socket, head) => {
+      if (!tunnels.upgrade(incoming, socket, head)) upgrade(incoming, socket, head);
+    },
+  });
   const setupUrl = await control.createSetupUrl();
   tell({
     kind: 'ready',

@@ -17,6 +17,8 @@ import { dirname, join } from 'node:path';
 export interface DataFolders {
   readonly control: string;
   readonly gateway: string;
+  readonly carrier: string;
+  readonly names: string;
   /** Of a machine that is only a gateway: where its control plane is; root's alone. */
   readonly joinFile: string;
 }
@@ -30,7 +32,13 @@ export class DataFolderError extends Error {
 }
 
 export function dataFolders(data: string): DataFolders {
-  return { control: join(data, 'control'), gateway: join(data, 'gateway'), joinFile: join(data, 'join.json') };
+  return {
+    control: join(data, 'control'),
+    gateway: join(data, 'gateway'),
+    carrier: join(data, 'carrier'),
+    names: join(data, 'names'),
+    joinFile: join(data, 'join.json'),
+  };
 }
 
 /**
@@ -39,13 +47,15 @@ export function dataFolders(data: string): DataFolders {
  */
 export function prepareDataFolders(
   data: string,
-  owners: { readonly control?: number; readonly gateway?: number },
+  owners: { readonly control?: number; readonly gateway?: number; readonly carrier?: number; readonly names?: number },
 ): DataFolders {
   const folders = dataFolders(data);
   asDataFolder(data, () => {
     makeDataFolder(data);
     if (owners.control !== undefined) giveFolder(folders.control, owners.control);
     if (owners.gateway !== undefined) giveFolder(folders.gateway, owners.gateway);
+    if (owners.carrier !== undefined) giveFolder(folders.carrier, owners.carrier);
+    if (owners.names !== undefined) giveFolder(folders.names, owners.names);
   });
   return folders;
 }

@@ -3,6 +3,8 @@ import { GATEWAY_EXIT, type GatewayConfigurationInput } from './gateway/gateway-
 import type { HelperConfiguration } from './helper-process.ts';
 import { KeepRunning } from './keep-running.ts';
 import type { Log } from './log.ts';
+import { namesOrder } from './names/names-configuration.ts';
+import type { NamesPart } from './names/names-part.ts';
 import { plainText } from './plain-text.ts';
 import { startGatewayProcesses, tearDown, type Started } from './processes.ts';
 import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
@@ -15,6 +17,7 @@ const gatewayMessage = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ready'), listenPort: z.number().int(), stateVersion: z.number() }),
   z.object({ kind: z.literal('link'), up: z.boolean() }),
   z.object({ kind: z.literal('failed'), message: plainText(2000) }),
+  namesOrder,
 ]);
 
 export interface GatewayFacts {
@@ -32,18 +35,21 @@ export class GatewayPart {
   readonly #keeper: KeepRunning;
   readonly #helper: HelperConfiguration;
   readonly #log: Log;
+  readonly #names: NamesPart | undefined;
   #processes: Started | undefined;
   #lastEnd = '';
   #stopping = false;
   /** Whether it was ever told what to do; what there is of its kind on this machine is somebody else's otherwise. */
   #wasLetLoose = false;
 
-  /** `settings` is asked at each start. */
+  /** `settings` is asked at each start; `names` does what the gateway says of names. */
   constructor(
     settings: () => Promise<Omit<GatewayConfigurationInput, 'helperFd'>>,
     helper: HelperConfiguration,
     log: Log,
+    names?: NamesPart,
   ) {
+    this.#names = names;
     this.#helper = helper;
     this.#log = log;
     const { promise, resolve, reject } = Promise.withResolvers<GatewayFacts>();
@@ -59,8 +65,12 @@ export class GatewayPart {
     const onMessage = (value: unknown): void => {
       // It parses what comes from the network, so it is not trusted to keep to the form.
       const { success, data: message } = gatewayMessage.safeParse(value);
-      if (!success) return;
-      if (message.kind === 'failed') reason = message.message;
+      if (!success) {
+        log('warn', 'the gateway said something that is not understood');
+        return;
+      }
+      if (message.kind === 'names') this.#names?.update(message);
+      else if (message.kind === 'failed') reason = message.message;
       else if (message.kind === 'link') {
         if (message.up) setReady(true);
         else if (wasReady && !this.#stopping)
@@ -92,6 +102,7 @@ export class GatewayPart {
       log,
     );
     this.finished = this.#keeper.finished.then((end) => {
+      void names?.stop();
       if (end === undefined) return undefined;
       const refused = end === `exit code ${String(GATEWAY_EXIT.refused)}`;
       const message = reason ?? `the gateway ended before it was ready (${end})`;
@@ -102,17 +113,18 @@ export class GatewayPart {
   }
 
   get pids(): Readonly<Record<string, number>> {
-    return this.#processes?.pids ?? {};
+    return { ...this.#processes?.pids, ...this.#names?.pids };
   }
 
   expectEnd(): void {
+    this.#names?.expectEnd();
     this.#keeper.expectEnd();
   }
 
   /** Ends it, and takes away what it left where it could not do so itself. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#keeper.stop();
+    await Promise.all([this.#keeper.stop(), this.#names?.stop()]);
     if (!this.#wasLetLoose || this.#lastEnd === `exit code ${String(GATEWAY_EXIT.done)}`) return;
     try {
       await tearDown(this.#helper);

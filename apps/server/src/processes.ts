@@ -2,10 +2,12 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
 import { PrivilegedClient, startRestricted, type RestrictedProcess } from '@sallyport/privileged';
+import type { CarrierConfiguration } from './carrier/carrier-configuration.ts';
 import { compileCacheFolder } from './compile-cache.ts';
 import type { ControlConfiguration } from './control-configuration.ts';
 import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { Running } from './keep-running.ts';
+import type { NamesConfiguration } from './names/names-configuration.ts';
 
 /**
  * What each process may do as root until it gives that up. dac_read_search lets it load a program that lies in the home
@@ -15,6 +17,12 @@ const CONTROL_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_
 const GATEWAY_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'net_admin', 'dac_read_search'];
 /** The helper keeps its own: addresses, routes, nft and conntrack take net_admin. */
 const HELPER_CAPABILITIES = ['net_admin', 'dac_read_search'];
+
+/** The carrier opens nothing but its ports. */
+const CARRIER_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_search'];
+
+/** The name server as little: port 53 of the gateway's addresses. */
+const NAMES_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_search'];
 
 /** V8's nursery, in megabytes: at its default of 16 each process keeps that much more, for garbage that is soon gone. */
 const NODE_OPTIONS = ['--max-semi-space-size=2'];
@@ -87,6 +95,50 @@ export function startGatewayProcesses(
     },
     send: (message) => {
       send(gateway.child, message);
+    },
+  };
+}
+
+/** Starts the gateway's end of the tunnel over TLS. */
+export function startCarrierProcess(
+  configuration: CarrierConfiguration,
+  onMessage: (message: unknown) => void,
+): Started {
+  const { child, ended } = startRestricted({
+    module: fileURLToPath(new URL('./carrier/carrier-process.ts', import.meta.url)),
+    capabilities: CARRIER_CAPABILITIES,
+    configuration,
+    environment: environment(),
+    nodeOptions: NODE_OPTIONS,
+    streams: ['ipc'],
+  });
+  child.on('message', onMessage);
+  return {
+    pids: pidsOf({ carrier: child }),
+    ended,
+    signal: (signal) => void child.kill(signal),
+    send: (message) => {
+      send(child, message);
+    },
+  };
+}
+
+/** Starts the gateway's name server. */
+export function startNamesProcess(configuration: NamesConfiguration): Started {
+  const { child, ended } = startRestricted({
+    module: fileURLToPath(new URL('./names/names-process.ts', import.meta.url)),
+    capabilities: NAMES_CAPABILITIES,
+    configuration,
+    environment: environment(),
+    nodeOptions: NODE_OPTIONS,
+    streams: ['ipc'],
+  });
+  return {
+    pids: pidsOf({ names: child }),
+    ended,
+    signal: (signal) => void child.kill(signal),
+    send: (message) => {
+      send(child, message);
     },
   };
 }

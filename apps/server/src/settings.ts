@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Reach } from './addresses.ts';
+import type { CarrierConfiguration, TlsFacts } from './carrier/carrier-configuration.ts';
+import { isOnWeb } from './carrier/tls-facts.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
 import type { ControlConfiguration } from './control-configuration.ts';
@@ -11,10 +13,13 @@ import type { DataFolders } from './data-folders.ts';
 import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { HelperConfiguration } from './helper-process.ts';
 import type { Membership } from './membership.ts';
+import type { NamesSettings } from './names/names-configuration.ts';
 import { version } from './version.ts';
 
 /** Where the addresses of devices may lie as far as a gateway knows before its control plane told it. */
 const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
+
+const DNS_PORT = 53;
 
 /** Where scripts/build-console.ts puts what it builds. */
 const CONSOLE = fileURLToPath(new URL('../../console/dist', import.meta.url));
@@ -96,6 +101,7 @@ export function gatewaySettings(
   folders: DataFolders,
   reach: Reach,
   { self = {}, ...control }: Membership,
+  tls: TlsFacts | undefined,
 ): Omit<GatewayConfigurationInput, 'helperFd'> {
   const { gateway, metrics, process: users, log, web } = configuration;
   const said = (configured: string, joinedWith = ''): string => (configured === '' ? joinedWith : configured);
@@ -107,12 +113,14 @@ export function gatewaySettings(
   return {
     interfaceName: gateway.interface,
     listenPort: gateway.listenPort,
+    amneziawgPort: gateway.amneziawgPort,
     mtu: gateway.mtu,
     directory: folders.gateway,
     user: { uid: users.gatewayUid, gid: users.gatewayUid },
     control,
     endpoint: { host: said(gateway.publicAddress, self.public_address) || reach.gatewayHost },
     name: name === '' ? gatewayName() : name,
+    ...(tls === undefined ? {} : { tls }),
     ...(region === '' ? {} : { region }),
     ...(country === '' ? {} : { country }),
     ...(city === '' ? {} : { city }),
@@ -121,6 +129,36 @@ export function gatewaySettings(
     logLevel: log.level,
     software: version(),
   };
+}
+
+/** Undefined where there is to be no tunnel over TLS. */
+export function carrierSettings(
+  configuration: Configuration,
+  folders: DataFolders,
+  reach: Reach,
+): CarrierConfiguration | undefined {
+  const { gateway, process: users, log } = configuration;
+  const behindWeb = isOnWeb(configuration, reach);
+  if (!gateway.enabled || (gateway.tlsListen.length === 0 && !behindWeb)) return undefined;
+  return {
+    folder: folders.carrier,
+    listen: [...gateway.tlsListen],
+    behindWeb,
+    hosts: [...new Set([reach.gatewayHost, ...reach.certificateHosts])].slice(0, 16),
+    wireguardPort: gateway.listenPort,
+    user: { uid: users.carrierUid, gid: users.carrierUid },
+    logLevel: log.level,
+  };
+}
+
+/** Undefined where this gateway is to answer no names. */
+export function namesSettings(
+  { gateway, process: users, log }: Configuration,
+  folders: DataFolders,
+): NamesSettings | undefined {
+  if (!gateway.names) return undefined;
+  const user = { uid: users.namesUid, gid: users.namesUid };
+  return { port: DNS_PORT, folder: folders.names, user, logLevel: log.level };
 }
 
 /** The first word of the machine's name, as far as it can be a gateway's. */

@@ -5,7 +5,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { preflight, type PreflightResult } from '@sallyport/privileged';
-import { reachOf } from './addresses.ts';
+import { reachOf, type Reach } from './addresses.ts';
+import { CarrierPart } from './carrier/carrier-part.ts';
+import type { TlsFacts } from './carrier/carrier-configuration.ts';
+import { tlsFactsOf } from './carrier/tls-facts.ts';
 import { announce, type ServerFacts } from './announcement.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
@@ -15,7 +18,8 @@ import { GatewayPart } from './gateway-part.ts';
 import { createLog, type Log } from './log.ts';
 import { readMembership, type Membership } from './membership.ts';
 import { notifyServiceManager } from './notify.ts';
-import { controlSettings, gatewaySettings, helperSettings } from './settings.ts';
+import { NamesPart } from './names/names-part.ts';
+import { carrierSettings, controlSettings, gatewaySettings, helperSettings, namesSettings } from './settings.ts';
 import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
 import { version } from './version.ts';
 
@@ -65,6 +69,7 @@ class Service {
   readonly #log: Log;
   #control: ControlPart | undefined;
   #gateway: GatewayPart | undefined;
+  #carrier: CarrierPart | undefined;
   #unlock: (() => void) | undefined;
   #fail: (error: StartError) => void;
   /** Rejects with a StartError when it can't run on. */
@@ -85,7 +90,7 @@ class Service {
     this.#unlock = lockDataFolder(data);
     const folders = prepareDataFolders(data, {
       ...(control.enabled ? { control: users.controlUid } : {}),
-      ...(gateway.enabled ? { gateway: users.gatewayUid } : {}),
+      ...(gateway.enabled ? { gateway: users.gatewayUid, carrier: users.carrierUid, names: users.namesUid } : {}),
     });
     const reach = reachOf(this.#configuration);
     // While the control plane starts, which notices by itself what it lacks.
@@ -107,8 +112,12 @@ class Service {
       membership = checked.then(() => this.#membership(folders, gatewayHasJoined));
       membership.catch(() => undefined);
       const known = membership;
-      const settings = async () => gatewaySettings(this.#configuration, folders, reach, await known);
-      this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log);
+      const tls = this.#startCarrier(folders, reach);
+      tls.catch(() => undefined);
+      const settings = async () => gatewaySettings(this.#configuration, folders, reach, await known, await tls);
+      const names = namesSettings(this.#configuration, folders);
+      const namesPart = names === undefined ? undefined : new NamesPart(names, this.#log);
+      this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log, namesPart);
       void this.#gateway.finished.then((error) => {
         if (error === undefined || !isUp) return;
         // The control plane goes on without a gateway here; a gateway alone has nothing to go on with.
@@ -148,8 +157,25 @@ class Service {
               connected: gatewayFacts.connected,
             },
       data,
-      processes: { supervisor: process.pid, ...this.#control?.pids, ...this.#gateway?.pids },
+      processes: { supervisor: process.pid, ...this.#control?.pids, ...this.#gateway?.pids, ...this.#carrier?.pids },
     };
+  }
+
+  /** Where devices reach the tunnel over TLS; undefined where there is none. */
+  async #startCarrier(folders: DataFolders, reach: Reach): Promise<TlsFacts | undefined> {
+    const settings = carrierSettings(this.#configuration, folders, reach);
+    if (settings === undefined) return undefined;
+    this.#carrier = new CarrierPart(
+      settings,
+      ({ path, webPort }) => {
+        if (webPort !== undefined) this.#control?.handOver({ kind: 'tunnel', path, port: webPort });
+      },
+      this.#log,
+    );
+    const ready = await this.#carrier.ready;
+    if (ready === undefined) return undefined;
+    const listening = settings.behindWeb ? await this.#control?.listening : undefined;
+    return tlsFactsOf(this.#configuration, reach, ready, listening?.fingerprint);
   }
 
   /** Throws a StartError that names all that a gateway lacks here, with the remedies. */
@@ -160,7 +186,7 @@ class Service {
       pools: network.pool6 === '' ? [network.pool4] : [network.pool4, network.pool6],
       // The control plane has taken its ports by now, or says that it can't.
       tcpListens: [],
-      udpPorts: [gateway.listenPort],
+      udpPorts: [gateway.listenPort, gateway.amneziawgPort].filter((port) => port !== 0),
     });
     const missing = results.filter(({ ok }) => !ok);
     const describe = ({ what, detail, remedy }: PreflightResult): string => `${what}: ${detail}; ${remedy}`;
@@ -192,7 +218,9 @@ class Service {
   async stop(): Promise<void> {
     // A signal to the whole group of processes may end them in another order.
     this.#control?.expectEnd();
+    this.#carrier?.expectEnd();
     await this.#gateway?.stop();
+    await this.#carrier?.stop();
     await this.#control?.stop();
     this.#unlock?.();
   }

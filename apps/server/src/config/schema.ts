@@ -121,7 +121,14 @@ const gateway = z.strictObject({
     )
     .default('sallyport0'),
   listen_port: port.default(51_820),
+  amneziawg_port: z.union([z.literal(0), port], 'write a port, or 0 for none').default(51_821),
   public_address: orEmpty(host).default(''),
+  tls_listen: z
+    .array(listenAddress, 'give a list: ["0.0.0.0:8444"]')
+    .max(16, 'name at most 16 addresses')
+    .prefault(['0.0.0.0:8444', '[::]:8444']),
+  tls_on_web: flag.default(false),
+  names: flag.default(true),
   region: orEmpty(slug).default(''),
   country: orEmpty(text.regex(/^[A-Z]{2}$/, 'write two capital letters (ISO 3166-1): "DE"')).default(''),
   city: text.max(100, 'at most 100 characters').default(''),
@@ -148,7 +155,12 @@ export const configurationSchema = z.strictObject({
   metrics: z.strictObject({
     gateway_listen: z.union([z.literal('').transform(() => undefined), loopbackAddress]).prefault(''),
   }),
-  process: z.strictObject({ control_uid: uid.default(64_871), gateway_uid: uid.default(64_872) }),
+  process: z.strictObject({
+    control_uid: uid.default(64_871),
+    gateway_uid: uid.default(64_872),
+    carrier_uid: uid.default(64_873),
+    names_uid: uid.default(64_874),
+  }),
 });
 
 type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
@@ -187,9 +199,18 @@ export function crossFaults(value: (...path: string[]) => unknown): CrossFault[]
   if (value('control', 'enabled') === false && value('gateway', 'enabled') === false) {
     add(['gateway', 'enabled'], 'control plane and gateway are both off; set one of them to true');
   }
-  const uids = [value('process', 'control_uid'), value('process', 'gateway_uid')];
-  if (uids[0] !== undefined && uids[0] === uids[1]) {
-    add(['process', 'gateway_uid'], 'must differ from control_uid, which keeps the two apart; take another number');
+  if (value('gateway', 'listen_port') === value('gateway', 'amneziawg_port')) {
+    add(['gateway', 'amneziawg_port'], 'must differ from listen_port; take another number, or 0 for none');
+  }
+  if (value('gateway', 'tls_on_web') === true && value('control', 'enabled') === false) {
+    add(['gateway', 'tls_on_web'], 'there is no console on this machine, whose port could carry tunnels');
+  }
+  const uids = ['control_uid', 'gateway_uid', 'carrier_uid', 'names_uid'] as const;
+  for (const [i, name] of uids.entries()) {
+    const uid = value('process', name);
+    const same = uids.slice(0, i).find((other) => uid !== undefined && value('process', other) === uid);
+    if (same !== undefined)
+      add(['process', name], `must differ from ${same}, which keeps the two apart; take another number`);
   }
   return faults;
 }

@@ -1,4 +1,6 @@
+import type { NamesPlan } from '@sallyport/policy';
 import { z } from 'zod';
+import { tlsFacts } from '../carrier/carrier-configuration.ts';
 
 /**
  * What the gateway's process reads from its standard input, as one JSON document, then end of file. The supervisor
@@ -10,6 +12,8 @@ export const gatewayConfiguration = z.strictObject({
   interfaceName: z.string().regex(/^[a-zA-Z0-9_.-]{1,15}$/),
   /** The UDP port of the tunnel; 0 lets the kernel choose. */
   listenPort: z.number().int().min(0).max(65535),
+  /** The UDP port for AmneziaWG; 0: it isn't spoken. */
+  amneziawgPort: z.number().int().min(0).max(65535).default(0),
   mtu: z.number().int().min(1280).max(65535).default(1420),
   /** Data-plane workers; by default one for each core, four at most. */
   workers: z.number().int().min(1).max(64).optional(),
@@ -27,6 +31,8 @@ export const gatewayConfiguration = z.strictObject({
   }),
   /** How devices reach it. An empty host: the control plane takes the one that it has. No port: the one listened on. */
   endpoint: z.strictObject({ host: z.string().max(253), port: z.number().int().min(1).max(65535).optional() }),
+  /** Where devices reach the tunnel over TLS, for the hello; absent: nowhere. */
+  tls: tlsFacts.optional(),
   name: z.string().max(63).optional(),
   region: z.string().max(63).optional(),
   /** ISO 3166-1 alpha-2. */
@@ -60,6 +66,13 @@ export type GatewayMessage =
     }
   /** It joined, or found its control plane again; and lost it. */
   | { readonly kind: 'link'; readonly up: boolean }
+  /** How devices' questions for names are to be answered: at these addresses of its, for these prefixes; without a plan, not at all. */
+  | {
+      readonly kind: 'names';
+      readonly addresses: readonly string[];
+      readonly clients: readonly string[];
+      readonly plan?: NamesPlan | undefined;
+    }
   /** It ends, for this reason; the exit code says the same in short (see {@link GATEWAY_EXIT}). */
   | { readonly kind: 'failed'; readonly message: string };
 

@@ -4,8 +4,10 @@ import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { AgentError, GatewayAgent, GatewayFiles, systemClock } from '@sallyport/agent';
+import type { Hello } from '@sallyport/link';
 import { dropPrivileges, inheritedStream, PrivilegedClient, readConfiguration } from '@sallyport/privileged';
 import { pino } from 'pino';
+import { loadAmneziawgParameters } from './amneziawg-parameters.ts';
 import { GATEWAY_EXIT, gatewayConfiguration, type GatewayConfiguration, type GatewayMessage } from './gateway-configuration.ts'; // prettier-ignore
 import { serveMetrics } from './metrics-server.ts';
 import { nameResolver } from './resolve-name.ts';
@@ -66,8 +68,9 @@ try {
 
   mkdirSync(configuration.directory, { recursive: true, mode: 0o700 });
   const key = loadWireGuardKey(join(configuration.directory, 'wireguard.key'));
+  const amneziawg = openAmneziawg(tunnel);
   tunnel.setPrivateKey(key.privateKey);
-  agent = createAgent(tunnel, key.publicKey);
+  agent = createAgent(tunnel, { wireguardPublicKey: key.publicKey, amneziawg });
   tunnel.closed.then(
     () => {
       if (!stopping) fail(new Error('the tunnel\'s interface was removed'), GATEWAY_EXIT.failed); // prettier-ignore
@@ -118,15 +121,33 @@ try {
   );
 }
 
-function createAgent(tunnel: WireGuardTunnel, wireguardPublicKey: string): GatewayAgent {
-  const { control, endpoint, name, region, country, city, software, interfaceName, mtu, localTcpPorts } = configuration;
+/** Has the tunnel speak AmneziaWG; what devices need for it. */
+function openAmneziawg(tunnel: WireGuardTunnel): Hello['tunnel']['amneziawg'] {
+  const { amneziawgPort: port, directory } = configuration;
+  if (port === 0) return undefined;
+  const variant = loadAmneziawgParameters(join(directory, 'amneziawg.json'));
+  tunnel.setAmneziawg(variant);
+  return { port, ...variant };
+}
+
+function createAgent(
+  tunnel: WireGuardTunnel,
+  offer: Pick<Hello['tunnel'], 'wireguardPublicKey' | 'amneziawg'>,
+): GatewayAgent {
+  const { control, endpoint, tls, name, region, country, city, software, interfaceName, mtu, localTcpPorts } =
+    configuration;
   return new GatewayAgent({
     url: control.url,
     joinToken: control.joinToken,
     files: new GatewayFiles(configuration.directory),
     self: {
       software,
-      tunnel: { wireguardPublicKey, endpointHost: endpoint.host, endpointPort: endpoint.port ?? tunnel.listenPort },
+      tunnel: {
+        ...offer,
+        endpointHost: endpoint.host,
+        endpointPort: endpoint.port ?? tunnel.listenPort,
+        ...(tls !== undefined && { tls }),
+      },
       ...(name !== undefined && { name }),
       ...(region !== undefined && { region }),
       ...(country !== undefined && { country }),
@@ -143,6 +164,9 @@ function createAgent(tunnel: WireGuardTunnel, wireguardPublicKey: string): Gatew
     log,
     onLink: (up) => {
       tell({ kind: 'link', up });
+    },
+    onNames: (names) => {
+      tell({ kind: 'names', ...names });
     },
   });
 }

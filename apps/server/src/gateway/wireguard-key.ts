@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { Secret } from '@sallyport/core';
 import { decodeBase64Key, encodeBase64Key } from '@sallyport/wireguard';
+import { readIfThere, storeFile } from './store-file.ts';
 
 /** A bare X25519 private key in PKCS #8 (RFC 8410 section 7) has this before its 32 bytes. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
@@ -15,20 +15,10 @@ export interface WireGuardKey {
 
 /** The key in the file at `path` (base64, as `wg genkey` writes it), or a new one that is stored there, for its owner alone. */
 export function loadWireGuardKey(path: string): WireGuardKey {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  let text = readIfThere(path)?.trim();
+  if (text === undefined) {
     text = newKey();
-    const file = openSync(`${path}.new`, 'w', 0o600);
-    try {
-      writeSync(file, `${text}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(`${path}.new`, path);
+    storeFile(path, `${text}\n`);
   }
   const bytes = decodeBase64Key(text);
   if (bytes === undefined)

@@ -1,7 +1,7 @@
 import type { ObservedDevice, Tunnel } from '@sallyport/agent';
 import type { Secret } from '@sallyport/core';
 import type { DevicePlan } from '@sallyport/policy';
-import { decodeBase64Key, encodeBase64Key, parseIpAddress, type PeerChange } from '@sallyport/wireguard';
+import { decodeBase64Key, encodeBase64Key, parseIpAddress, type PeerChange, type Variant } from '@sallyport/wireguard';
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 
 /** Devices that were refused, whose counters are still told. */
@@ -11,11 +11,16 @@ export interface WireGuardTunnelOptions {
   readonly interfaceName: string;
   /** 0 lets the kernel choose. */
   readonly listenPort: number;
+  /** Where AmneziaWG is spoken; 0: nowhere. */
+  readonly amneziawgPort: number;
   readonly mtu: number;
   readonly workers?: number | undefined;
   /** What an operator has to know. No keys. */
   readonly onFault: (message: string) => void;
 }
+
+/** The listener that speaks AmneziaWG. */
+const AMNEZIAWG = 1;
 
 interface Admitted {
   readonly deviceId: string;
@@ -33,6 +38,8 @@ export class WireGuardTunnel implements Tunnel {
   /** By public key, base64. */
   readonly #admitted = new Map<string, Admitted>();
   readonly #departed = new Map<string, ObservedDevice>();
+  /** The public keys of those that are admitted, by device. */
+  readonly #keys = new Map<string, Uint8Array>();
 
   private constructor(
     { plane, device }: Pick<WireGuardPlane, 'plane' | 'device'>,
@@ -50,7 +57,7 @@ export class WireGuardTunnel implements Tunnel {
    * key and the interface is up. Throws a SystemCallError.
    */
   static async open(options: WireGuardTunnelOptions): Promise<WireGuardTunnel> {
-    const { interfaceName, listenPort, mtu, onFault } = options;
+    const { interfaceName, listenPort, amneziawgPort, mtu, onFault } = options;
     const { plane, device, start } = openWireGuardPlane({
       name: interfaceName,
       mtu,
@@ -63,6 +70,7 @@ export class WireGuardTunnel implements Tunnel {
     });
     try {
       const port = plane.listen(listenPort, 0);
+      if (amneziawgPort !== 0) plane.listen(amneziawgPort, 0, { listener: AMNEZIAWG });
       await start();
       return new WireGuardTunnel({ plane, device }, port, onFault);
     } catch (error) {
@@ -85,10 +93,24 @@ export class WireGuardTunnel implements Tunnel {
     this.#change([], privateKey);
   }
 
+  /** What is spoken at AmneziaWG's port. To be set before there is a key. */
+  setAmneziawg(variant: Variant): void {
+    this.#device.setVariant(AMNEZIAWG, variant);
+  }
+
+  setAgreedKey(deviceId: string, key: Secret<Uint8Array>): boolean {
+    const publicKey = this.#keys.get(deviceId);
+    return publicKey !== undefined && this.#device.setAgreedKey(publicKey, key);
+  }
+
   apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
     const peers: PeerChange[] = [];
     const refused = new Set<string>();
-    for (const { id, publicKey } of remove) if (this.#admitted.get(publicKey)?.deviceId === id) refused.add(publicKey);
+    for (const { id, publicKey } of remove)
+      if (this.#admitted.get(publicKey)?.deviceId === id) {
+        refused.add(publicKey);
+        this.#keys.delete(id);
+      }
     if (refused.size > 0) {
       for (const [publicKey, device] of this.#observeAdmitted())
         if (refused.has(publicKey) && device.lastHandshakeAt > 0) this.#departed.set(device.deviceId, device);
@@ -100,11 +122,8 @@ export class WireGuardTunnel implements Tunnel {
     }
     for (const device of put) {
       const key = decodeBase64Key(device.publicKey);
-      const addresses = [parseIpAddress(device.ipv4), parseIpAddress(device.ipv6)];
-      const allowedIps = addresses.flatMap((address) =>
-        address === undefined ? [] : [{ ...address, prefixLength: address.family === 4 ? 32 : 128, remove: false }],
-      );
-      if (key === undefined || allowedIps.length !== 2) {
+      const allowedIps = allowedIpsOf(device);
+      if (key === undefined || allowedIps === undefined) {
         this.#onFault(`device ${device.id} has a key or an address that can't be used`);
         continue;
       }
@@ -112,6 +131,7 @@ export class WireGuardTunnel implements Tunnel {
       const known = this.#admitted.get(device.publicKey);
       if (known?.deviceId !== device.id)
         this.#admitted.set(device.publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
+      this.#keys.set(device.id, key);
       this.#departed.delete(device.id);
     }
     this.#change(peers);
@@ -157,6 +177,18 @@ export class WireGuardTunnel implements Tunnel {
     this.#plane.reschedule();
     if (fault !== undefined) this.#onFault(`the tunnel could not take in all devices: ${fault}`);
   }
+}
+
+/** The device's two addresses, and the networks behind it. Undefined where one can't be used. */
+function allowedIpsOf({ ipv4, ipv6, networks = [] }: DevicePlan): PeerChange['allowedIps'] | undefined {
+  const allowed: PeerChange['allowedIps'][number][] = [];
+  for (const prefix of [`${ipv4}/32`, `${ipv6}/128`, ...networks]) {
+    const [text = '', length = ''] = prefix.split('/');
+    const address = parseIpAddress(text);
+    if (address === undefined || !/^\d{1,3}$/.test(length)) return undefined;
+    allowed.push({ ...address, prefixLength: Number(length), remove: false });
+  }
+  return allowed;
 }
 
 const NO_CHANGE = {

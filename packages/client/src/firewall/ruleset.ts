@@ -1,0 +1,216 @@
+/**
+ * The client's packet filter as text for `nft -f -`: one transaction, which replaces the whole table. Text, because the
+ * JSON of nft 1.0.6 doesn't know `socket cgroupv2`. What goes into it is numbers, addresses that were parsed, and names
+ * of a few plain characters. docs/threat-model.md has the policy as tables.
+ */
+import { formatAddress, formatPrefix, parseAddress, parsePrefix, withoutCovered, type Family } from '../ip.ts';
+import type { FirewallEndpoint, FirewallPolicy } from '../machine/types.ts';
+import { CONNECTOR_MARK, ENTRY_INTERFACE, FIREWALL_TABLE, INNER_MARK, OUTSIDE_MARK, SPLIT_MARK } from '../names.ts';
+
+const DNS = 'meta l4proto { tcp, udp } th dport { 53, 853 }';
+const OUR_MARKS = [OUTSIDE_MARK, INNER_MARK, SPLIT_MARK].map(hexadecimal).join(', ');
+
+/** @throws TypeError for an address, prefix or name that is none: nothing is let through that was not understood. */
+export function rulesetOf(policy: FirewallPolicy | 'open'): string {
+  const lines = [`table inet ${FIREWALL_TABLE}`, `delete table inet ${FIREWALL_TABLE}`];
+  if (policy === 'open') return `${lines.join('\n')}\n`;
+  lines.push(`table inet ${FIREWALL_TABLE} {`);
+  lines.push(...chain('arrival', 'filter hook prerouting priority raw; policy accept;', arrival(policy)));
+  lines.push(...chain('restore', 'filter hook prerouting priority mangle; policy accept;', restore));
+  lines.push(...chain('marking', 'route hook output priority mangle; policy accept;', marking(policy)));
+  const end = policy.blocking && policy.only === undefined ? 'drop' : 'accept';
+  lines.push(...chain('output', `filter hook output priority filter; policy ${end};`, output(policy)));
+  lines.push(...chain('input', `filter hook input priority filter; policy ${end};`, input(policy)));
+  lines.push(...chain('forward', `filter hook forward priority filter; policy ${end};`, forward(policy)));
+  lines.push(...chain('translation', 'nat hook postrouting priority srcnat; policy accept;', translation(policy)));
+  return `${[...lines, '}'].join('\n')}\n`;
+}
+
+function chain(name: string, hook: string, rules: readonly string[]): string[] {
+  return [`  chain ${name} {`, ...[`type ${hook}`, ...rules].map((rule) => `    ${rule}`), '  }'];
+}
+
+/**
+ * Our tunnel addresses are reached through the tunnel alone: a neighbour who sends to them could find out by the answers
+ * what they are and which connections they have (CVE-2019-14899). Before connection tracking, so that answers to what is
+ * translated are not meant.
+ */
+function arrival(policy: FirewallPolicy): string[] {
+  const inside = interfaces(['lo', ...policy.tunnelInterfaces]);
+  return byFamily(policy.tunnelAddresses).map(([ip, set]) => `iifname != ${inside} ${ip} daddr ${set} drop`);
+}
+
+/** What answers one of ours is looked up as the question was, or a strict reverse path filter would drop it. */
+const restore = [`ct mark { ${OUR_MARKS} } meta mark set ct mark`];
+
+/** Programs beside the tunnel; their questions for names go through it all the same. */
+function marking(policy: FirewallPolicy): string[] {
+  if (policy.splitGroup === undefined) return [];
+  const { path, level } = policy.splitGroup;
+  if (!/^[A-Za-z0-9@_.-]+(\/[A-Za-z0-9@_.-]+)*$/.test(path) || path.length > 255) throw new TypeError('a group of an odd name'); // prettier-ignore
+  if (!Number.isInteger(level) || level < 1 || level > 255) throw new TypeError('a group of an odd level');
+  return [
+    'oifname "lo" accept',
+    `${DNS} accept`,
+    `socket cgroupv2 level ${String(level)} "${path}" meta mark set ${hexadecimal(SPLIT_MARK)}`,
+  ];
+}
+
+function output(policy: FirewallPolicy): string[] {
+  const rules = ['oifname "lo" accept'];
+  if (policy.tunnels.length > 0) rules.push(`oifname ${interfaces(policy.tunnels)} accept`);
+  // What they take is remembered with the connection: input knows answers by it.
+  rules.push(...policy.endpoints.map((endpoint) => `${endpointOf(endpoint)} ct mark set meta mark accept`));
+  rules.push(...marksEnd(policy), ...namesInside(policy));
+  if (policy.blocking && policy.only === undefined) {
+    if (policy.dhcp) {
+      rules.push('meta nfproto ipv4 udp sport 68 udp dport 67 ip daddr 255.255.255.255 accept');
+      rules.push('udp sport 546 udp dport 547 ip6 saddr fe80::/10 ip6 daddr ff02::1:2 accept');
+    }
+    rules.push(...neighbourDiscoveryOut(policy));
+    rules.push(...byFamily(policy.excluded).map(([ip, set]) => `${ip} daddr ${set} accept`));
+    rules.push(...local(policy, 'daddr'));
+  }
+  rules.push(`meta mark ${hexadecimal(SPLIT_MARK)} ct mark set meta mark accept`);
+  return [...rules, ...unprotected(policy, 'daddr')];
+}
+
+/** Our marks carry nothing but what was named above; not even where the kill switch is off, or `only` lets the rest pass. */
+function marksEnd(policy: FirewallPolicy): string[] {
+  if (!policy.blocking) return [];
+  const rules = [`meta mark { ${[OUTSIDE_MARK, INNER_MARK].map(hexadecimal).join(', ')} } drop`];
+  // Into the entry's tunnel go the exit's datagrams alone.
+  return [...rules, `oifname "${ENTRY_INTERFACE}" drop`];
+}
+
+function namesInside(policy: FirewallPolicy): string[] {
+  return policy.dnsByTunnel ? [`${DNS} drop`] : [];
+}
+
+function input(policy: FirewallPolicy): string[] {
+  const rules = ['iifname "lo" accept'];
+  if (policy.tunnels.length > 0) {
+    const inside = interfaces(policy.tunnels);
+    // Whoever sits at the other end of the tunnel reaches our addresses there, not those of the local network.
+    rules.push(...byFamily(policy.tunnelAddresses).map(([ip, set]) => `iifname ${inside} ${ip} daddr ${set} accept`));
+    rules.push(`iifname ${inside} drop`);
+  }
+  rules.push(`ct mark { ${OUR_MARKS} } ct state established,related accept`);
+  if (policy.blocking && policy.only === undefined) {
+    if (policy.dhcp) {
+      rules.push('meta nfproto ipv4 udp sport 67 udp dport 68 accept');
+      rules.push('udp sport 547 udp dport 546 ip6 saddr fe80::/10 accept');
+    }
+    rules.push(...neighbourDiscoveryIn());
+    rules.push(...byFamily(policy.excluded).map(([ip, set]) => `${ip} saddr ${set} accept`));
+    rules.push(...local(policy, 'saddr'));
+  }
+  return [...rules, ...unprotected(policy, 'saddr')];
+}
+
+function forward(policy: FirewallPolicy): string[] {
+  const rules: string[] = [];
+  if (policy.tunnels.length > 0) {
+    const inside = interfaces(policy.tunnels);
+    for (const [ip, set] of byFamily(policy.connector)) {
+      rules.push(`iifname ${inside} oifname != ${inside} ${ip} daddr ${set} ct mark set ${hexadecimal(CONNECTOR_MARK)} accept`); // prettier-ignore
+    }
+    // Of containers and virtual machines on this machine.
+    rules.push(`iifname ${inside} ct state established,related accept`, `iifname ${inside} drop`);
+    rules.push(`oifname ${inside} accept`);
+  }
+  rules.push(...namesInside(policy));
+  if (policy.blocking && policy.only === undefined) {
+    for (const field of ['daddr', 'saddr'] as const) {
+      rules.push(...byFamily(policy.excluded).map(([ip, set]) => `${ip} ${field} ${set} accept`));
+      rules.push(...byFamily(policy.localNetworks ?? []).map(([ip, set]) => `${ip} ${field} ${set} accept`));
+    }
+  }
+  return [...rules, ...unprotected(policy, 'daddr'), ...unprotected(policy, 'saddr')];
+}
+
+function translation(policy: FirewallPolicy): string[] {
+  const outside = `oifname != ${interfaces(['lo', ...policy.tunnelInterfaces])}`;
+  return [
+    // These chose their source address for the tunnel.
+    ...(policy.splitGroup === undefined ? [] : [`meta mark ${hexadecimal(SPLIT_MARK)} ${outside} masquerade`]),
+    ...(policy.connector.length === 0 ? [] : [`ct mark ${hexadecimal(CONNECTOR_MARK)} ${outside} masquerade`]),
+  ];
+}
+
+/** Where some prefixes alone are protected they don't pass, and the chain's end lets the rest. */
+function unprotected(policy: FirewallPolicy, field: 'saddr' | 'daddr'): string[] {
+  if (!policy.blocking || policy.only === undefined) return [];
+  return byFamily(policy.only).map(([ip, set]) => `${ip} ${field} ${set} drop`);
+}
+
+function local(policy: FirewallPolicy, field: 'saddr' | 'daddr'): string[] {
+  if (policy.localNetworks === undefined) return [];
+  const rules = byFamily([...policy.localNetworks, '169.254.0.0/16', 'fe80::/10']).map(
+    ([ip, set]) => `${ip} ${field} ${set} accept`,
+  );
+  if (field === 'saddr') return rules;
+  // mDNS and its like, SSDP, broadcast; RFC 4291, section 2.7: link-local and site-local.
+  return [
+    ...rules,
+    'ip daddr { 224.0.0.0/24, 239.255.255.250, 255.255.255.255 } accept',
+    'ip6 daddr { ff02::/16, ff05::/16 } accept',
+  ];
+}
+
+/** RFC 4861 and no more: hop limit 255, as every receiver checks, and to the link alone or to whom we have to reach. */
+function neighbourDiscoveryOut(policy: FirewallPolicy): string[] {
+  const hosts = policy.endpoints.map(({ address }) => address).filter((address) => address.includes(':'));
+  const [[, set] = ['', undefined]] = byFamily(['ff02::1:ff00:0/104', 'ff02::1', 'fe80::/10', ...hosts]);
+  return [
+    'ip6 hoplimit 255 ip6 daddr ff02::2 icmpv6 type nd-router-solicit accept',
+    `ip6 hoplimit 255 ip6 daddr ${set ?? 'fe80::/10'} icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
+  ];
+}
+
+function neighbourDiscoveryIn(): string[] {
+  const hop = 'ip6 hoplimit 255';
+  // No redirects: a neighbour doesn't say where our packets go.
+  return [
+    `${hop} ip6 saddr fe80::/10 icmpv6 type nd-router-advert accept`,
+    `${hop} icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
+  ];
+}
+
+function endpointOf({ protocol, address, port, mark, interface: device }: FirewallEndpoint): string {
+  const [[ip, host] = []] = byFamily([address]);
+  if (ip === undefined || host === undefined || parseAddress(address) === undefined) throw new TypeError('no address');
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new TypeError('no port');
+  if (protocol !== 'udp' && protocol !== 'tcp') throw new TypeError('no protocol');
+  const by = device === undefined ? `oifname != "${ENTRY_INTERFACE}"` : `oifname ${interfaces([device])}`;
+  return `meta mark ${hexadecimal(mark)} ${by} ${ip} daddr ${host} ${protocol} dport ${String(port)}`;
+}
+
+/** The prefixes as sets, one of each family; a prefix in another is left out, which a set with intervals would refuse. */
+function byFamily(prefixes: readonly string[]): (readonly ['ip' | 'ip6', string])[] {
+  const parsed = prefixes.map((text) => {
+    const prefix = parsePrefix(text);
+    if (prefix === undefined) throw new TypeError('no prefix');
+    return prefix;
+  });
+  return ([4, 6] as const).flatMap((family: Family) => {
+    const own = withoutCovered(parsed.filter((prefix) => prefix.family === family));
+    const texts = own.map((prefix) => {
+      const whole = prefix.length === (family === 4 ? 32 : 128);
+      return whole ? formatAddress(family, prefix.first) : formatPrefix(prefix);
+    });
+    return texts.length === 0 ? [] : [[family === 4 ? 'ip' : 'ip6', `{ ${texts.join(', ')} }`] as const];
+  });
+}
+
+function interfaces(names: readonly string[]): string {
+  for (const name of names) {
+    if (!/^[A-Za-z0-9_.-]{1,15}$/.test(name)) throw new TypeError('an interface of an odd name');
+  }
+  return names.length === 1 ? `"${names[0] ?? ''}"` : `{ ${names.map((name) => `"${name}"`).join(', ')} }`;
+}
+
+function hexadecimal(value: number): string {
+  if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff) throw new TypeError('no mark');
+  return `0x${value.toString(16)}`;
+}
