@@ -148,6 +148,27 @@ describe('AmneziaWG', () => {
     });
   });
 
+  test('a peer that only sends data to the other port, from the port that it has, is answered there', () => {
+    withSeed((random) => {
+      const { world, gateway, client, variant } = gatewayAndClient(random);
+      client.device.setVariant(0, variant);
+      client.connect(gateway, { endpoint: gateway.secondAddress });
+      client.send(gateway);
+      world.run(SECOND);
+      for (const listener of [0, 1, 0]) {
+        client.device.setVariant(0, listener === 0 ? undefined : variant);
+        client.connect(gateway, { endpoint: listener === 0 ? gateway.address : gateway.secondAddress });
+        client.send(gateway);
+        world.run(SECOND);
+        assert.equal(listenerOf(gateway, client), listener);
+        const [answer] = gateway.send(client);
+        world.run(SECOND);
+        assert.equal(client.received.at(-1), answer);
+      }
+      assert.equal(client.eventsOf('established').length, 1, 'all by one handshake');
+    });
+  });
+
   test('a variant that is changed while running: a new handshake, and the packets go on', () => {
     withSeed((random) => {
       const { world, gateway, client } = gatewayAndClient(random);
@@ -252,6 +273,17 @@ describe('a probe', () => {
       client.send(gateway);
       world.run(SECOND);
       assert.equal(client.eventsOf('established').length, 1);
+      // The answer to a probe may come after that of a handshake that began later.
+      world.network.conditions = (_from, to) => ({ ...PERFECT_NETWORK, delayMs: to === gateway.address ? 300 : 20 });
+      client.probe(gateway, gateway.address, 0);
+      client.startHandshake(gateway);
+      world.run(SECOND);
+      assert.equal(client.eventsOf('established').length, 3);
+      assert.equal(listenerOf(client, gateway), 0);
+      world.network.conditions = () => PERFECT_NETWORK;
+      client.connect(gateway, { endpoint: gateway.secondAddress, listener: 1 });
+      client.startHandshake(gateway);
+      world.run(SECOND);
       // A late answer to what was given up finds nothing.
       world.network.conditions = (from) => ({ ...PERFECT_NETWORK, delayMs: from === gateway.address ? 6000 : 20 });
       client.probe(gateway, gateway.address, 0);
