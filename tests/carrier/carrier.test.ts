@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { suite, test } from 'node:test';
 import { createServer, type Server } from 'node:http';
 import { connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { CarrierError, openCarrierClient } from '@sallyport/carrier';
 import { until } from '@sallyport/netlab';
 import {
@@ -197,6 +199,42 @@ suite('the gateway holds out', () => {
     await device.send(datagram(100, 1), carrier.port);
     await until('the other tunnel', () => device.received.length === 1);
     await until('no other tunnel is left', () => gateway.server.stats.tunnels === 1);
+  });
+
+  test('a message in many frames ends its connection: each would hold on to all that came with it', async (t) => {
+    const gateway = await openGateway(t);
+    const [few, many] = [await openWebSocket(t, gateway), await openWebSocket(t, gateway)];
+    for (const byte of [0, 14, ...datagram(13, 1)]) few.send(Uint8Array.of(byte), { fin: false });
+    few.send(Uint8Array.of(1));
+    await until('the message in 16 frames', () => gateway.device.received.length === 1);
+    for (let i = 0; i < 17; i++) many.send(Uint8Array.of(0), { fin: false });
+    assert.equal((await closed(many))[0], 1008);
+    assert.equal(few.readyState, few.OPEN);
+  });
+
+  test('where descriptors run out a connection ends, and the others stay', async (t) => {
+    const wireguard = (await Device.open(t)).echo();
+    const program = fileURLToPath(new URL('./server-run.ts', import.meta.url));
+    const words = ['-c', 'ulimit -n 60; exec "$@"', 'sh', process.execPath, program, String(wireguard.port)];
+    const server = spawn('sh', words, { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.after(() => {
+      server.stdin.end();
+    });
+    const [line] = (await once(server.stdout, 'data')) as [Buffer];
+    const [port, certificateSha256 = ''] = line.toString().split(' ');
+    const gateway = { port: Number(port) };
+    const { carrier, device } = await openClient(t, gateway, { certificateSha256 });
+    let refused = 0;
+    while (refused < 3) {
+      const opening = openClient(t, gateway, { certificateSha256, timeoutMs: 2000 });
+      await opening.then(
+        ({ ends }) => new Promise((resolve) => setTimeout(resolve, 50)).then(() => (refused += ends.length)),
+        () => refused++,
+      );
+    }
+    await device.send(datagram(100, 1), carrier.port);
+    await until('the first tunnel', () => device.received.length === 1);
+    assert.equal(server.exitCode, null);
   });
 
   test('a reader that does not read costs datagrams, not memory', async (t) => {

@@ -27,7 +27,7 @@ test('networks that wait are found from the overview, approved in part, and beco
   await page.locator('a[href="/all-devices?networks=waiting"]').click();
   await page.getByText(networks.waiting(1, false)).waitFor();
   assert.equal(await page.locator('tbody tr').count(), 1);
-  await page.getByRole('button', { name: networks.open('workstation', 'bob') }).click();
+  await page.getByRole('button', { name: networks.open(networks.waits(2), 'workstation', 'bob') }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('fd40::/48').uncheck();
   await dialog.getByLabel(networks.createResource).check();
@@ -42,7 +42,7 @@ test('networks that wait are found from the overview, approved in part, and beco
   assert.deepEqual(resource.prefixes, ['10.40.0.0/16']);
 
   // The name of the resource is taken now: the dialog says so and stays; without, all is approved.
-  await page.getByRole('button', { name: networks.open('workstation', 'bob') }).click();
+  await page.getByRole('button', { name: networks.open(networks.waits(1), 'workstation', 'bob') }).click();
   await dialog.getByLabel(networks.createResource).check();
   await dialog.getByRole('button', { name: t.common.save }).click();
   await dialog.getByText('another resource').waitFor();
@@ -54,7 +54,7 @@ test('networks that wait are found from the overview, approved in part, and beco
 test('an auditor sees the networks of a device and can not approve them', async () => {
   await using window = await world.openAs('carol');
   await window.page.goto('/all-devices?networks=any');
-  await window.page.getByRole('button', { name: networks.open('workstation', 'bob') }).click();
+  await window.page.getByRole('button', { name: networks.open(networks.behind(2), 'workstation', 'bob') }).click();
   const dialog = window.page.getByRole('dialog');
   await dialog.getByText(networks.readOnly).waitFor();
   assert.equal(await dialog.getByText('10.40.0.0/16').count(), 1);

@@ -94,7 +94,6 @@ export interface AccessWorld extends AsyncDisposable {
       endpointHost?: string;
       draining?: boolean;
       regionId?: string;
-      addresses?: readonly string[];
       transports?: unknown;
     },
   ): Promise<string>;
@@ -256,7 +255,7 @@ export async function accessWorld(
       });
     },
     async addGateway(name, options = {}) {
-      const { endpointHost = 'gw.example.org', draining = false, regionId = 'default', addresses = [] } = options;
+      const { endpointHost = 'gw.example.org', draining = false, regionId = 'default' } = options;
       const publicKey = newPublicKey();
       await store.write(SYSTEM, async (writing) => {
         const { db } = writing;
@@ -275,7 +274,7 @@ export async function accessWorld(
             wireguard_public_key: publicKey,
             link_key_hash: `hash-${name}`,
             egress: '[]',
-            addresses: JSON.stringify(addresses),
+            addresses: '[]',
             ...(options.transports === undefined ? {} : { transports: JSON.stringify(options.transports) }),
             draining: draining ? 1 : 0,
             created_at: clock.now,

@@ -181,7 +181,7 @@ describe('the tunnel service', () => {
     await begin(agreed as string);
     await until('the session', () => reaches(alice.namespace, GATEWAY[4]), 10_000);
     const [peer] = await alice.tunnel.peers();
-    assert.ok(peer?.hasPresharedKey === true && peer.latestHandshake > 0);
+    assert.ok(peer?.hasPresharedKey && peer.latestHandshake > 0);
   });
 
   test('has packets cut to what a device can take, and goes back when it is gone', async () => {

@@ -40,7 +40,7 @@ const elementsOf = (ruleset: Ruleset, set: string): string[] => [...(ruleset.set
 test('a compiled ruleset decides as the model says, whatever the plan', () => {
   withSeed((random) => {
     const counts = { allowed: 0, denied: 0 };
-    for (let i = 0; i < 1500; i++) {
+    for (let i = 0; i < 2200; i++) {
       const plan = randomPlan(random);
       const ruleset = compileFirewall(plan);
       const own = [...plan.ownAddresses, plan.gateway.address4, plan.gateway.address6];

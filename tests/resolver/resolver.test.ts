@@ -297,6 +297,7 @@ describe('the plan', () => {
     const names = await world(t, { upstreams: [at(server)] });
     assert.deepEqual(dataOf(await names.ask({ name: 'localhost' })), ['127.0.0.1']);
     assert.deepEqual(dataOf(await names.ask({ name: 'a.LocalHost', type: 'AAAA' })), ['::1']);
+    assert.deepEqual(dataOf(await names.ask({ name: `${'\x01'.repeat(63)}.localhost` })), []);
     const zones = [
       'invalid', 'a.test', 'printer.local', 'a.onion', 'db.internal', 'nas.home.arpa', 'use-application-dns.net',
       '1.0.168.192.in-addr.arpa', '1.0.0.10.in-addr.arpa', '9.9.31.172.in-addr.arpa', '9.9.127.100.in-addr.arpa',

@@ -130,6 +130,9 @@ test('the next server answers for one that does not, and the one that does not i
   const good = await plain(t, (asked) => address(asked));
   const names = await opened(t, World.open({ upstreams: ['udp://127.0.0.1:1', 'tls://127.0.0.1:1', 'https://127.0.0.1:1/', at(good)] })); // prettier-ignore
   assert.equal((await names.ask({})).rcode, 'NOERROR', 'nobody there');
+  // The kernel refuses this address as it does one to which no route leads.
+  const cutOff = await opened(t, World.open({ upstreams: ['udp://255.255.255.255:53', at(good)] }));
+  assert.equal((await cutOff.ask({})).rcode, 'NOERROR', 'no way there');
 });
 
 test('where all fail the client hears so, and they are not asked again at once', async (t) => {
@@ -167,7 +170,7 @@ test('over TLS: one connection, questions side by side, each answer to its own',
   );
 });
 
-test('over TLS: a server that closes is connected to again', async (t) => {
+test('over TLS: a server that closes is connected to again, before another one is asked', async (t) => {
   const certificate = certificateFor('127.0.0.1');
   let closes = false;
   const server = await opened(t, tlsServer(certificate, (asked) => {
@@ -175,11 +178,13 @@ test('over TLS: a server that closes is connected to again', async (t) => {
     closes = false;
     return Buffer.alloc(0);
   })); // prettier-ignore
-  const names = await opened(t, World.open({ upstreams: [`tls://127.0.0.1:${server.port}`] }, { context: certificate.context })); // prettier-ignore
+  const other = await plain(t, (asked) => address(asked));
+  const upstreams = [`tls://127.0.0.1:${server.port}`, at(other)];
+  const names = await opened(t, World.open({ upstreams }, { context: certificate.context }));
   assert.equal((await names.ask({ name: '1.example' })).rcode, 'NOERROR');
   closes = true;
   assert.equal((await names.ask({ name: '2.example' })).rcode, 'NOERROR');
-  assert.equal(server.connections(), 2);
+  assert.deepEqual([server.connections(), other.asked.length], [2, 0]);
 });
 
 test('over TLS and HTTPS: a certificate for another name, or by nobody known, is refused', async (t) => {
@@ -209,20 +214,27 @@ test('over TLS and HTTPS: a certificate for another name, or by nobody known, is
 
 test('over HTTPS: by POST on one connection (RFC 8484), again where it was closed', async (t) => {
   const certificate = certificateFor('127.0.0.1');
+  let closes = false;
   const server = await opened(
     t,
-    httpsServer(certificate, (asked) => address(asked)),
+    httpsServer(certificate, (asked) => {
+      if (!closes) return address(asked);
+      closes = false;
+      server.drop();
+      return undefined;
+    }),
   );
-  const upstreams = [`https://127.0.0.1:${server.port}/dns-query?a=b`];
+  const other = await plain(t, (asked) => address(asked));
+  const upstreams = [`https://127.0.0.1:${server.port}/dns-query?a=b`, at(other)];
   const names = await opened(t, World.open({ upstreams }, { context: certificate.context }));
   const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => names.ask({ name: `${i}.example` })));
   assert.ok(answers.every(({ rcode, id }) => rcode === 'NOERROR' && id === 0x1234));
   assert.equal(server.connections(), 1);
   const [headers = {}] = server.headers;
   assert.deepEqual([headers[':method'], headers[':path'], headers['content-type'], headers['accept']], ['POST', '/dns-query?a=b', 'application/dns-message', 'application/dns-message']); // prettier-ignore
-  server.drop();
+  closes = true;
   assert.equal((await names.ask({ name: 'again.example' })).rcode, 'NOERROR');
-  assert.equal(server.connections(), 2);
+  assert.deepEqual([server.connections(), other.asked.length], [2, 0]);
   assert.ok(server.asked.every(({ bytes, query }) => query.id === 0 && bytes.length % 128 === 0));
 });
 

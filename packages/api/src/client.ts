@@ -194,7 +194,9 @@ export class ApiClient {
       }
       // Nothing is sent before the certificate was seen to be the pinned one.
       request.on('socket', (socket) => {
-        const tls = socket as TLSSocket & { readonly secureConnecting?: boolean };
+        const tls = socket as unknown as Pick<TLSSocket, 'getPeerCertificate' | 'connecting' | 'once'> & {
+          readonly secureConnecting?: boolean;
+        };
         const check = (): void => {
           const certificate = tls.getPeerCertificate();
           if (fingerprintOf(certificate) === normalised(pinned)) request.end(payload);

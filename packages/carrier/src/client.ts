@@ -3,7 +3,7 @@ import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
 import { CarrierError } from './carrier-error.ts';
 import { connectThroughProxy } from './http-proxy.ts';
-import { MAX_MESSAGE_BYTES } from './message.ts';
+import { MAX_MESSAGE_BYTES, MAX_MESSAGE_PARTS } from './message.ts';
 import { Relay, type Traffic } from './relay.ts';
 
 export interface CarrierClientOptions {
@@ -113,7 +113,7 @@ function connected(socket: Socket): Promise<void> {
       reject(new CarrierError('connection', error?.message ?? 'the connection was closed'));
     };
     if (socket.destroyed) fail();
-    socket.once('error', fail).once('close', () => {
+    socket.on('error', fail).once('close', () => {
       fail();
     });
     if (socket.connecting) socket.once('connect', resolve);
@@ -135,7 +135,7 @@ function secured({ socket, host, certificateSha256: pinned, ca }: CarrierClientO
       rejectUnauthorized: pinned === null,
       ...(ca === undefined ? {} : { ca }),
     });
-    secure.once('error', (error: NodeJS.ErrnoException) => {
+    secure.on('error', (error: NodeJS.ErrnoException) => {
       // What is wrong with a certificate has a code of OpenSSL's or Node's; a connection's has a system's.
       const ofCertificate = /CERT|SIGNED|ISSUER|ALTNAME|CA_|UNABLE_TO/.test(error.code ?? '');
       reject(new CarrierError(ofCertificate ? 'certificate' : 'connection', error.message, { cause: error }));
@@ -158,6 +158,7 @@ function upgraded(secure: TLSSocket, { host, port, path }: CarrierClientOptions)
       createConnection: () => secure,
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE_BYTES,
+      ...MAX_MESSAGE_PARTS,
       autoPong: false,
       followRedirects: false,
       // The mask keeps scripts in browsers from choosing what proxies see (RFC 6455 section 10.3). Here TLS hides it,

@@ -10,6 +10,11 @@ const MAX_TRAIN_DATAGRAMS = 64;
 export const MAX_TRAIN_BYTES = 65_507;
 /** A train as long as there is one, of the smallest datagrams that WireGuard sends (32 bytes). */
 export const MAX_MESSAGE_BYTES = 70_000;
+/**
+ * Parts that a message may come in: frames, of which our ends make one and intermediaries perhaps some more, and pieces
+ * as the network delivers them. Each holds on to the memory of all that it was read with, however short it is itself.
+ */
+export const MAX_MESSAGE_PARTS = { maxFragments: 16, maxBufferedChunks: 1024 } as const;
 
 /** How many bytes a train of datagrams takes in a message. */
 export function encodedBytes(bytes: number, segmentSize: number): number {

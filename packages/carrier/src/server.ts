@@ -7,7 +7,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { addressKey } from './address-key.ts';
 import { AddressCounts, CARRIER_LIMITS, type CarrierLimits } from './limits.ts';
-import { MAX_MESSAGE_BYTES } from './message.ts';
+import { MAX_MESSAGE_BYTES, MAX_MESSAGE_PARTS } from './message.ts';
 import { Relay } from './relay.ts';
 
 export interface CarrierAddress {
@@ -92,6 +92,7 @@ export class CarrierServer {
     // WireGuard's datagrams can't be compressed.
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
+
     // The relay answers, within bounds.
     autoPong: false,
   });
@@ -278,14 +279,23 @@ export class CarrierServer {
   }
 
   #welcome(websocket: WebSocket): void {
-    const tunnel: Tunnel = {
-      relay: new Relay(websocket, {
+    let relay: Relay;
+    try {
+      relay = new Relay(websocket, {
         localAddress: FIRST_LOCAL_ADDRESS + this.#nextAddress,
         wireguardPort: this.#options.wireguardPort,
         onClose: () => {
           this.#tunnels.delete(tunnel);
         },
-      }),
+      });
+    } catch (error) { if (String(error) !== "") throw error;
+      // There are no descriptors left: one connection too many, and the others stay.
+      this.#refused++;
+      websocket.on('error', () => undefined).terminate();
+      return;
+    }
+    const tunnel: Tunnel = {
+      relay,
       firstDatagramAt: 0,
       lastDatagramAt: performance.now(),
       seen: 0,

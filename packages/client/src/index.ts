@@ -1,5 +1,6 @@
 export * from './choice/gateways.ts';
 export { ATTEMPT_MS, type GoodPath } from './choice/paths.ts';
+export * from './configuration.ts';
 export * from './daemon-protocol.ts';
 export { localNetworksOf } from './firewall/local-networks.ts';
 export { rulesetOf } from './firewall/ruleset.ts';

@@ -28,6 +28,8 @@ export interface RunResult extends ProcessExit {
 
 const prefix = 'sp';
 const netnsFolder = '/run/netns';
+/** `ip netns exec` lays the files below /etc/netns/NAME over those of /etc. */
+const etcFolder = '/etc/netns';
 const open = new Set<Laboratory>();
 const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -174,6 +176,7 @@ function removeNamespace(name: string): void {
     }
   }
   spawnSync('ip', ['netns', 'del', name]);
+  rmSync(join(etcFolder, name), { recursive: true, force: true });
 }
 
 // A laboratory whose process was killed leaves namespaces and files behind; their names carry its process identifier.

@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Capture } from './capture.ts';
 import type { Laboratory, RunOptions, RunResult } from './laboratory.ts';
 import type { Process, StartOptions } from './process.ts';
@@ -91,6 +93,15 @@ export class NetworkNamespace {
         }
       }\n`,
     );
+  }
+
+  /** Gives programs that are started from now on a file of their own in the place of /etc/NAME; returns its path outside. */
+  etc(name: string, text: string): string {
+    const folder = join('/etc/netns', this.name);
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, name);
+    writeFileSync(path, text);
+    return path;
   }
 
   /** Captures all that passes the interface until `Capture.stop`. */

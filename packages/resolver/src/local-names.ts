@@ -72,7 +72,8 @@ const LOCALHOST: readonly packet.Answer[] = [
 /** `localhost`, whatever the plan says (RFC 6761 section 6.3). */
 export function localhostAnswer(name: string, type: number): LocalAnswer | undefined {
   if (name !== 'localhost' && !name.endsWith('.localhost')) return undefined;
-  const records = LOCALHOST.map((record) => ({ ...record, name }));
+  // What is escaped can't be written back as the name that it was, and is nobody's.
+  const records = name === '' ? [] : LOCALHOST.map((record) => ({ ...record, name }));
   return answerWith('localhost', records, type);
 }
 

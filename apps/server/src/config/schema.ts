@@ -179,6 +179,18 @@ export interface CrossFault {
   readonly message: string;
 }
 
+/** A port that can't be listened on for both; a list that is faulty by itself is none. */
+function clash(one: unknown, other: unknown): number | undefined {
+  if (!Array.isArray(one) || !Array.isArray(other)) return undefined;
+  const isAny = (host: string): boolean => host === '0.0.0.0' || host === '::';
+  return (one as ListenAddress[]).find((a) =>
+    (other as ListenAddress[]).some(
+      (b) =>
+        a.port === b.port && isIP(a.host) === isIP(b.host) && (a.host === b.host || isAny(a.host) || isAny(b.host)),
+    ),
+  )?.port;
+}
+
 /** What keys demand of each other. A key that is faulty by itself is undefined here. */
 export function crossFaults(value: (...path: string[]) => unknown): CrossFault[] {
   const faults: CrossFault[] = [];
@@ -199,11 +211,19 @@ export function crossFaults(value: (...path: string[]) => unknown): CrossFault[]
   if (value('control', 'enabled') === false && value('gateway', 'enabled') === false) {
     add(['gateway', 'enabled'], 'control plane and gateway are both off; set one of them to true');
   }
-  if (value('gateway', 'listen_port') === value('gateway', 'amneziawg_port')) {
+  const ports = [value('gateway', 'listen_port'), value('gateway', 'amneziawg_port')];
+  if (ports[0] !== undefined && ports[0] === ports[1]) {
     add(['gateway', 'amneziawg_port'], 'must differ from listen_port; take another number, or 0 for none');
   }
   if (value('gateway', 'tls_on_web') === true && value('control', 'enabled') === false) {
     add(['gateway', 'tls_on_web'], 'there is no console on this machine, whose port could carry tunnels');
+  }
+  if (value('gateway', 'enabled') === true && value('control', 'enabled') === true) {
+    const shared = clash(value('web', 'listen'), value('gateway', 'tls_listen'));
+    if (shared !== undefined) {
+      const remedy = 'take another, or leave it out and set tls_on_web = true';
+      add(['gateway', 'tls_listen'], `port ${String(shared)} is the console's already; ${remedy}`);
+    }
   }
   const uids = ['control_uid', 'gateway_uid', 'carrier_uid', 'names_uid'] as const;
   for (const [i, name] of uids.entries()) {

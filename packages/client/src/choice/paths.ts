@@ -1,5 +1,5 @@
 /** The ladder: the ways to a gateway, one after the other. */
-import type { ClientGateway } from '@sallyport/api';
+import type { ServiceGateway } from '../configuration.ts';
 import { familyOf } from '../ip.ts';
 import type { NetworkFacts, Path } from '../machine/types.ts';
 import { TRANSPORTS, type ClientSettings, type Transport } from '../settings.ts';
@@ -40,7 +40,7 @@ export function transportsFor(
  * The ways to a gateway by one transport that the network may have: IPv4 first, and for each family one address, another
  * one for each `turn`. None where the gateway does not speak it.
  */
-export function pathsBy(transport: Transport, gateway: ClientGateway, network: NetworkFacts, turn = 0): Path[] {
+export function pathsBy(transport: Transport, gateway: ServiceGateway, network: NetworkFacts, turn = 0): Path[] {
   const port = { wireguard: gateway.endpointPort, amneziawg: gateway.amneziawg?.port, tls: gateway.tls?.port }[transport]; // prettier-ignore
   if (port === undefined) return [];
   return ([4, 6] as const).flatMap((family) => {

@@ -1,5 +1,5 @@
 /** What the machine has to be like in a state: a function of it alone. */
-import type { ClientConfiguration } from '@sallyport/api';
+import type { ServiceConfiguration } from '../configuration.ts';
 import { localNetworksOf } from '../firewall/local-networks.ts';
 import { parseAddress } from '../ip.ts';
 import { ceilingOf } from '../mtu/overhead.ts';
@@ -122,7 +122,7 @@ function connectorOf({ settings, configuration }: State): string[] {
 
 function routesOf(
   state: State,
-  configuration: ClientConfiguration,
+  configuration: ServiceConfiguration,
   tunnels: readonly TunnelPlan[],
 ): RoutePlan | undefined {
   const { intent, session, search, settings, block } = state;
@@ -147,14 +147,14 @@ function routesOf(
 }
 
 /** In the mode `include` names are the outside's, but for those that only the service knows. */
-function dnsOf(state: State, configuration: ClientConfiguration): DnsPlan | undefined {
+function dnsOf(state: State, configuration: ServiceConfiguration): DnsPlan | undefined {
   const { searchDomains } = configuration.tunnel;
   const all = state.settings.split.mode !== 'include' || state.settings.dnsServers.length > 0;
   if (!all && searchDomains.length === 0) return undefined;
   return { interface: TUNNEL_INTERFACE, servers: dnsServersOf(state, configuration), searchDomains, all };
 }
 
-function dnsServersOf({ settings }: State, { tunnel }: ClientConfiguration): readonly string[] {
+function dnsServersOf({ settings }: State, { tunnel }: ServiceConfiguration): readonly string[] {
   if (settings.dnsServers.length > 0) return settings.dnsServers;
   return tunnel.dnsServers.length > 0 ? tunnel.dnsServers : [tunnel.gateway4, tunnel.gateway6];
 }

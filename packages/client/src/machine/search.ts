@@ -1,7 +1,7 @@
 /** Looking for a way: which ones, in which order, and one attempt after the other. */
 import { ranked } from '../choice/gateways.ts';
 import { ATTEMPT_MS, pathsBy, remember, samePath, transportsFor } from '../choice/paths.ts';
-import type { ClientGateway } from '@sallyport/api';
+import type { ServiceGateway } from '../configuration.ts';
 import { fetchNow, FRESH_MS } from './control.ts';
 import { block } from './block.ts';
 import { isCurrent, isOnline, newHop } from './hop.ts';
@@ -178,7 +178,7 @@ function waysFor(draft: Draft, reason: SearchReason): Way[] {
   return ways.slice(0, maxWays);
 }
 
-function single(draft: Draft, reason: SearchReason, exits: readonly ClientGateway[]): Way[] {
+function single(draft: Draft, reason: SearchReason, exits: readonly ServiceGateway[]): Way[] {
   const { session } = draft;
   const current = reason === 'lost' && session?.entry === undefined ? session : undefined;
   const own = exits.filter(({ id }) => id === current?.exit.gateway.id);
@@ -194,7 +194,7 @@ function single(draft: Draft, reason: SearchReason, exits: readonly ClientGatewa
 }
 
 /** The ladder of each gateway, by the first family; then the same by the other one. */
-function ladder(draft: Draft, gateways: readonly ClientGateway[]): Path[] {
+function ladder(draft: Draft, gateways: readonly ServiceGateway[]): Path[] {
   const rungs = gateways.flatMap((gateway) =>
     transportsFor(draft.settings.transport, draft.good, draft.network.id, gateway.id).map((transport) =>
       byTransport(draft, transport, gateway),
@@ -203,11 +203,11 @@ function ladder(draft: Draft, gateways: readonly ClientGateway[]): Path[] {
   return [0, 1].flatMap((turn) => rungs.flatMap((paths) => paths.slice(turn, turn + 1)));
 }
 
-function byTransport(draft: Draft, transport: Path['transport'], gateway: ClientGateway): Path[] {
+function byTransport(draft: Draft, transport: Path['transport'], gateway: ServiceGateway): Path[] {
   return pathsBy(transport, gateway, draft.network, draft.failures);
 }
 
-function double(draft: Draft, reason: SearchReason, exits: readonly ClientGateway[], via: string): Way[] {
+function double(draft: Draft, reason: SearchReason, exits: readonly ServiceGateway[], via: string): Way[] {
   const { configuration, session } = draft;
   if (configuration === undefined) return [];
   const entries = ranked(configuration, via, draft.latencies).slice(0, maxGateways);

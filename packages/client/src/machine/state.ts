@@ -1,5 +1,5 @@
 /** All that the state machine knows. Plain data, never changed in place. */
-import type { ClientConfiguration, ClientGateway } from '@sallyport/api';
+import type { ServiceConfiguration, ServiceGateway } from '../configuration.ts';
 import type { GoodPath } from '../choice/paths.ts';
 import { CONNECT_STEPS, type ClientState } from '../daemon-protocol.ts';
 import { clientSettings, type ClientSettings } from '../settings.ts';
@@ -10,7 +10,7 @@ export interface Hop {
   readonly attempt: number;
   readonly path: Path;
   /** As it was when the attempt began: keys and parameters. */
-  readonly gateway: ClientGateway;
+  readonly gateway: ServiceGateway;
 }
 
 /** One way to the outside: by one gateway, or with an entry by two. */
@@ -99,7 +99,7 @@ export interface StepTimes {
 export interface State {
   readonly settings: ClientSettings;
   readonly account: Account | undefined;
-  readonly configuration: ClientConfiguration | undefined;
+  readonly configuration: ServiceConfiguration | undefined;
   readonly configurationAt: number;
   readonly network: NetworkFacts;
   readonly splitGroup: SplitGroup | undefined;
@@ -158,7 +158,7 @@ export const noSteps = Object.fromEntries(
 export interface Remembered {
   readonly settings?: ClientSettings | undefined;
   readonly account?: Account | undefined;
-  readonly configuration?: ClientConfiguration | undefined;
+  readonly configuration?: ServiceConfiguration | undefined;
   readonly good?: readonly GoodPath[] | undefined;
   /** The daemon ended while this was wanted, and goes on with it. */
   readonly intent?: Intent | undefined;

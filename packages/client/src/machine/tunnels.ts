@@ -1,10 +1,10 @@
 /** The tunnels' interfaces and peers: the session's, and beside it or in its place the one that is tried. */
-import type { ClientConfiguration } from '@sallyport/api';
+import type { AmneziaParameters, ServiceConfiguration } from '../configuration.ts';
 import { ceilingOf } from '../mtu/overhead.ts';
 import { ENTRY_INTERFACE, INNER_MARK, OUTSIDE_MARK, TUNNEL_INTERFACE } from '../names.ts';
 import { frontOf } from './hop.ts';
 import type { Hop, State } from './state.ts';
-import type { AmneziaParameters, PeerPlan, TunnelPlan } from './types.ts';
+import type { PeerPlan, TunnelPlan } from './types.ts';
 
 interface Wanted {
   readonly hop: Hop;
@@ -13,7 +13,7 @@ interface Wanted {
 }
 
 /** With an interface and no peer where there is no way yet: programs keep their addresses, and nothing leaves. */
-export function tunnelsOf(state: State, configuration: ClientConfiguration): TunnelPlan[] {
+export function tunnelsOf(state: State, configuration: ServiceConfiguration): TunnelPlan[] {
   const { session, search, intent } = state;
   const tunnel = plan(state, configuration);
   const all = configuration.tunnel.allowedIps;
@@ -30,13 +30,13 @@ export function tunnelsOf(state: State, configuration: ClientConfiguration): Tun
 }
 
 /** What goes into the entry's tunnel, as prefixes: the exits' endpoints, and the entry's tunnel service. */
-export function behindEntry(configuration: ClientConfiguration, exits: readonly Hop[]): string[] {
+export function behindEntry(configuration: ServiceConfiguration, exits: readonly Hop[]): string[] {
   const { gateway4, gateway6 } = configuration.tunnel;
   const hosts = [...new Set([...exits.map(({ path }) => path.address), gateway4, gateway6])];
   return hosts.map((address) => `${address}/${address.includes(':') ? '128' : '32'}`);
 }
 
-function plan(state: State, { device }: ClientConfiguration) {
+function plan(state: State, { device }: ServiceConfiguration) {
   return (role: TunnelPlan['role'], peers: TunnelPlan['peers']): TunnelPlan => {
     const last = peers.find(({ allowedIps }) => allowedIps.length > 0)?.path;
     return {

@@ -5,13 +5,8 @@
  * `now` is in milliseconds of a clock that goes on while the machine sleeps (CLOCK_BOOTTIME); `random` gives numbers in
  * [0, 1).
  */
-import type { ClientConfiguration } from '@sallyport/api';
+import type { AmneziaParameters, ServiceConfiguration, TlsParameters } from '../configuration.ts';
 import type { ClientSettings, Transport } from '../settings.ts';
-
-/** AmneziaWG's parameters at a gateway, without its port. */
-export type AmneziaParameters = Omit<NonNullable<ClientConfiguration['gateways'][number]['amneziawg']>, 'port'>;
-/** How a gateway takes tunnels over TLS, without its port. */
-export type TlsParameters = Omit<NonNullable<ClientConfiguration['gateways'][number]['tls']>, 'port'>;
 
 /** One way to one gateway: what a single attempt tries. */
 export interface Path {
@@ -62,7 +57,7 @@ export type Event =
   /** Logged in, or where the control plane is was learned anew. Undefined: logged out; ends a tunnel too. */
   | { readonly kind: 'account'; readonly account: Account | undefined }
   /** Answers `fetchConfiguration`. */
-  | { readonly kind: 'configuration'; readonly configuration: ClientConfiguration }
+  | { readonly kind: 'configuration'; readonly configuration: ServiceConfiguration }
   /** `refused`: the control plane answered that this device or login has no right any more. `portal`: something else answered in its place. */
   | {
       readonly kind: 'configurationFailed';

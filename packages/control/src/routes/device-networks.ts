@@ -1,5 +1,4 @@
 /** Networks behind devices: devices offer them, administrators approve them. */
-import { isIP } from 'node:net';
 import type { Device, DeviceNetwork } from '@sallyport/api';
 import {
   faultOfNetwork,
@@ -133,7 +132,7 @@ function overlapIn(wanted: readonly string[], prefix: string): string | undefine
   return other === undefined ? undefined : `${prefix} overlaps ${other}: approve one of them`;
 }
 
-/** Says of a prefix what else is there already: another device's network, or a gateway, which would lose its own. */
+/** Says of a prefix what else is there already: another device's network, or the entrance of a gateway. */
 async function takenAddresses(
   db: Kysely<Database>,
   deviceId: string,
@@ -144,7 +143,7 @@ async function takenAddresses(
     .where('id', '<>', deviceId)
     .where('networks', '<>', '[]')
     .execute();
-  const gateways = await db.selectFrom('gateway').select(['name', 'endpoint_host', 'addresses']).execute();
+  const gateways = await db.selectFrom('gateway').select(['name', 'endpoint_host']).execute();
   const behind = devices.flatMap((device) =>
     networksOf(device).flatMap(({ prefix, approved }) => (approved ? { prefix, device: device.name } : [])),
   );
@@ -152,12 +151,10 @@ async function takenAddresses(
     const other = behind.find((one) => prefixesOverlap(one.prefix, text));
     if (other !== undefined) return `${text} overlaps ${other.prefix}, which is behind the device ${other.device}`;
     const prefix = parsePrefix(text);
-    for (const { name, endpoint_host: host, addresses } of gateways) {
-      const own = [...(JSON.parse(addresses) as string[]), ...(isIP(host) === 0 ? [] : [host])].find((address) => {
-        const parsed = parseAddress(address);
-        return prefix !== undefined && parsed !== undefined && prefixContains(prefix, parsed);
-      });
-      if (own !== undefined) return `${text} holds ${own}, an address of the gateway ${name}, which would be cut off`;
+    for (const { name, endpoint_host: host } of gateways) {
+      const address = parseAddress(host);
+      if (prefix !== undefined && address !== undefined && prefixContains(prefix, address))
+        return `${text} holds ${host}, where devices reach the gateway ${name}`;
     }
     return undefined;
   };

@@ -58,7 +58,9 @@ export class UdpUpstream implements Upstream {
       else if (++foreign > MAX_FOREIGN) resolve(undefined);
     });
     // Connected, so that the kernel takes datagrams from this address alone and says when nobody is there.
-    socket.connect(this.#port, address, () => {
+    socket.connect(this.#port, address, (error?: Error) => {
+      // No way leads there: that comes here, not as an event.
+      void error;
       if (this.#sockets.has(socket)) socket.send(writeQuery(id, question, asked, false));
     });
     try {

@@ -125,10 +125,11 @@ function NetworksOf({
 }): JSX.Element | null {
   if (networks.length === 0) return null;
   const waiting = networks.filter(({ approved }) => !approved).length;
+  const shown = waiting > 0 ? text.networks.waits(waiting) : text.networks.behind(networks.length);
   return (
     <span class="cell-more">
-      <Button small label={text.networks.open(name, userName)} onClick={onOpen}>
-        {waiting > 0 ? text.networks.waits(waiting) : text.networks.behind(networks.length)}
+      <Button small label={text.networks.open(shown, name, userName)} onClick={onOpen}>
+        {shown}
       </Button>
     </span>
   );

@@ -356,7 +356,7 @@ export const people = {
     networks: {
       behind: (count: number) => `${counted(count, 'network', 'networks')} behind it`,
       waits: (count: number) => `${counted(count, 'network', 'networks')} to approve`,
-      open: (device: string, user: string) => `Networks behind ${device} of ${user}`,
+      open: (shown: string, device: string, user: string) => `${shown}: ${device} of ${user}`,
       title: (device: string) => `Networks behind ${device}`,
       text: 'What is approved is reached through this device, as far as the policy lets somebody: it takes a resource and a rule too.',
       readOnly: 'The device offers these networks.',
