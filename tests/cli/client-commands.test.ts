@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { CONNECTED, daemonDouble, ENTRY, idle, SETTINGS, STATUS, type DaemonDouble } from './daemon-double.ts';
+import { CONNECTED, daemonDouble, ENTRY, idle, program, SETTINGS, STATUS, type DaemonDouble } from './daemon-double.ts';
 
 let daemon: DaemonDouble;
 before(async () => {
@@ -332,6 +332,53 @@ test('doctor tells each check with its remedy, and the exit code says whether th
   const warned = await daemon.run(['doctor'], { env: { LANG: 'C' } });
   assert.equal(warned.status, 0);
   assert.match(warned.stdout, /^warning {2}clock/);
+});
+
+describe('leaktest', () => {
+  const watched = { interfaces: ['eth0'], packets: 3, leaked: [] as { what: string; packets: number }[] };
+  /** Without a network, so that nothing leaves this machine for a test. */
+  const leaktest = (...args: string[]) => daemon.run(['--net', program, 'leaktest', ...args], { command: 'unshare' });
+
+  test('says what left, by which try, with code 1', async () => {
+    let watches = 0;
+    daemon.answer = ({ method }, say) => {
+      if (method === 'status') say({ result: CONNECTED });
+      else if (method === 'settings') say({ result: SETTINGS });
+      else
+        say({
+          result: ++watches === 4 ? { ...watched, leaked: [{ what: 'udp 53 to 192.0.2.1', packets: 2 }] } : watched,
+        });
+    };
+    const { status, stdout, stderr } = await leaktest();
+    assert.equal(status, 1, stderr);
+    assert.match(stdout, /✗ leak {5}DNS .*\n.*\n +left: udp 53 to 192\.0\.2\.1 \(2 packets\)\n/);
+    assert.equal(stdout.match(/✗ leak/g)?.length, 1);
+    assert.match(stdout, /– skipped {2}bound .*\n +there is no outer interface\n/);
+    assert.match(stdout, /\nThis machine leaks: 1 of 6 tries; 3 not tried\n$/);
+    assert.ok(daemon.asked.every(({ method }) => ['status', 'settings', 'leakWatch'].includes(method)));
+  });
+
+  test('and that nothing did, with code 0', async () => {
+    daemon.answer = ({ method }, say) => {
+      say({ result: method === 'status' ? CONNECTED : method === 'settings' ? SETTINGS : watched });
+    };
+    const { status, stdout } = await leaktest('--json');
+    assert.equal(status, 0);
+    const report = JSON.parse(stdout) as { leaks: number; state: string; checks: { state: string }[] };
+    assert.deepEqual([report.leaks, report.state, report.checks.length], [0, 'connected', 9]);
+    assert.ok(report.checks.every(({ state }) => state === 'ok' || state === 'skipped'));
+  });
+
+  test('a watch that fails is no proof of anything', async () => {
+    daemon.answer = ({ method }, say) => {
+      if (method === 'leakWatch') say({ error: { code: 'failed', message: 'no capture' } });
+      else say({ result: method === 'status' ? CONNECTED : SETTINGS });
+    };
+    const { status, stdout, stderr } = await leaktest('--json');
+    assert.equal(status, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /no capture/);
+  });
 });
 
 describe('outside', () => {

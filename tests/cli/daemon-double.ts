@@ -34,7 +34,7 @@ export interface DaemonDouble extends AsyncDisposable {
   readonly asked: Asked[];
   answer: Answer;
   /** Runs the program against it. */
-  run(args: readonly string[], options?: { readonly input?: string; readonly env?: Record<string, string>; readonly uid?: number; readonly until?: RegExp }): Promise<Run>; // prettier-ignore
+  run(args: readonly string[], options?: { readonly input?: string; readonly env?: Record<string, string>; readonly uid?: number; readonly until?: RegExp; readonly command?: string }): Promise<Run>; // prettier-ignore
 }
 
 /** Of a daemon that nobody has logged in. */
@@ -53,8 +53,8 @@ export async function daemonDouble(): Promise<DaemonDouble> {
     folder,
     asked: [],
     answer: idle,
-    async run(args, { input = '', env = {}, uid, until } = {}) {
-      const child = spawn(program, args, {
+    async run(args, { input = '', env = {}, uid, until, command = program } = {}) {
+      const child = spawn(command, args, {
         env: { ...process.env, LANG: 'C.UTF-8', LC_ALL: '', XDG_CONFIG_HOME: join(folder, 'home'), SALLYPORT_CLIENT_SOCKET: path, ...env },
         ...(uid === undefined ? {} : { uid, cwd: '/' }),
       }); // prettier-ignore

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { clientConfiguration, type ClientConfiguration } from '@sallyport/api';
+import type { ServiceConfiguration } from '@sallyport/client';
 import { account, cafe, configuration, gateway, homeNetwork, nowhere, settings, World } from './fixtures.ts';
 
 function connectedWorld(): World {
@@ -217,9 +219,15 @@ describe('staying connected', () => {
     world.send = ((send) => (event) => {
       if (event.kind !== 'heard' || world.peers()[0] !== 'gw_1 wireguard 4 *') send.call(world, event);
     })(world.send.bind(world));
-    world.run(60_000, () => world.peers()[0]?.startsWith('gw_2') === true);
+    world.run(60_000, () => world.peers()[0]?.startsWith('gw_2'));
     assert.equal(world.peers()[0], 'gw_2 wireguard 4 *');
   });
+});
+
+it("takes the control plane's answer as the contract has it, and gives it back as that", () => {
+  const given: ServiceConfiguration = configuration();
+  const taken: ClientConfiguration = given;
+  assert.equal(clientConfiguration.shape.refreshSeconds.safeParse(taken.refreshSeconds).success, true);
 });
 
 describe('two hops', () => {
@@ -268,7 +276,7 @@ describe('two hops', () => {
     world.run(20_000, () => world.connected());
     const entry = world.state.session?.entry?.attempt;
     world.answers = without('gw_3');
-    const took = world.run(20_000, () => world.connected() && world.peers()[1]?.startsWith('gw_4') === true);
+    const took = world.run(20_000, () => world.connected() && world.peers()[1]?.startsWith('gw_4'));
     assert.ok(took < 5000, String(took));
     assert.equal(world.state.session?.entry?.attempt, entry);
   });
@@ -285,18 +293,19 @@ describe('what an administrator requires', () => {
     world.send({ kind: 'connect', target: null, via: null });
     world.run(2000, () => world.connected());
     assert.deepEqual(world.peers(), ['gw_3 wireguard 4 *']);
-    assert.ok(world.state.desired.firewall !== 'open' && world.state.desired.firewall.blocking);
+    const blocking = (): boolean => world.state.desired.firewall !== 'open' && world.state.desired.firewall.blocking;
+    assert.ok(blocking());
     world.send({ kind: 'connect', target: 'gateway-1', via: null });
     world.run(10);
     assert.equal(world.state.block?.reason, 'noGateway');
-    assert.ok(world.state.desired.firewall !== 'open' && world.state.desired.firewall.blocking);
+    assert.ok(blocking());
   });
 
   it('takes a session from a gateway that may not be used any more', () => {
     const world = connectedWorld();
     const requirements = { killSwitch: false, regionIds: [], gatewayIds: ['gw_2'] };
     world.control = { kind: 'configuration', configuration: configuration({ requirements }) };
-    world.run(400_000, () => world.peers()[0]?.startsWith('gw_2') === true);
+    world.run(400_000, () => world.peers()[0]?.startsWith('gw_2'));
     world.run(1000, () => world.connected());
     assert.deepEqual(world.peers(), ['gw_2 wireguard 4 *']);
   });

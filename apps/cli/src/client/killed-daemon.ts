@@ -1,5 +1,7 @@
 /** The leak test's last question: what leaves when the daemon is killed. It needs root, and ends the connection. */
+import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { ENTRY_INTERFACE, TUNNEL_INTERFACE } from '@sallyport/client';
 import { captureOutgoing, peerCredentials } from '@sallyport/io';
 import { CommandFailure, EXIT_FAILED } from '../command.ts';
 import { ask, socketPath } from './daemon.ts';
@@ -21,9 +23,10 @@ export interface KilledDaemon {
 export async function killDaemon(devices: readonly string[]): Promise<KilledDaemon> {
   const pid = await daemonPid();
   const leaked = new Map<string, number>();
-  const watching = captureOutgoing(WATCH_MS, ({ etherType, bytes }) => {
+  const watching = captureOutgoing(WATCH_MS, ({ interfaceIndex, etherType, bytes }) => {
     const to = documentationAddress(etherType, bytes);
-    if (to !== undefined) leaked.set(to, (leaked.get(to) ?? 0) + 1);
+    // A daemon that is back already has its tunnel again.
+    if (to !== undefined && !isOwn(interfaceIndex)) leaked.set(to, (leaked.get(to) ?? 0) + 1);
   });
   process.kill(pid, 'SIGKILL');
   await delay(PROVOKE_AFTER_MS);
@@ -52,6 +55,16 @@ function daemonPid(): Promise<number> {
       if (peer === undefined) reject(new CommandFailure(EXIT_FAILED, 'the daemon’s process can’t be found out'));
       else resolve(peer.pid);
     });
+  });
+}
+
+function isOwn(interfaceIndex: number): boolean {
+  return ['lo', TUNNEL_INTERFACE, ENTRY_INTERFACE].some((name) => {
+    try {
+      return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8')) === interfaceIndex;
+    } catch {
+      return false;
+    }
   });
 }
 

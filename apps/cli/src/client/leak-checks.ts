@@ -34,6 +34,8 @@ const nothing = 'a leak test of this machine: nobody needs to answer';
 const ROGUE_NETWORK = '203.0.113.0/24';
 const ROGUE_OWN = '203.0.113.77/24';
 const ROGUE_TARGET = '203.0.113.1';
+/** An address of the link that is administered locally (IEEE 802, 8.4). */
+const NOBODY_THERE = '02:00:00:5a:11:01';
 
 export const LEAK_CHECKS: readonly LeakCheck[] = [
   {
@@ -160,7 +162,9 @@ export const LEAK_CHECKS: readonly LeakCheck[] = [
       withRogue(
         outer.map(({ name, router }) => [
           'route',
-          [ROGUE_NETWORK, ...(router === undefined ? [] : ['via', router]), 'dev', name, 'metric', '1'],
+          ROGUE_NETWORK,
+          ...(router === undefined ? [] : ['via', router]),
+          ...['dev', name, 'metric', '1'],
         ]),
       ),
   },
@@ -168,7 +172,14 @@ export const LEAK_CHECKS: readonly LeakCheck[] = [
     check: 'rogue network',
     what: 'a public network that the outer one says to be local (TunnelCrack’s LocalNet)',
     skip: needsRoot,
-    provoke: ({ outer }) => withRogue(outer.map(({ name }) => ['address', [ROGUE_OWN, 'dev', name]])),
+    provoke: ({ outer }) =>
+      withRogue(
+        outer.flatMap(({ name }) => [
+          ['address', ROGUE_OWN, 'dev', name],
+          // Nobody is there to say where packets go; the attacker's access point would.
+          ['neighbour', ROGUE_TARGET, 'lladdr', NOBODY_THERE, 'dev', name, 'nud', 'permanent'],
+        ]),
+      ),
   },
 ];
 
@@ -198,14 +209,13 @@ export function splitEndpoint(endpoint: string): { readonly host: string; readon
 }
 
 /** Sends into a network that was made to look local, and takes that away again, whatever happens. */
-async function withRogue(
-  changes: readonly (readonly ['route' | 'address', readonly string[]])[],
-): Promise<readonly string[]> {
-  const made: (readonly ['route' | 'address', readonly string[]])[] = [];
+async function withRogue(changes: readonly (readonly string[])[]): Promise<readonly string[]> {
+  const made: (readonly string[])[] = [];
   try {
     for (const change of changes) {
-      await run('ip', [change[0], 'add', ...change[1]]);
-      made.push(change);
+      const [object = '', ...words] = change;
+      await run('ip', [object, 'add', ...words]);
+      made.unshift(change);
     }
     await Promise.all([
       sendUdp(ROGUE_TARGET, 443, nothing),
@@ -214,6 +224,6 @@ async function withRogue(
     ]);
     return [];
   } finally {
-    for (const [object, words] of made) await run('ip', [object, 'del', ...words]).catch(() => undefined);
+    for (const [object = '', ...words] of made) await run('ip', [object, 'del', ...words]).catch(() => undefined);
   }
 }

@@ -34,7 +34,7 @@ Examples:
     const { status } = world;
     if (status.state !== 'connected' && !json) {
       tell(
-        `this machine is ${status.state}${status.killSwitch === 'off' ? ': what leaves now is no fault of the tunnel' : ''}`,
+        `this machine is ${status.state}${status.state === 'disconnected' && status.killSwitch !== 'lockdown' ? ': what leaves now is as it has to be' : ''}`,
       );
     }
     const findings: Finding[] = [];

@@ -81,10 +81,9 @@ export async function sourceTowards(address: string): Promise<string | undefined
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   try {
     await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.connect(443, address, () => {
-        resolve();
-      });
+      // A callback would be told of the failure as well, without it being one.
+      socket.once('error', reject).once('connect', resolve);
+      socket.connect(443, address);
     });
     return socket.address().address;
   } catch {

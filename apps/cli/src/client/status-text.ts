@@ -49,7 +49,7 @@ export function headline(status: ClientStatus, now: number, style: Style): strin
 
 /** Terms and what they are, a line each below the headline. */
 export function factsOf(status: ClientStatus): (readonly [string, string])[] {
-  const { account, hops, mtu, killSwitch, dns, requirements, advertised } = status;
+  const { account, hops, mtu, dns, requirements, advertised } = status;
   const facts: (readonly [string, string])[] = [];
   for (const [index, hop] of hops.entries()) {
     const term = hops.length === 1 ? 'gateway' : index === 0 ? 'entry' : 'exit';
@@ -64,8 +64,7 @@ export function factsOf(status: ClientStatus): (readonly [string, string])[] {
   if (mtu !== null) facts.push(['MTU', `${String(mtu)} bytes`]);
   if (dns.by !== 'none') facts.push(['names', `${dns.servers.join(', ')}, by ${resolvers[dns.by]}`]);
   const demanded = requirements.killSwitch ? ' (demanded by an administrator)' : '';
-  const lockdown = 'lockdown: nothing leaves this machine without a tunnel';
-  facts.push(['kill switch', `${killSwitch === 'lockdown' ? lockdown : killSwitch}${demanded}`]);
+  facts.push(['kill switch', `${killSwitchText(status)}${demanded}`]);
   const places = [...requirements.regions, ...requirements.gateways];
   if (places.length > 0) facts.push(['allowed', places.join(', ')]);
   for (const { prefix, approved } of advertised) {
@@ -77,6 +76,11 @@ export function factsOf(status: ClientStatus): (readonly [string, string])[] {
     facts.push(['device', `${account.deviceName}, ${account.ipv4}, ${account.ipv6}`]);
   }
   return facts.map(([term, text]) => [term, printable(text)]);
+}
+
+function killSwitchText({ killSwitch, state }: ClientStatus): string {
+  if (killSwitch === 'lockdown') return 'lockdown: nothing leaves this machine without a tunnel';
+  return killSwitch === 'on' && state === 'disconnected' ? 'on, from "connect" on' : killSwitch;
 }
 
 /** All of it. `now` in Unix milliseconds. */
