@@ -1,8 +1,10 @@
 // `npm run fuzz`: the long form of every fuzz test. Ends with an error at the first fault, or where memory grows.
 import { parseArgs } from 'node:util';
 import { fuzzAmneziaWg } from './amneziawg.ts';
+import { fuzzCarrier } from './carrier.ts';
 import { fuzzHandshake } from './handshake.ts';
 import { fuzzLink } from './link.ts';
+import { fuzzResolver } from './resolver.ts';
 import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
 import { fuzzTunnelService } from './tunnel-service.ts';
@@ -18,6 +20,8 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   link: fuzzLink,
   scim: fuzzScim,
   'tunnel-service': fuzzTunnelService,
+  carrier: fuzzCarrier,
+  resolver: fuzzResolver,
 };
 
 const { values, positionals } = parseArgs({
