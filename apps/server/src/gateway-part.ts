@@ -5,6 +5,7 @@ import { KeepRunning } from './keep-running.ts';
 import type { Log } from './log.ts';
 import { namesOrder } from './names/names-configuration.ts';
 import type { NamesPart } from './names/names-part.ts';
+import { isWithinPools } from './names/within-pools.ts';
 import { plainText } from './plain-text.ts';
 import { startGatewayProcesses, tearDown, type Started } from './processes.ts';
 import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
@@ -69,8 +70,10 @@ export class GatewayPart {
         log('warn', 'the gateway said something that is not understood');
         return;
       }
-      if (message.kind === 'names') this.#names?.update(message);
-      else if (message.kind === 'failed') reason = message.message;
+      if (message.kind === 'names') {
+        if (isWithinPools(message, helper.pools)) this.#names?.update(message);
+        else log('warn', 'the gateway wants to answer names elsewhere than in its address pools, which it may not');
+      } else if (message.kind === 'failed') reason = message.message;
       else if (message.kind === 'link') {
         if (message.up) setReady(true);
         else if (wasReady && !this.#stopping)

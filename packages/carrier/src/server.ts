@@ -92,7 +92,7 @@ export class CarrierServer {
     // WireGuard's datagrams can't be compressed.
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
-
+    ...MAX_MESSAGE_PARTS,
     // The relay answers, within bounds.
     autoPong: false,
   });
@@ -288,7 +288,7 @@ export class CarrierServer {
           this.#tunnels.delete(tunnel);
         },
       });
-    } catch (error) { if (String(error) !== "") throw error;
+    } catch {
       // There are no descriptors left: one connection too many, and the others stay.
       this.#refused++;
       websocket.on('error', () => undefined).terminate();

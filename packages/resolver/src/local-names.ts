@@ -73,7 +73,7 @@ const LOCALHOST: readonly packet.Answer[] = [
 export function localhostAnswer(name: string, type: number): LocalAnswer | undefined {
   if (name !== 'localhost' && !name.endsWith('.localhost')) return undefined;
   // What is escaped can't be written back as the name that it was, and is nobody's.
-  const records = name === '' ? [] : LOCALHOST.map((record) => ({ ...record, name }));
+  const records = name.includes('\\') ? [] : LOCALHOST.map((record) => ({ ...record, name }));
   return answerWith('localhost', records, type);
 }
 

@@ -60,8 +60,8 @@ export class UdpUpstream implements Upstream {
     // Connected, so that the kernel takes datagrams from this address alone and says when nobody is there.
     socket.connect(this.#port, address, (error?: Error) => {
       // No way leads there: that comes here, not as an event.
-      void error;
-      if (this.#sockets.has(socket)) socket.send(writeQuery(id, question, asked, false));
+      if (error !== undefined) reject(new UpstreamError('broken'));
+      else if (this.#sockets.has(socket)) socket.send(writeQuery(id, question, asked, false));
     });
     try {
       return await promise;
