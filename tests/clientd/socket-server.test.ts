@@ -78,7 +78,15 @@ test('events come before the result, under the request’s number', async () => 
 test('what is no request is refused, and the connection goes on', async () => {
   await serve({ regions: () => Promise.resolve({ items: [] }) });
   const caller = new Caller();
-  for (const text of ['nonsense\n', '{}\n', '[]\n', request(1, 'reboot'), request(2, 'outside', { pid: -1 }), request(3, 'status', { a: 1 })]) // prettier-ignore
+  for (const text of [
+    'nonsense\n',
+    '{}\n',
+    '[]\n',
+    request(1, 'reboot'),
+    request(2, 'outside', { pid: -1 }),
+    request(3, 'status', { a: 1 }),
+  ])
+    // prettier-ignore
     assert.equal((await caller.send(text)).error?.code, 'badRequest', text);
   assert.deepEqual((await caller.send(request(9, 'regions'))).result, { items: [] });
   caller.socket.destroy();

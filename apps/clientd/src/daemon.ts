@@ -1,12 +1,11 @@
 /** The client's daemon: the state machine, and what carries out its wishes on this machine. */
-import { initialState, type Action, type ClientStatus, type Event, type State } from '@sallyport/client';
+import { initialState, type ClientStatus, type Event, type State } from '@sallyport/client';
 import { Secret } from '@sallyport/core';
 import { CommandRunner, Ip, Nft, Sysctl } from '@sallyport/io';
 import { AccountKeeper } from './account/account-keeper.ts';
+import { Actions } from './actions.ts';
 import { bootClock } from './boot-clock.ts';
-import { looksLikePortal } from './doctor/look.ts';
 import { DaemonFailure, messageOf } from './failure.ts';
-import { measureGateways, probeGateway } from './gateway-probes.ts';
 import { Machine } from './machine.ts';
 import { NameServers } from './names/name-servers.ts';
 import { networkFacts, watchNetworkFacts, type NetworkWatch } from './network/network-facts.ts';
@@ -31,7 +30,6 @@ export interface DaemonOptions {
   readonly log: Log;
 }
 
-const PORTAL_TIMEOUT_MS = 3000;
 const IN_FORCE_TIMEOUT_MS = 1500;
 const TAKEN_SETTLE_MS = 300;
 const STOP_TIMEOUT_MS = 10_000;
@@ -57,9 +55,15 @@ export class Daemon {
   #outside: OutsideGroup | undefined;
   #network: NetworkWatch | undefined;
   #takenTimer: NodeJS.Timeout | undefined;
-  readonly #busy = new Set<Action['kind']>();
 
-  private constructor(options: DaemonOptions, folder: StateFolder, keeper: AccountKeeper, initial: (now: number) => State, store: AgreedKeyStore) { // prettier-ignore
+  private constructor(
+    options: DaemonOptions,
+    folder: StateFolder,
+    keeper: AccountKeeper,
+    initial: (now: number) => State,
+    store: AgreedKeyStore,
+  ) {
+    // prettier-ignore
     const { runFolder, log } = options;
     this.#options = options;
     this.folder = folder;
@@ -124,6 +128,9 @@ export class Daemon {
         report(event);
       },
     );
+    const actions = new Actions(this, (message) => {
+      log('error', message);
+    });
     this.machine = new Machine({
       initial: initial(this.#now()),
       now: this.#now,
@@ -135,7 +142,7 @@ export class Daemon {
         this.#reconciler.want(desired);
       },
       act: (action) => {
-        void this.#act(action);
+        actions.begin(action);
       },
     });
   }
@@ -251,9 +258,14 @@ export class Daemon {
     const blocks = desired.firewall !== 'open' && desired.firewall.blocking;
     const nothing = { tunnels: [], dns: undefined, pingEveryMs: undefined, current: undefined, currentEntry: undefined, mtuSearch: undefined }; // prettier-ignore
     this.#reconciler.want(
-      blocks ? { ...desired, ...nothing } : { ...nothing, revision: desired.revision, firewall: 'open', routes: undefined },
+      blocks
+        ? { ...desired, ...nothing }
+        : { ...nothing, revision: desired.revision, firewall: 'open', routes: undefined },
     );
-    await Promise.race([this.#reconciler.idle(), new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref())]);
+    await Promise.race([
+      this.#reconciler.idle(),
+      new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref()),
+    ]);
     this.#protection.stop();
   }
 
@@ -272,7 +284,7 @@ export class Daemon {
     this.#network = watchNetworkFacts(
       this.runner,
       (network) => {
-        this.tunnels.forgetPaths();
+        this.tunnels.forgetPaths(network.id !== this.state.network.id && network.id !== '');
         this.machine.take({ kind: 'network', network });
       },
       () => {
@@ -294,13 +306,15 @@ export class Daemon {
     if (this.#takenTimer !== undefined || this.state.desired.routes === undefined) return;
     this.#takenTimer = setTimeout(() => {
       this.#takenTimer = undefined;
-      void this.#reconciler.idle().then(async () => {
-        const { routes } = this.state.desired;
-        if (routes === undefined || !(await this.#routing.isMissing(routes))) return;
-        this.#options.log('warn', 'something else took routes or rules away; they are put back');
-        this.#reconciler.forget('routes');
-        this.#reconciler.want(this.state.desired);
-      });
+      this.#routing.putBack().then(
+        (done) => {
+          if (done) this.#options.log('warn', 'something else took routes or rules away; they were put back');
+        },
+        (error: unknown) => {
+          this.#reconciler.forget('routes');
+          this.machine.take({ kind: 'failed', part: 'routes', attempt: undefined, message: messageOf(error) });
+        },
+      );
     }, TAKEN_SETTLE_MS);
   }
 
@@ -311,67 +325,17 @@ export class Daemon {
       this.folder.intent.writeNow(state.intent ?? null);
     }
     if (state.good !== before.good) {
-      this.folder.good.write(state.good.map(({ mtu, ...path }) => ({ ...path, ...(mtu === undefined ? {} : { mtu }) }))).catch((error: unknown) => { // prettier-ignore
-        log('warn', messageOf(error));
-      });
+      this.folder.good
+        .write(state.good.map(({ mtu, ...path }) => ({ ...path, ...(mtu === undefined ? {} : { mtu }) })))
+        .catch((error: unknown) => {
+          // prettier-ignore
+          log('warn', messageOf(error));
+        });
     }
     if (state.phase !== before.phase) {
       const why = state.block === undefined ? '' : `: ${state.block.message}`;
       const by = state.session === undefined ? '' : ` to ${state.session.exit.gateway.name} by ${(state.session.entry ?? state.session.exit).path.transport}`; // prettier-ignore
       log(state.phase === 'blocked' ? 'warn' : 'info', `${state.phase}${state.phase === 'connected' ? by : why}`);
-    }
-  }
-
-  async #act(action: Action): Promise<void> {
-    // A probe has a number of its own; of the others one at a time is enough.
-    if (action.kind !== 'probe') {
-      if (this.#busy.has(action.kind)) return;
-      this.#busy.add(action.kind);
-    }
-    try {
-      await this.#carryOut(action);
-    } catch (error) {
-      this.#options.log('error', `${action.kind}: ${messageOf(error)}`);
-    } finally {
-      this.#busy.delete(action.kind);
-    }
-  }
-
-  async #carryOut(action: Action): Promise<void> {
-    const take = (event: Event): void => {
-      this.machine.take(event);
-    };
-    const { configuration } = this.state;
-    switch (action.kind) {
-      case 'fetchConfiguration':
-        await this.inForce();
-        for (const event of await this.keeper.fetch()) take(event);
-        break;
-      case 'checkPortal': {
-        await this.inForce();
-        const { control } = this.keeper;
-        const portal = control === undefined ? undefined : await looksLikePortal(control, PORTAL_TIMEOUT_MS);
-        take({ kind: 'portalChecked', portal: portal === true });
-        break;
-      }
-      case 'measure': {
-        await this.inForce();
-        // A gateway in use is measured by pings: it would answer beside the tunnel for a moment.
-        const { session } = this.state;
-        const used = [session?.entry, session?.exit].map((hop) => hop?.gateway.id);
-        const paths = action.paths.filter(({ gatewayId }) => !used.includes(gatewayId));
-        const found = configuration === undefined ? {} : await measureGateways(this.prober(), configuration, paths);
-        this.measured = found;
-        take({ kind: 'measured', latencies: found });
-        break;
-      }
-      case 'probe': {
-        await this.inForce();
-        const gateway = configuration?.gateways.find(({ id }) => id === action.path.gatewayId);
-        const works = gateway !== undefined && (await probeGateway(this.prober(), gateway, action.path)) !== undefined;
-        take({ kind: 'probed', attempt: action.attempt, works });
-        break;
-      }
     }
   }
 }

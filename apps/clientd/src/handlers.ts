@@ -5,11 +5,11 @@ import { setImmediate as soon } from 'node:timers/promises';
 import { ApiUnreachable, routes } from '@sallyport/api';
 import { means, type ClientSettings, type ClientStatus, type State } from '@sallyport/client';
 import { logIn, logOut } from './account/login.ts';
-import { ControlPlane } from './account/control-plane.ts';
+import type { ControlPlane } from './account/control-plane.ts';
 import type { Daemon } from './daemon.ts';
 import { examine } from './doctor/doctor.ts';
 import { DaemonFailure, messageOf } from './failure.ts';
-import { watchForLeaks } from './leak-watch.ts';
+import { watchForLeaks, type Allowed } from './leak-watch.ts';
 import { regionChoices } from './regions.ts';
 import type { Call, Handlers } from './socket/socket-server.ts';
 
@@ -59,12 +59,16 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     const advertises = settings.advertise.join() !== state.settings.advertise.join();
     if (advertises && keeper.control !== undefined && keeper.record !== undefined) {
       const { deviceId } = keeper.record;
-      await keeper.control.call(routes.advertiseNetworks, { params: { deviceId }, body: { prefixes: settings.advertise } }).catch((error: unknown) => { // prettier-ignore
-        throw new DaemonFailure(error instanceof ApiUnreachable ? 'unreachable' : 'refused', messageOf(error));
-      });
+      await keeper.control
+        .call(routes.advertiseNetworks, { params: { deviceId }, body: { prefixes: settings.advertise } })
+        .catch((error: unknown) => {
+          // prettier-ignore
+          throw new DaemonFailure(error instanceof ApiUnreachable ? 'unreachable' : 'refused', messageOf(error));
+        });
     }
     await folder.settings.write(settings);
     machine.take({ kind: 'settings', settings });
+    await daemon.inForce();
     return settings;
   };
 
@@ -83,6 +87,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         const { record } = keeper;
         if (record !== undefined) throw new DaemonFailure('conflict', `${record.userName} is logged in at ${record.url}: sallyport logout first`); // prettier-ignore
         const control = strangerAt(daemon, params.url, params.fingerprint);
+        await daemon.inForce();
         try {
           await keeper.set(await logIn({ ...params, control, onCode: tell, signal }));
         } catch (error) {
@@ -97,7 +102,8 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     logout: () =>
       changeAccount(async () => {
         const { record, control } = keeper;
-        if (record === undefined || control === undefined) throw new DaemonFailure('notLoggedIn', 'nobody is logged in');
+        if (record === undefined || control === undefined)
+          throw new DaemonFailure('notLoggedIn', 'nobody is logged in');
         // While the way there is open.
         await logOut(record, control);
         machine.take({ kind: 'account', account: undefined });
@@ -130,11 +136,15 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
       return {};
     },
     leakWatch: ({ seconds }, { signal }) => {
-      const endpoints = () => {
-        const { firewall } = machine.state.desired;
-        return firewall === 'open' ? [] : firewall.endpoints;
+      const allowed = (): Allowed => {
+        const { desired, settings } = machine.state;
+        const { firewall } = desired;
+        const dhcp = settings.allowDhcp;
+        if (firewall === 'open') return { endpoints: [], prefixes: [], dhcp };
+        const { endpoints, excluded, localNetworks = [] } = firewall;
+        return { endpoints, prefixes: [...excluded, ...localNetworks], dhcp };
       };
-      return watchForLeaks(seconds, endpoints, () => machine.state.settings.allowDhcp, signal);
+      return watchForLeaks(seconds, allowed, signal);
     },
   };
 }

@@ -1,5 +1,14 @@
+export * from './account/tolerant.ts';
+export * as judge from './doctor/judge.ts';
 export * from './failure.ts';
+export * from './leak-watch.ts';
+export * from './names/name-servers.ts';
 export * from './names/resolv-conf.ts';
+export * from './network/network-facts.ts';
+export * from './network/routing.ts';
+export * from './network/saved-sysctls.ts';
+export * from './reconciler.ts';
+export * from './socket/group.ts';
 export * from './socket/line-reader.ts';
 export * from './socket/socket-server.ts';
-export * from './reconciler.ts';
+export * from './tunnel/key-agreement.ts';

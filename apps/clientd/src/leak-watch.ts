@@ -1,6 +1,6 @@
 /** Watches for a while what leaves the machine beside the tunnel, and says what is not allowed to. */
 import { readFileSync, readdirSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
+import { BlockList, isIPv6 } from 'node:net';
 import { ENTRY_INTERFACE, TUNNEL_INTERFACE } from '@sallyport/client';
 import { captureOutgoing } from '@sallyport/io';
 
@@ -14,6 +14,7 @@ const ICMPV6 = 58;
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { [TCP]: 'tcp', [UDP]: 'udp', [ICMP]: 'icmp', [ICMPV6]: 'icmpv6' }; // prettier-ignore
 /** RFC 4861: solicitations and advertisements of neighbours and routers. */
 const NEIGHBOUR_DISCOVERY = [133, 134, 135, 136, 137];
+const NAME_PORTS = [53, 853];
 /** Extension headers that may stand before the upper layer (RFC 8200, section 4.1). */
 const EXTENSIONS = [0, 43, 44, 60];
 
@@ -37,13 +38,18 @@ export interface LeakReport {
   readonly leaked: { readonly what: string; readonly packets: number }[];
 }
 
-/** `allowed`: where the tunnel and the daemon's own connections go; `dhcp`: whether an address may be asked for. */
-export async function watchForLeaks(
-  seconds: number,
-  allowed: () => readonly AllowedEndpoint[],
-  dhcp: () => boolean,
-  signal: AbortSignal,
-): Promise<LeakReport> {
+/** What may leave beside the tunnel. */
+export interface Allowed {
+  /** Where the tunnel and the daemon's own connections go. */
+  readonly endpoints: readonly AllowedEndpoint[];
+  /** Networks that were let out by the settings. */
+  readonly prefixes: readonly string[];
+  /** An address may be asked for. */
+  readonly dhcp: boolean;
+}
+
+/** `allowed` is asked for each packet: it changes with the tunnel. */
+export async function watchForLeaks(seconds: number, allowed: () => Allowed, signal: AbortSignal): Promise<LeakReport> {
   const own = new Set<number>();
   const names = new Map<number, string>();
   for (const name of readdirSync('/sys/class/net')) {
@@ -61,7 +67,7 @@ export async function watchForLeaks(
       // Without an address of the internet (ARP, spanning tree): it goes no further than the link.
       if (packet === undefined) return;
       packets++;
-      if (isAllowed(packet, allowed(), dhcp())) return;
+      if (isAllowed(packet, allowed())) return;
       const what = wordsFor(packet);
       if (leaked.has(what) || leaked.size < MAX_KINDS) leaked.set(what, (leaked.get(what) ?? 0) + 1);
       else leaked.set('others', (leaked.get('others') ?? 0) + 1);
@@ -92,7 +98,11 @@ export function outgoingOf(etherType: number, bytes: Uint8Array): Outgoing | und
       at += length;
     }
     const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(24 + 2 * i).toString(16)).join(':');
-    return { protocol, destination: new URL(`http://[${groups}]`).hostname.slice(1, -1), ...portsOf(view, at, protocol) };
+    return {
+      protocol,
+      destination: new URL(`http://[${groups}]`).hostname.slice(1, -1),
+      ...portsOf(view, at, protocol),
+    };
   }
   return undefined;
 }
@@ -100,19 +110,34 @@ export function outgoingOf(etherType: number, bytes: Uint8Array): Outgoing | und
 function portsOf(view: DataView, at: number, protocol: number): { port: number; sourcePort: number } {
   if (at + 4 > view.byteLength) return { port: 0, sourcePort: 0 };
   if (protocol === TCP || protocol === UDP) return { port: view.getUint16(at + 2), sourcePort: view.getUint16(at) };
-  return protocol === ICMP || protocol === ICMPV6 ? { port: view.getUint8(at), sourcePort: 0 } : { port: 0, sourcePort: 0 };
+  return protocol === ICMP || protocol === ICMPV6
+    ? { port: view.getUint8(at), sourcePort: 0 }
+    : { port: 0, sourcePort: 0 };
 }
 
-/** The tunnel's own, the daemon's own, DHCP, and what finds neighbours on the link. */
-export function isAllowed(packet: Outgoing, allowed: readonly AllowedEndpoint[], dhcp: boolean): boolean {
+/** The tunnel's own, the daemon's own, DHCP, what finds neighbours on the link, and what the settings let out. */
+export function isAllowed(packet: Outgoing, { endpoints, prefixes, dhcp }: Allowed): boolean {
   const { protocol, destination, port, sourcePort } = packet;
-  if (protocol === ICMPV6) return NEIGHBOUR_DISCOVERY.includes(port);
+  if (protocol === ICMPV6 && NEIGHBOUR_DISCOVERY.includes(port)) return true;
   if (dhcp && protocol === UDP) {
     if (sourcePort === 68 && port === 67) return true;
     if (sourcePort === 546 && port === 547 && isIPv6(destination)) return true;
   }
   const name = PROTOCOL_NAMES[protocol];
-  return allowed.some((one) => one.protocol === name && one.port === port && one.address === destination);
+  if (endpoints.some((one) => one.protocol === name && one.port === port && one.address === destination)) return true;
+  // Names go inside, whatever else is let out.
+  if (NAME_PORTS.includes(port) && (protocol === UDP || protocol === TCP)) return false;
+  return contains(prefixes, destination);
+}
+
+function contains(prefixes: readonly string[], address: string): boolean {
+  if (prefixes.length === 0) return false;
+  const list = new BlockList();
+  for (const prefix of prefixes) {
+    const [network = '', length = ''] = prefix.split('/');
+    list.addSubnet(network, Number(length), isIPv6(network) ? 'ipv6' : 'ipv4');
+  }
+  return list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }
 
 /** `udp 53 to 192.0.2.1` */

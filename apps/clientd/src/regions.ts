@@ -8,7 +8,8 @@ const MEASURE_TIMEOUT_MS = 6000;
 
 export async function regionChoices(daemon: Daemon): Promise<z.infer<typeof regionChoice>[]> {
   const { machine } = daemon;
-  if (daemon.keeper.record === undefined) throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
+  if (daemon.keeper.record === undefined)
+    throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
   if (machine.state.configuration === undefined) throw new DaemonFailure('unreachable', 'the control plane did not answer yet; see "sallyport doctor"'); // prettier-ignore
   daemon.measured = {};
   machine.take({ kind: 'measure' });

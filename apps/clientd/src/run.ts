@@ -57,7 +57,9 @@ export async function run(): Promise<number> {
   }
   const stateFolder = values['state-folder'];
   const runFolder = values['run-folder'];
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   // Everything that it writes is root's alone, unless it says otherwise.
   process.umask(0o077);
   const groupId = groupIdOf(CLIENT_GROUP);
@@ -77,8 +79,11 @@ export async function run(): Promise<number> {
       log.error(message);
     },
   });
-  const ended = Promise.withResolvers<void>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
+  const ended = Promise.withResolvers<undefined>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      ended.resolve(undefined);
+    });
   try {
     daemon = await Daemon.start({ stateFolder, runFolder, version, log: (severity, message) => { log[severity](message); } }); // prettier-ignore
     starting.resolve(daemon);

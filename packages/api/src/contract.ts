@@ -32,6 +32,11 @@ export interface RouteContract<
   readonly tag: string;
   /** Dangerous: a session must have proved itself within the last ten minutes; see the route stepUp. */
   readonly stepUp?: boolean;
+  /**
+   * The session of a Sallyport client, which lies on a machine for months, may call it; where it has a `deviceId`, with
+   * the id of that client's own device alone. For permissions `self` and `enrol`. Default: it may not.
+   */
+  readonly client?: boolean;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;

@@ -123,6 +123,7 @@ function operation(contract: RouteContract, schemas: Schemas): JsonObject {
     summary: contract.summary,
     tags: [contract.tag],
     'x-permission': contract.permission,
+    ...(contract.client === true ? { 'x-client': true } : {}),
     ...(contract.permission === 'public' ? { security: [] } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(contract.body === undefined

@@ -8,7 +8,8 @@ import { ControlPlane } from './control-plane.ts';
 /** Of these the device or the login has no right any more. */
 const REFUSALS = ['loginRequired', 'forbidden', 'notFound', 'enrolmentRequired', 'gone'];
 /** What TLS says where somebody else answers who isn't the server. */
-const IMPOSTOR = /self-signed|certificate|CERT_|altnames|wrong version number|packet length too long|other than the API/i;
+const IMPOSTOR =
+  /self-signed|certificate|CERT_|altnames|wrong version number|packet length too long|other than the API/i;
 
 export class AccountKeeper {
   readonly #folder: StateFolder;
@@ -44,7 +45,14 @@ export class AccountKeeper {
   /** A control plane that nobody is logged in at yet. Throws an ApiUnreachable for what is no address of one. */
   stranger(url: string, fingerprint: string | null): ControlPlane {
     const mayAskNames = this.#mayAskNames;
-    return new ControlPlane({ url, fingerprint, token: undefined, addresses: [], mayAskNames, userAgent: this.#userAgent });
+    return new ControlPlane({
+      url,
+      fingerprint,
+      token: undefined,
+      addresses: [],
+      mayAskNames,
+      userAgent: this.#userAgent,
+    });
   }
 
   async set(record: AccountRecord): Promise<void> {

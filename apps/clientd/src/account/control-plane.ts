@@ -1,12 +1,6 @@
 /** The control plane, as the daemon asks it: by address, beside the tunnel, with the account's token and certificate. */
-import type { Socket } from 'node:net';
-import {
-  ApiClient,
-  ApiProblem,
-  ApiUnreachable,
-  type CallInput,
-  type RouteContract,
-} from '@sallyport/api';
+import { isIP, type Socket } from 'node:net';
+import { ApiClient, ApiProblem, ApiUnreachable, type CallInput, type RouteContract } from '@sallyport/api';
 import type { z } from 'zod';
 import { messageOf } from '../failure.ts';
 import { addressesOf, connectFirst } from '../network/connect.ts';
@@ -67,10 +61,11 @@ export class ControlPlane {
   ): Promise<z.output<R>> {
     return this.#ask(async (client) => {
       const answer = await client.callUntyped(contract, input);
-      if (contract.result === undefined) return answer as z.output<R>;
+      if (contract.result === undefined) return undefined as z.output<R>;
       const parsed = parseTolerantly(contract.result, answer);
-      if (parsed === undefined) throw new ApiUnreachable(`${this.host} answered with something other than the API's JSON`);
-      return parsed as z.output<R>;
+      if (parsed === undefined)
+        throw new ApiUnreachable(`${this.host} answered with something other than the API's JSON`);
+      return parsed;
     });
   }
 
@@ -104,7 +99,7 @@ export class ControlPlane {
   async connect(): Promise<Socket> {
     // What worked last comes first: a name's answer may be an attacker's, or a portal's.
     const known = this.#addresses;
-    const asked = this.#options.mayAskNames() ? await addressesOf(this.host) : [];
+    const asked = isIP(this.host) !== 0 || this.#options.mayAskNames() ? await addressesOf(this.host) : [];
     const candidates = [...new Set([...known, ...asked])].slice(0, MAX_ADDRESSES);
     try {
       const socket = await connectFirst(candidates, this.port, CONNECT_TIMEOUT_MS);

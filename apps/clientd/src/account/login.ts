@@ -97,7 +97,11 @@ async function askPerson({ control, onCode, signal }: LoginOptions): Promise<str
   throw new DaemonFailure('refused', 'nobody confirmed the code in time; log in again');
 }
 
-async function addDevice(control: ControlPlane, publicKey: string, wanted: string): Promise<{ id: string; name: string; userName: string; ipv4: string; ipv6: string }> {
+async function addDevice(
+  control: ControlPlane,
+  publicKey: string,
+  wanted: string,
+): Promise<{ id: string; name: string; userName: string; ipv4: string; ipv6: string }> {
   for (let number = 1; ; number++) {
     const name = number === 1 ? wanted : `${wanted.slice(0, 55)}-${String(number)}`;
     try {
@@ -127,9 +131,12 @@ function failureOf(error: unknown): Error {
   if (error instanceof ApiUnreachable) return new DaemonFailure('unreachable', error.message, { cause: error });
   if (error instanceof ApiProblem) {
     const { code, detail, title } = error.problem;
-    const denied = ['loginRequired', 'loginFailed', 'forbidden', 'enrolmentRequired', 'secondFactorRequired'].includes(code);
+    const denied = ['loginRequired', 'loginFailed', 'forbidden', 'enrolmentRequired', 'secondFactorRequired'].includes(
+      code,
+    );
     return new DaemonFailure(denied ? 'notPermitted' : 'refused', detail === '' ? title : detail, { cause: error });
   }
-  if (error instanceof Error && error.name === 'AbortError') return new DaemonFailure('failed', 'the login was given up');
+  if (error instanceof Error && error.name === 'AbortError')
+    return new DaemonFailure('failed', 'the login was given up');
   return error instanceof Error ? error : new Error(String(error));
 }

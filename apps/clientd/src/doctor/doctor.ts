@@ -35,9 +35,7 @@ export async function examine(
   const { ipv4, ipv6 } = state.network;
   add(judge.judgeNetwork({ ipv4, ipv6, ipv6Disabled: ipv6IsDisabled() }));
   const device = state.configuration?.device;
-  add(
-    judge.judgeAccount(record && { url: record.url, standing: device?.standing, message: device?.message ?? '' }),
-  );
+  add(judge.judgeAccount(record && { url: record.url, standing: device?.standing, message: device?.message ?? '' }));
   if (control === undefined || record === undefined || signal.aborted) return checks;
 
   const isAddress = isIP(control.host) !== 0;
@@ -85,8 +83,14 @@ async function tryWays(daemon: Daemon): Promise<judge.WayFacts> {
   return { gateway: gateway.name, ...found, whyNot: 'the gateway does not offer it' };
 }
 
-function pathBy(transport: Transport, gateway: ClientGateway, network: { ipv4: boolean; ipv6: boolean }): Path | undefined {
-  const port = { wireguard: gateway.endpointPort, amneziawg: gateway.amneziawg?.port, tls: gateway.tls?.port }[transport];
+function pathBy(
+  transport: Transport,
+  gateway: ClientGateway,
+  network: { ipv4: boolean; ipv6: boolean },
+): Path | undefined {
+  const port = { wireguard: gateway.endpointPort, amneziawg: gateway.amneziawg?.port, tls: gateway.tls?.port }[
+    transport
+  ];
   const address = gateway.endpointAddresses.find((one) => (isIP(one) === 6 ? network.ipv6 : network.ipv4));
   return port === undefined || address === undefined ? undefined : { gatewayId: gateway.id, transport, address, port };
 }
@@ -103,7 +107,8 @@ async function examineTunnel(daemon: Daemon, host: string, add: (...made: judge.
   add(judge.judgeDns({ by, servers, answered: connected && servers.length > 0 ? await answersNames(servers, host) : undefined })); // prettier-ignore
   const service = session && daemon.tunnels.of(session.exit.attempt)?.service;
   const mtu = status.mtu ?? undefined;
-  const passes = connected && service !== undefined && mtu !== undefined ? await service.probe(mtu, PING_TIMEOUT_MS) : undefined;
+  const passes =
+    connected && service !== undefined && mtu !== undefined ? await service.probe(mtu, PING_TIMEOUT_MS) : undefined;
   add(judge.judgeMtu({ mtu, passes }));
 }
 

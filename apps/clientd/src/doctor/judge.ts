@@ -25,7 +25,11 @@ function check(name: Names, state: Check['state'], detail: string, remedy = ''):
   return { check: name, state, detail, remedy };
 }
 
-export function judgeDaemon(facts: { readonly version: string; readonly group: boolean; readonly state: string }): Check {
+export function judgeDaemon(facts: {
+  readonly version: string;
+  readonly group: boolean;
+  readonly state: string;
+}): Check {
   const detail = `version ${facts.version}, ${facts.state}`;
   if (facts.group) return check('daemon', 'ok', detail);
   return check('daemon', 'warning', `${detail}; the group sallyport is missing, so root alone may use it`, 'groupadd --system sallyport, restart the daemon, and add users: usermod -aG sallyport NAME'); // prettier-ignore
@@ -42,9 +46,14 @@ export function judgeAccount(
   return check('account', 'fault', `the device may not connect: ${message}`, remedy);
 }
 
-export function judgeNetwork(facts: { readonly ipv4: boolean; readonly ipv6: boolean; readonly ipv6Disabled: boolean }): Check {
+export function judgeNetwork(facts: {
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly ipv6Disabled: boolean;
+}): Check {
   const { ipv4, ipv6, ipv6Disabled } = facts;
-  if (!ipv4 && !ipv6) return check('network', 'fault', 'there is no default route', 'connect this machine to a network');
+  if (!ipv4 && !ipv6)
+    return check('network', 'fault', 'there is no default route', 'connect this machine to a network');
   const families = [ipv4 ? 'IPv4' : '', ipv6 ? 'IPv6' : ''].filter((text) => text !== '').join(' and ');
   const without = ipv6Disabled ? '; IPv6 is switched off on this machine, so there is none in the tunnel either' : '';
   return check('network', ipv6Disabled ? 'warning' : 'ok', `a default route of ${families}${without}`, ipv6Disabled ? 'sysctl -w net.ipv6.conf.all.disable_ipv6=0, unless it is meant to be off' : ''); // prettier-ignore
@@ -56,10 +65,16 @@ export function judgePortal(portal: boolean | undefined, blocked = false): Check
   return check('portal', 'fault', 'this network answers in the place of others: it wants a login on a page of its own', 'sallyport disconnect, open any http:// page in a browser, log in there, and connect again'); // prettier-ignore
 }
 
-export function judgeNames(facts: { readonly host: string; readonly found: number; readonly blocked: boolean; readonly isAddress: boolean }): Check {
+export function judgeNames(facts: {
+  readonly host: string;
+  readonly found: number;
+  readonly blocked: boolean;
+  readonly isAddress: boolean;
+}): Check {
   const { host, found, blocked, isAddress } = facts;
   if (isAddress) return check('names', 'ok', 'the control plane is known by its address');
-  if (blocked) return check('names', 'skipped', 'names are asked through the tunnel alone; the known addresses are used');
+  if (blocked)
+    return check('names', 'skipped', 'names are asked through the tunnel alone; the known addresses are used');
   if (found > 0) return check('names', 'ok', `${host} is found`);
   return check('names', 'fault', `${host} is not found`, 'look at /etc/resolv.conf: does its name server answer?');
 }
@@ -105,7 +120,8 @@ export interface KernelFacts {
 }
 
 export function judgeKernel({ tun, nft, rules, cgroup }: KernelFacts): Check {
-  if (!tun) return check('kernel', 'fault', '/dev/net/tun is missing', 'modprobe tun; in a container, give it the device');
+  if (!tun)
+    return check('kernel', 'fault', '/dev/net/tun is missing', 'modprobe tun; in a container, give it the device');
   if (nft !== undefined) return check('kernel', 'fault', `the packet filter does not work: ${nft}`, 'install nftables; modprobe nf_tables'); // prettier-ignore
   if (!rules) return check('kernel', 'fault', 'routing rules do not work', 'install iproute2; the kernel needs CONFIG_IP_MULTIPLE_TABLES'); // prettier-ignore
   if (!cgroup) return check('kernel', 'warning', 'there is no cgroup v2: programs can’t go beside the tunnel', 'boot with systemd.unified_cgroup_hierarchy=1'); // prettier-ignore
@@ -141,14 +157,19 @@ export interface WayFacts {
 }
 
 const WAYS = { wireguard: 'udp', amneziawg: 'amneziawg', tls: 'tls' } as const;
-const WAY_WORDS = { wireguard: 'WireGuard over UDP', amneziawg: 'AmneziaWG over UDP', tls: 'the tunnel over TLS' } as const;
+const WAY_WORDS = {
+  wireguard: 'WireGuard over UDP',
+  amneziawg: 'AmneziaWG over UDP',
+  tls: 'the tunnel over TLS',
+} as const;
 
 export function judgeWays(facts: WayFacts): Check[] {
   const ways = ['wireguard', 'amneziawg', 'tls'] as const;
   const works = ways.some((way) => typeof facts[way] === 'number');
   return ways.map((way) => {
     const milliseconds = facts[way];
-    if (milliseconds === undefined) return check(WAYS[way], 'skipped', `${WAY_WORDS[way]} was not tried: ${facts.whyNot}`);
+    if (milliseconds === undefined)
+      return check(WAYS[way], 'skipped', `${WAY_WORDS[way]} was not tried: ${facts.whyNot}`);
     if (milliseconds !== null) return check(WAYS[way], 'ok', `${WAY_WORDS[way]}: ${facts.gateway} answers after ${milliseconds.toFixed(0)} ms`); // prettier-ignore
     const remedy = works
       ? 'another way works and is taken by itself; "sallyport set transport auto", if it was fixed'
@@ -157,17 +178,26 @@ export function judgeWays(facts: WayFacts): Check[] {
   });
 }
 
-export function judgeTunnel(facts: { readonly connected: boolean; readonly message: string; readonly handshakeAgoMs: number | undefined }): Check {
+export function judgeTunnel(facts: {
+  readonly connected: boolean;
+  readonly message: string;
+  readonly handshakeAgoMs: number | undefined;
+}): Check {
   const { connected, message, handshakeAgoMs } = facts;
   if (!connected) return check('tunnel', message === '' ? 'skipped' : 'fault', message === '' ? 'not connected' : message, message === '' ? '' : 'see what is faulty above'); // prettier-ignore
-  if (handshakeAgoMs === undefined) return check('tunnel', 'fault', 'no handshake was completed', 'see the ways to the gateway above');
+  if (handshakeAgoMs === undefined)
+    return check('tunnel', 'fault', 'no handshake was completed', 'see the ways to the gateway above');
   const seconds = Math.round(handshakeAgoMs / 1000);
   // WireGuard keeps no session longer (its paper, section 6.1: 180 s).
   if (seconds > 180) return check('tunnel', 'fault', `the last handshake was ${String(seconds)} seconds ago`, 'sallyport disconnect and connect'); // prettier-ignore
   return check('tunnel', 'ok', `the last handshake was ${String(seconds)} seconds ago`);
 }
 
-export function judgeDns(facts: { readonly by: string; readonly answered: boolean | undefined; readonly servers: readonly string[] }): Check {
+export function judgeDns(facts: {
+  readonly by: string;
+  readonly answered: boolean | undefined;
+  readonly servers: readonly string[];
+}): Check {
   const { by, answered, servers } = facts;
   if (answered === undefined) return check('dns', 'skipped', 'not connected');
   const detail = `${servers.join(', ')} by ${by}`;

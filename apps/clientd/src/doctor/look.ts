@@ -14,7 +14,8 @@ import type { ConflictFacts, ControlFacts, KernelFacts } from './judge.ts';
 const TIMEOUT_MS = 3000;
 const DAY_MS = 86_400_000;
 /** What other programs call their tunnels. */
-const TUNNEL_NAMES = /^(wg\d|wg-|tun\d|tap\d|ppp\d|tailscale\d|nordlynx|nordtun|proton\d|mullvad|zt|utun|ipsec\d|CloudflareWARP)/;
+const TUNNEL_NAMES =
+  /^(wg\d|wg-|tun\d|tap\d|ppp\d|tailscale\d|nordlynx|nordtun|proton\d|mullvad|zt|utun|ipsec\d|CloudflareWARP)/;
 
 export async function lookAtKernel(runner: CommandRunner): Promise<KernelFacts> {
   return {
@@ -54,7 +55,11 @@ export function ipv6IsDisabled(): boolean {
   }
 }
 
-export async function lookAtControl(control: ControlPlane, secure: boolean, fingerprint: string | null): Promise<ControlFacts> {
+export async function lookAtControl(
+  control: ControlPlane,
+  secure: boolean,
+  fingerprint: string | null,
+): Promise<ControlFacts> {
   const { host, port } = control;
   const begun = performance.now();
   try {

@@ -5,6 +5,7 @@ import { readIfThere, removeFile, replaceFile, replaceFileNow } from './durable-
 export class JsonFile<Schema extends z.ZodType> {
   readonly path: string;
   readonly #schema: Schema;
+  #queue: Promise<void> = Promise.resolve();
 
   constructor(path: string, schema: Schema) {
     this.path = path;
@@ -27,8 +28,8 @@ export class JsonFile<Schema extends z.ZodType> {
     throw new Error(`${this.path} is damaged${where === '' ? '' : ` at ${where}`}`);
   }
 
-  async write(value: z.input<Schema>): Promise<void> {
-    await replaceFile(this.path, `${JSON.stringify(value)}\n`);
+  write(value: z.input<Schema>): Promise<void> {
+    return this.#inTurn(() => replaceFile(this.path, `${JSON.stringify(value)}\n`));
   }
 
   /** {@link write} before anything else happens: for what has to be on the disk before the machine is changed. */
@@ -37,6 +38,12 @@ export class JsonFile<Schema extends z.ZodType> {
   }
 
   remove(): Promise<void> {
-    return removeFile(this.path);
+    return this.#inTurn(() => removeFile(this.path));
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
   }
 }

@@ -94,7 +94,8 @@ export class ResolvConf {
 
   async #giveBack(before: Original): Promise<void> {
     if (before.kind === 'absent') await removeFile(this.#path);
-    else if (before.kind === 'file') await this.#write(Buffer.from(before.content, 'base64'), before, true); // prettier-ignore
+    else if (before.kind === 'file')
+      await this.#write(Buffer.from(before.content, 'base64'), before, true); // prettier-ignore
     else {
       const next = `${this.#path}.sallyport`;
       await unlink(next).catch(() => undefined);

@@ -63,7 +63,7 @@ export function factsOf(links: readonly Fields[], four: readonly Fields[], six: 
 function nameOf(route: Fields): string {
   const { gateway, via } = route;
   const router = gateway ?? (via as Fields | undefined)?.['host'] ?? 'link';
-  return `${String(router)} ${devicesOf(route).join('+')}`;
+  return `${typeof router === 'string' ? router : 'link'} ${devicesOf(route).join('+')}`;
 }
 
 function devicesOf({ dev, nexthops }: Fields): string[] {
@@ -95,7 +95,10 @@ export interface NetworkWatch {
 /** Whether something of ours may have been taken away: rules, or routes of our tables. */
 function takesOurs({ kind, table, removed }: NetworkChange): boolean {
   if (!removed) return false;
-  return kind === 'rule' || (kind === 'route' && (table === String(TUNNEL_ROUTE_TABLE) || table === String(ENTRY_ROUTE_TABLE)));
+  return (
+    kind === 'rule' ||
+    (kind === 'route' && (table === String(TUNNEL_ROUTE_TABLE) || table === String(ENTRY_ROUTE_TABLE)))
+  );
 }
 
 /** Tells the facts whenever they are others than before. `onTaken`: rules or routes of ours may be gone. */

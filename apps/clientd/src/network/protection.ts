@@ -33,14 +33,6 @@ export class Protection {
     });
   }
 
-  /** Whether the table of some daemon, of this one or one that was killed, is in force. */
-  isThere(): Promise<boolean> {
-    return this.#runner.query('nft', ['list', 'chains', 'inet']).then(
-      (text) => text.includes(`table inet ${FIREWALL_TABLE} {`),
-      () => false,
-    );
-  }
-
   /** The table stays as it is. */
   stop(): void {
     this.#stopped = true;

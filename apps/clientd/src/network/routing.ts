@@ -12,6 +12,7 @@ import {
   type RuleSpec,
 } from '@sallyport/client';
 import type { CommandRunner, Ip, IpFamily } from '@sallyport/io';
+import { formatIpPrefix, parseIpPrefix } from '@sallyport/wireguard';
 import { messageOf } from '../failure.ts';
 import type { SavedSysctls } from './saved-sysctls.ts';
 
@@ -38,6 +39,8 @@ export class Routing {
   readonly #sysctls: SavedSysctls;
   /** As far as this daemon knows; absent: to be asked, as at the start, where another daemon may have left something. */
   readonly #known = new Map<IpFamily, InForce>();
+  #plan: RoutePlan | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor(runner: CommandRunner, ip: Ip, sysctls: SavedSysctls) {
     this.#runner = runner;
@@ -49,19 +52,34 @@ export class Routing {
    * What is new comes first, and what is old goes last: in between more leads into the tunnel, not less. Throws where
    * something new can't be had.
    */
-  async apply(plan: RoutePlan): Promise<void> {
-    await this.#sysctls.apply(plan.sysctls);
-    await Promise.all(FAMILIES.map((family) => this.#change(family, inForceBy(plan, family))));
+  apply(plan: RoutePlan): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#plan = plan;
+      await this.#sysctls.apply(plan.sysctls);
+      await this.#changeAll((family) => inForceBy(plan, family));
+    });
   }
 
   /** Takes all of it away; what can't be found is gone already. */
-  async clear(): Promise<void> {
-    await Promise.all(FAMILIES.map((family) => this.#change(family, NOTHING)));
-    await this.#sysctls.apply({});
+  clear(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#plan = undefined;
+      await this.#changeAll(() => NOTHING);
+      await this.#sysctls.apply({});
+    });
   }
 
-  /** Asks the kernel anew, and says whether something of the plan is missing. The next {@link apply} puts it there. */
-  async isMissing(plan: RoutePlan): Promise<boolean> {
+  /** Asks the kernel anew, and puts back what is missing of what was applied; says whether something was. */
+  putBack(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const plan = this.#plan;
+      if (plan === undefined || !(await this.#isMissing(plan))) return false;
+      await this.#changeAll((family) => inForceBy(plan, family));
+      return true;
+    });
+  }
+
+  async #isMissing(plan: RoutePlan): Promise<boolean> {
     let missing = false;
     for (const family of FAMILIES) {
       const there = await this.#look(family);
@@ -78,7 +96,26 @@ export class Routing {
     for (const [family, { rules }] of this.#known) this.#known.set(family, { rules, routes: new Map() });
   }
 
-  async #change(family: IpFamily, wanted: InForce): Promise<void> {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #changeAll(wanted: (family: IpFamily) => InForce): Promise<void> {
+    const change = async (family: IpFamily): Promise<void> => {
+      try {
+        await this.#change(family, wanted(family));
+      } catch {
+        // What was known was not so; or the kernel takes a rule for everything to be there already, where one for less
+        // is (fib4_rule_compare passes over what the new one doesn't name). Then what is old goes first, in one run.
+        await this.#change(family, wanted(family), true);
+      }
+    };
+    await Promise.all(FAMILIES.map(change));
+  }
+
+  async #change(family: IpFamily, wanted: InForce, oldFirst = false): Promise<void> {
     const there = this.#known.get(family) ?? (await this.#look(family));
     // A machine without the family needs none of it.
     if (there === undefined) {
@@ -95,8 +132,11 @@ export class Routing {
       ...there.rules.filter((rule, i) => !wanted.rules.includes(rule) || there.rules.indexOf(rule) !== i).map((rule) => `rule delete ${rule}`), // prettier-ignore
       ...[...there.routes].filter(([key]) => !wanted.routes.has(key)).map(([, route]) => `route delete ${routeOf({ ...route, mtu: undefined, source: undefined })}`), // prettier-ignore
     ];
-    await this.#ip.batch(family, added);
-    await this.#ip.batch(family, removed, true);
+    if (oldFirst) await this.#ip.batch(family, [...removed, ...added]);
+    else {
+      await this.#ip.batch(family, added);
+      await this.#ip.batch(family, removed, true);
+    }
     this.#known.set(family, wanted);
   }
 
@@ -136,14 +176,17 @@ function inForceBy(plan: RoutePlan, family: IpFamily): InForce {
 /** As `ip rule add` takes it, always in the same way: rules are told apart by it. */
 function ruleOf({ priority, fwmark, to, table }: RuleSpec): string {
   const mark = fwmark === undefined ? '' : ` fwmark 0x${fwmark.toString(16)}`;
-  return `priority ${String(priority)}${to === undefined ? '' : ` to ${to}`}${mark} table ${String(table)}`;
+  return `priority ${String(priority)}${to === undefined ? '' : ` to ${canonical(to)}`}${mark} table ${String(table)}`;
 }
 
 /** The same of what `ip -N -json rule show` says. */
 function ruleText(rule: Fields): string {
   const { priority, dst, dstlen, fwmark, table } = rule;
   const whole = String(dst).includes(':') ? 128 : 32;
-  const to = dst === undefined || dst === 'all' ? '' : ` to ${dst as string}/${String(dstlen ?? whole)}`;
+  const to =
+    dst === undefined || dst === 'all'
+      ? ''
+      : ` to ${dst as string}/${String(typeof dstlen === 'number' ? dstlen : whole)}`;
   const mark = fwmark === undefined ? '' : ` fwmark ${fwmark as string}`;
   return `priority ${String(priority)}${to}${mark} table ${String(table)}`;
 }
@@ -164,13 +207,20 @@ function routeOf({ table, to, interface: device, source, mtu, metric }: RouteSpe
   ].join(' ');
 }
 
+/** A prefix in the one way in which we compare it. */
+function canonical(text: string): string {
+  const prefix = parseIpPrefix(text);
+  return prefix === undefined ? text : formatIpPrefix(prefix);
+}
+
 /** What the kernel tells routes apart by. */
 function keyOf({ table, to, interface: device, metric }: RouteSpec): string {
-  return `${String(table)} ${to} ${device ?? 'unreachable'} ${String(metric)}`;
+  return `${String(table)} ${canonical(to)} ${device ?? 'unreachable'} ${String(metric)}`;
 }
 
 function isSame(a: RouteSpec | undefined, b: RouteSpec): boolean {
-  return a !== undefined && a.mtu === b.mtu && a.source === b.source;
+  const source = (route: RouteSpec): string => canonical(`${route.source ?? ''}/${route.family === 4 ? '32' : '128'}`);
+  return a !== undefined && a.mtu === b.mtu && source(a) === source(b);
 }
 
 /** What `ip -N -json route show` says of a route. */

@@ -32,7 +32,7 @@ export class SavedSysctls {
       if (name in wanted) continue;
       this.#write(name, value);
       changed = true;
-      delete next[name];
+      Reflect.deleteProperty(next, name);
     }
     if (!changed) return;
     if (Object.keys(next).length === 0) await this.#file.remove();

@@ -1,13 +1,7 @@
 /** The daemon's socket: who may connect is said by its mode and group, what they may ask by the protocol. */
 import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import {
-  daemonRequest,
-  MAX_LINE_BYTES,
-  methods,
-  type DaemonError,
-  type MethodName,
-} from '@sallyport/client';
+import { daemonRequest, MAX_LINE_BYTES, methods, type DaemonError, type MethodName } from '@sallyport/client';
 import { peerCredentials } from '@sallyport/io';
 import type { z } from 'zod';
 import { DaemonFailure, messageOf } from '../failure.ts';

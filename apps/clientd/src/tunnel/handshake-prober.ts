@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { Secret } from '@sallyport/core';
+import type { Secret } from '@sallyport/core';
 import { HandshakeCrypto, openMarkedUdpSocket } from '@sallyport/io';
 import {
   CookieGenerator,

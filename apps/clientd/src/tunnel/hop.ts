@@ -1,19 +1,23 @@
 /** One tunnel: an interface whose packets WireGuard carries to the gateways of a plan. */
 import { Secret } from '@sallyport/core';
-import type { AmneziaParameters, PeerPlan, TunnelPlan } from '@sallyport/client';
+import type { PeerPlan, TunnelPlan } from '@sallyport/client';
 import { openCarrierClient, type CarrierClient } from '@sallyport/carrier';
 import type { Ip } from '@sallyport/io';
-import {
-  decodeBase64Key,
-  parseIpAddress,
-  parseIpPrefix,
-  type Endpoint,
-  type PeerActivity,
-  type PeerChange,
-} from '@sallyport/wireguard';
+import { parseIpPrefix, type PeerActivity, type PeerChange } from '@sallyport/wireguard';
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 import { messageOf } from '../failure.ts';
 import { connectFirst } from '../network/connect.ts';
+import {
+  endCarrier,
+  endPeer,
+  endpointOf,
+  newPeer,
+  NO_CHANGE,
+  NO_PEER_CHANGE,
+  sameVariant,
+  sameWay,
+  type Peer,
+} from './peer.ts';
 
 /** When a handshake that nobody answers is begun again; the last goes on for ever. A begun one replaces the one before. */
 const HANDSHAKE_RETRY_MS = [500, 1000, 1500, 2000] as const;
@@ -24,18 +28,6 @@ export interface HopOptions {
   readonly agreedKeys: (publicKey: string) => readonly Uint8Array[];
   readonly onHandshake: (attempt: number) => void;
   readonly onFailed: (part: 'tunnel' | 'carrier', attempt: number | undefined, message: string) => void;
-}
-
-interface Peer {
-  plan: PeerPlan;
-  readonly key: Uint8Array;
-  carrier: CarrierClient | undefined;
-  /** Ends a carrier that is being opened. */
-  opening: AbortController | undefined;
-  lastHandshakeUnixMs: number;
-  /** A handshake is wanted and has not been completed. */
-  wanted: boolean;
-  retry: NodeJS.Timeout | undefined;
 }
 
 export class Hop {
@@ -58,13 +50,13 @@ export class Hop {
 
   /** Creates the interface, without a peer yet. Throws a SystemCallError. */
   static async open(plan: TunnelPlan, privateKey: Uint8Array, ip: Ip, options: HopOptions): Promise<Hop> {
-    let hop: Hop | undefined;
+    const made: { hop?: Hop } = {};
     const wireguard = openWireGuardPlane({
       name: plan.interface,
       mtu: plan.mtu,
       workers: 1,
       onEvent: (kind) => {
-        if (kind === 'established') hop?.lookForHandshakes();
+        if (kind === 'established') made.hop?.lookForHandshakes();
       },
       onLink: (up) => {
         const { device, plane } = wireguard;
@@ -72,11 +64,11 @@ export class Hop {
         else device.sessions.stop();
       },
     });
-    hop = new Hop(plan.interface, ip, options, wireguard);
-    const opened = hop;
+    const hop = new Hop(plan.interface, ip, options, wireguard);
+    made.hop = hop;
     wireguard.plane.closed.then(
       () => {
-        if (!opened.#closing) options.onFailed('tunnel', undefined, `the interface ${opened.name} is gone`);
+        if (!hop.#closing) options.onFailed('tunnel', undefined, `the interface ${hop.name} is gone`);
       },
       (error: unknown) => {
         options.onFailed('tunnel', undefined, messageOf(error));
@@ -110,7 +102,16 @@ export class Hop {
 
   /** To be called when the machine's addresses may be others: what was remembered of the way to the peers is forgotten. */
   forgetPaths(): void {
-    this.#change([...this.#peers.values()].map((peer) => ({ ...NO_PEER_CHANGE, publicKey: peer.key, updateOnly: true, endpoint: this.#endpointOf(peer) }))); // prettier-ignore
+    this.#change([...this.#peers.values()].map((peer) => ({ ...NO_PEER_CHANGE, publicKey: peer.key, updateOnly: true, endpoint: endpointOf(peer) }))); // prettier-ignore
+  }
+
+  /** Opens carriers anew, of which the connection's own address is gone with the network that had it. */
+  reopenCarriers(): void {
+    for (const peer of this.#peers.values()) {
+      if (peer.plan.path.transport !== 'tls') continue;
+      endCarrier(peer);
+      void this.#openCarrier(peer);
+    }
   }
 
   lookForHandshakes(): void {
@@ -225,7 +226,7 @@ export class Hop {
   #shake(peer: Peer, count: number): void {
     if (!peer.wanted || this.#closing) return;
     // A carrier that is being opened begins it itself.
-    if (this.#endpointOf(peer) === undefined) return;
+    if (endpointOf(peer) === undefined) return;
     this.#wireguard.startHandshake(peer.key);
     const pauseMs = HANDSHAKE_RETRY_MS[Math.min(count, HANDSHAKE_RETRY_MS.length - 1)];
     peer.retry = setTimeout(() => {
@@ -276,18 +277,12 @@ export class Hop {
     }
   }
 
-  #endpointOf({ plan: { path }, carrier }: Peer): Endpoint | undefined {
-    const [address, port] = path.transport === 'tls' ? ['127.0.0.1', carrier?.port ?? 0] : [path.address, path.port];
-    const parsed = parseIpAddress(address);
-    return parsed === undefined || port === 0 ? undefined : { ...parsed, port, scope: '' };
-  }
-
   #changeOf(peer: Peer): PeerChange {
     const allowedIps = peer.plan.allowedIps.flatMap((text) => {
       const prefix = parseIpPrefix(text);
       return prefix === undefined ? [] : [{ ...prefix, remove: false }];
     });
-    const endpoint = this.#endpointOf(peer);
+    const endpoint = endpointOf(peer);
     return { ...NO_PEER_CHANGE, publicKey: peer.key, replaceAllowedIps: true, allowedIps, endpoint };
   }
 
@@ -298,45 +293,4 @@ export class Hop {
     plane.reschedule();
     if (fault !== undefined) this.#options.onFailed('tunnel', undefined, `the tunnel doesn't take its peers: ${fault}`);
   }
-}
-
-const NO_CHANGE = { privateKey: undefined, listenPort: undefined, fwmark: undefined, replacePeers: false } as const;
-const NO_PEER_CHANGE = {
-  remove: false,
-  updateOnly: false,
-  presharedKey: undefined,
-  endpoint: undefined,
-  persistentKeepalive: undefined,
-  replaceAllowedIps: false,
-  allowedIps: [],
-} as const;
-
-function newPeer(plan: PeerPlan): Peer | undefined {
-  const key = decodeBase64Key(plan.publicKey);
-  if (key === undefined) return undefined;
-  return { plan, key, carrier: undefined, opening: undefined, lastHandshakeUnixMs: 0, wanted: false, retry: undefined };
-}
-
-function endPeer(peer: Peer): void {
-  clearTimeout(peer.retry);
-  peer.wanted = false;
-  endCarrier(peer);
-}
-
-function endCarrier(peer: Peer): void {
-  peer.opening?.abort();
-  peer.opening = undefined;
-  const { carrier } = peer;
-  // Before it closes: it ends by us, not by itself.
-  peer.carrier = undefined;
-  carrier?.close();
-}
-
-function sameWay(a: PeerPlan, b: PeerPlan): boolean {
-  const [from, to] = [a.path, b.path];
-  return from.transport === to.transport && from.address === to.address && from.port === to.port;
-}
-
-function sameVariant(a: AmneziaParameters | undefined, b: AmneziaParameters | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

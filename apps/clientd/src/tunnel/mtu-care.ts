@@ -49,7 +49,8 @@ export class MtuCare {
     const { search, send, found } = mtuStep(before, event, performance.now());
     this.#search = search;
     if (found !== undefined) this.#options.onFound(found);
-    if (search.mode === 'raise' && before.mode !== 'raise') void this.#tell(this.#options.ceiling).then(() => this.#send(send)); // prettier-ignore
+    if (search.mode === 'raise' && before.mode !== 'raise')
+      void this.#tell(this.#options.ceiling).then(() => this.#send(send)); // prettier-ignore
     else this.#send(send);
     if (search.mode === 'hold') void this.#tell(search.held);
     clearTimeout(this.#timer);
@@ -64,7 +65,8 @@ export class MtuCare {
   }
 
   #send(sizes: readonly number[]): void {
-    for (const size of sizes)
+    // The small one first: behind a large one it would leave as the end of one train, and be lost with it.
+    for (const size of sizes.toSorted((a, b) => a - b))
       void this.#options.service.probe(size, this.#search.answerMs).then((passes) => {
         if (passes) this.#take({ kind: 'answered', size });
       });

@@ -59,6 +59,7 @@ export class TunnelCare {
     const before = this.#desired;
     this.#desired = desired;
     if (desired.current !== before?.current) this.#receivedBytes = 0;
+    if (desired.currentEntry !== before?.currentEntry) this.#entryRoundTripMs = undefined;
     const { pingEveryMs } = desired;
     if (pingEveryMs === undefined) {
       clearTimeout(this.#timer);
@@ -101,7 +102,7 @@ export class TunnelCare {
       if (activity.receivedBytes > this.#receivedBytes + DATA_BYTES && this.#receivedBytes > 0) report({ kind: 'heard', attempt }); // prettier-ignore
       this.#receivedBytes = activity.receivedBytes;
     }
-    if (exit || this.#ticks % ENTRY_PING_EVERY === 1)
+    if (exit || this.#entryRoundTripMs === undefined || this.#ticks % ENTRY_PING_EVERY === 1)
       void service.ping(PONG_TIMEOUT_MS).then((pong) => {
         if (pong === undefined) return;
         const { roundTripMs, draining } = pong;

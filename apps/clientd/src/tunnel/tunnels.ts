@@ -72,9 +72,12 @@ export class Tunnels {
     return [...this.#open.values()].find(({ hop }) => hop.planOf(attempt) !== undefined);
   }
 
-  /** The machine's addresses may be others. */
-  forgetPaths(): void {
-    for (const { hop } of this.#open.values()) hop.forgetPaths();
+  /** The machine's addresses may be others; `moved`: it is in another network. */
+  forgetPaths(moved: boolean): void {
+    for (const { hop } of this.#open.values()) {
+      hop.forgetPaths();
+      if (moved) hop.reopenCarriers();
+    }
   }
 
   /** A key was agreed: the next handshake is made with it, at once. */

@@ -18,6 +18,8 @@ const reference = z.string().min(1).max(64).meta({ description: 'An id or a name
 export const session = z
   .strictObject({
     id: field.id,
+    /** `client` for a Sallyport client's, which may do what that needs and no more, and ends 90 days after its last use. */
+    kind: z.enum(['login', 'client']),
     client: z.string().max(100),
     createdAt: field.time,
     lastUsedAt: field.time,
@@ -179,6 +181,7 @@ export const identityRoutes = {
     path: '/logout',
     summary: 'Ends the session that sends this',
     permission: 'enrol',
+    client: true,
     tag: 'login',
   }),
   getMe: route({
@@ -230,7 +233,7 @@ export const identityRoutes = {
     command: {
       name: 'me sessions',
       examples: ['sallyport me sessions'],
-      columns: ['id', 'client', 'createdAt', 'lastUsedAt', 'expiresAt', 'current'],
+      columns: ['id', 'kind', 'client', 'createdAt', 'lastUsedAt', 'expiresAt', 'current'],
     },
   }),
   endMySession: route({
@@ -371,7 +374,7 @@ export const identityRoutes = {
       name: 'user sessions',
       positional: ['userId'],
       examples: ['sallyport user sessions alice'],
-      columns: ['id', 'client', 'methods', 'createdAt', 'lastUsedAt', 'expiresAt'],
+      columns: ['id', 'kind', 'client', 'methods', 'createdAt', 'lastUsedAt', 'expiresAt'],
     },
   }),
   endUserSessions: route({
