@@ -45,7 +45,8 @@ test('who isn’t logged in logs in first, comes back to the client, and lets it
   assert.equal(answer.userName, 'bob');
   // It stands among the user's sessions under its name.
   await page.getByRole('link', { name: text.toAccount }).click();
-  await page.getByRole('row').filter({ hasText: 'bob-laptop' }).waitFor();
+  const row = page.getByRole('row').filter({ hasText: 'bob-laptop' });
+  await row.getByText(t.account.account.isClient, { exact: true }).waitFor();
   // Before the login the page asks who is there.
   assert.deepEqual(
     complaints.filter((complaint) => !complaint.includes('401')),

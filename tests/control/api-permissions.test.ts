@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { allRoutes, PERMISSIONS, route, TOKEN_SCOPES, type RouteContract } from '@sallyport/api';
+import { allRoutes, PERMISSIONS, route, routes, TOKEN_SCOPES, type RouteContract } from '@sallyport/api';
 import { implement, type RouteImplementation } from '../../packages/control/src/http/implement.ts';
 import { checkDeclarations } from '../../packages/control/src/http/declarations.ts';
+import { newPublicKey } from './access-world.ts';
 import { apiWorld } from './api-world.ts';
 
 /** Whoever adds a route that needs no login adds it here, too. */
@@ -27,8 +31,12 @@ before(async () => {
 after(() => world[Symbol.asyncDispose]());
 
 /** With parameters that are nobody's and a body of the wrong kind: what is permitted is refused for that, and changes nothing. */
-async function send(contract: RouteContract, token: string | undefined) {
-  const path = contract.path.replace(/\{\w+\}/g, 'nothing');
+async function send(
+  contract: RouteContract,
+  token: string | undefined,
+  params: Readonly<Record<string, string | undefined>> = {},
+) {
+  const path = contract.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? 'nothing');
   if (contract.mediaType === 'text/event-stream') return beginStream(path, token);
   return world.call(token, contract.method, path, contract.body === undefined ? undefined : []);
 }
@@ -104,6 +112,60 @@ test('an auditor may read everything and change nothing', async () => {
   }
 });
 
+/** Whoever lets clients call another route adds it here, too; the daemon calls each of them. */
+const clientRoutes = [
+  'logOut',
+  'addMyDevice',
+  'getMyDevice',
+  'removeMyDevice',
+  'getClientConfiguration',
+  'advertiseNetworks',
+];
+
+describe('a client’s session', () => {
+  /** That was let in by an administrator, who may do everything, and made a device. */
+  const letIn = async (): Promise<{ token: string; deviceId: string }> => {
+    const root = world.client(await world.logIn('root'));
+    const { userCode, deviceCode } = await world
+      .client()
+      .call(routes.startDeviceAuthorization, { body: { client: 'laptop' } });
+    await root.call(routes.decideDeviceAuthorization, { params: { userCode }, body: { decision: 'approve' } });
+    const answer = await world.client().call(routes.redeemDeviceAuthorization, { body: { deviceCode } });
+    assert.ok(answer.state === 'approved');
+    const { token } = answer;
+    const body = { name: randomUUID(), publicKey: newPublicKey() };
+    const { id: deviceId } = await world.client(token).call(routes.addMyDevice, { body });
+    return { token, deviceId };
+  };
+
+  test('reaches what its contracts mark, and nothing else', async () => {
+    let { token, deviceId } = await letIn();
+    const reached: string[] = [];
+    for (const contract of allRoutes.filter(({ permission }) => permission !== 'public')) {
+      const { status, body } = await send(contract, token, { deviceId });
+      assert.ok(status < 500 && status !== 401, `${contract.id}: ${status}`);
+      if (status !== 403) reached.push(contract.id);
+      else assert.match(String(body['detail']), /session of a Sallyport client/, contract.id);
+      if (contract.id === 'logOut') ({ token, deviceId } = await letIn());
+    }
+    assert.deepEqual(
+      reached,
+      allRoutes.filter(({ client }) => client === true).map(({ id }) => id),
+    );
+    assert.deepEqual(reached.sort(), clientRoutes.sort());
+  });
+
+  test('reaches what the daemon calls, all of it and no more', () => {
+    const folder = join(import.meta.dirname, '../../apps/clientd/src');
+    const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+    const called = sources.flatMap((name) =>
+      [...readFileSync(join(folder, name), 'utf8').matchAll(/\broutes\.(\w+)/g)].map(([, id]) => id),
+    );
+    const needed = allRoutes.filter(({ id, permission }) => permission !== 'public' && called.includes(id));
+    assert.deepEqual(needed.map(({ id }) => id).sort(), clientRoutes.sort());
+  });
+});
+
 describe('declarations', () => {
   const a = route({ id: 'a', method: 'GET', path: '/a', summary: '', permission: 'self', tag: 't' });
   const serve = (contract: RouteContract): RouteImplementation => implement(contract, () => Promise.resolve(undefined));
@@ -119,6 +181,12 @@ describe('declarations', () => {
       [{ ...contract, permission: 'all' } as unknown as RouteContract],
       [],
       /no permission/,
+    ],
+    [
+      'a route for clients that needs a permission',
+      [{ ...contract, permission: 'users:read', client: true }],
+      [],
+      /a is for clients, which have no permission/,
     ],
     ['two routes at one place', [contract, { ...contract, id: 'b' }], [], /two contracts are at GET \/a/],
     ['two routes with one id', [contract, { ...contract, path: '/b' }], [], /two contracts have the id a/],

@@ -1,5 +1,6 @@
 /** Logins of clients without a browser (RFC 8628): how they come about, and what is tried against them. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { routes } from '@sallyport/api';
 import {
@@ -10,8 +11,11 @@ import {
   readUserCode,
   showUserCode,
 } from '../../packages/control/src/auth/device-authorization.ts';
+import { requireOwnSession } from '../../packages/control/src/auth/second-factors.ts';
+import { hashToken } from '../../packages/control/src/auth/tokens.ts';
 import { forgetOld } from '../../packages/control/src/housekeeping.ts';
-import { apiWorld, codeOf } from './api-world.ts';
+import { newPublicKey } from './access-world.ts';
+import { apiWorld, codeOf, PASSWORD } from './api-world.ts';
 
 type World = Awaited<ReturnType<typeof apiWorld>>;
 
@@ -84,12 +88,12 @@ describe('a client that is let in', () => {
     const answer = answers.find(({ state }) => state === 'approved')!;
     assert.ok(answer.state === 'approved');
     assert.equal(answer.userName, 'alice');
-    const { user } = await world.client(answer.token).call(routes.getMe);
+    const { user } = await world.client(alice).call(routes.getMe);
     assert.equal(user.id, answer.userId);
-    const session = (await sessionsOf(answer.token)).find(({ current }) => current)!;
+    const session = (await sessionsOf(alice)).find(({ kind }) => kind === 'client')!;
     assert.equal(session.client, 'alice-laptop');
     assert.deepEqual(session.methods, ['password']);
-    // Of the login in the browser, not of now: what is dangerous asks the client as soon as it would ask there.
+    // Of the login in the browser, not of now.
     assert.equal(session.authenticatedAt, new Date(before).toISOString());
     assert.equal(user.lastLoginAt, new Date(world.now).toISOString());
     assert.equal((await redeem(begun.deviceCode)).state, 'expired');
@@ -148,6 +152,232 @@ describe('a client that is let in', () => {
     const everything = (await world.audit()).map(({ all }) => all).join() + world.logged.join();
     for (const secret of [deviceCode, answer.token]) assert.ok(!everything.includes(secret));
     assert.equal((await rows()).length, 0);
+  });
+});
+
+describe('the session of a client', () => {
+  const dayMs = 86_400_000;
+  const letIn = async (token = alice, client = 'alice-laptop'): Promise<string> => {
+    const { userCode, deviceCode } = await start(client);
+    await decide(userCode, 'approve', token);
+    const answer = await redeem(deviceCode);
+    assert.ok(answer.state === 'approved');
+    return answer.token;
+  };
+  const addDevice = (token: string, name = randomBytes(8).toString('hex')) =>
+    world.client(token).call(routes.addMyDevice, { body: { name, publicKey: newPublicKey() } });
+  const configuration = (token: string, deviceId: string) =>
+    world.client(token).call(routes.getClientConfiguration, { params: { deviceId } });
+  const stored = (token: string) =>
+    world.services.store.db
+      .selectFrom('session')
+      .selectAll()
+      .where('token_hash', '=', hashToken(token))
+      .executeTakeFirst();
+
+  test('lasts for 90 days without use, and as long as it is used', async () => {
+    const token = await letIn();
+    const { id } = await addDevice(token);
+    const unused = await letIn();
+    const begun = world.now;
+    for (let i = 1; i <= 5; i++) {
+      world.now += 90 * dayMs - 1;
+      await configuration(token, id);
+      assert.equal((await stored(token))?.expires_at, world.now + 90 * dayMs);
+      // Nothing is swept that may still be used, and all that may not.
+      await forgetOld(world.services);
+      assert.equal((await stored(unused)) !== undefined, i === 1);
+    }
+    assert.ok(world.now - begun > 400 * dayMs);
+    const session = (await sessionsOf(await world.logIn('alice'))).find(({ kind }) => kind === 'client');
+    assert.equal(session?.expiresAt, new Date(world.now + 90 * dayMs).toISOString());
+    world.now += 90 * dayMs;
+    assert.equal(await codeOf(configuration(token, id)), 'loginRequired');
+    await forgetOld(world.services);
+    assert.equal(await stored(token), undefined);
+  });
+
+  test('is over at its end though nothing has swept it, and moves on no other session', async () => {
+    const token = await letIn();
+    const login = await world.logIn('alice');
+    const { expires_at: end } = (await stored(login))!;
+    world.now += dayMs - 1;
+    await world.client(login).call(routes.getMe);
+    assert.equal((await stored(login))!.expires_at, end);
+    world.now += 90 * dayMs;
+    assert.ok(await stored(token));
+    assert.equal(await codeOf(addDevice(token)), 'loginRequired');
+  });
+
+  test('is not pushed out by logins, nor they by it', async () => {
+    const token = await letIn();
+    const { id } = await addDevice(token);
+    for (let i = 0; i < 55; i++) {
+      alice = await world.logIn('alice');
+      world.now += 60_000;
+    }
+    await configuration(token, id);
+    const kinds = (await sessionsOf(alice)).map(({ kind }) => kind);
+    assert.equal(kinds.filter((kind) => kind === 'login').length, 50);
+    assert.ok(kinds.includes('client'));
+  });
+
+  test('ends when it, its user or the password does', async () => {
+    const { db } = world.services.store;
+    const ends: [string, (token: string) => Promise<unknown>][] = [
+      ['by its client', (token) => world.client(token).call(routes.logOut)],
+      [
+        'by its user',
+        async (token) => {
+          const { id: sessionId } = (await stored(token))!;
+          await world.client(alice).call(routes.endMySession, { params: { sessionId } });
+        },
+      ],
+      [
+        'by an administrator',
+        async () => {
+          const root = await world.logIn('root');
+          await world.client(root).call(routes.endUserSessions, { params: { userId: 'alice' } });
+          alice = await world.logIn('alice');
+        },
+      ],
+      [
+        'with a new password',
+        () =>
+          world
+            .client(alice)
+            .call(routes.changePassword, { body: { currentPassword: PASSWORD, newPassword: PASSWORD } }),
+      ],
+      [
+        'with its user’s time',
+        () => db.updateTable('user').set({ expires_at: 1 }).where('name', '=', 'alice').execute(),
+      ],
+      [
+        'with its user’s rights',
+        () => db.updateTable('user').set({ disabled: 1 }).where('name', '=', 'alice').execute(),
+      ],
+    ];
+    for (const [what, end] of ends) {
+      const token = await letIn();
+      const { id } = await addDevice(token);
+      assert.equal(await codeOf(configuration(token, id)), 'ok', what);
+      await end(token);
+      const code = await codeOf(configuration(token, id));
+      await db.updateTable('user').set({ disabled: 0, expires_at: null }).where('name', '=', 'alice').execute();
+      assert.equal(code, 'loginRequired', what);
+    }
+  });
+
+  test('is for the one device that it made, and ends with it', async () => {
+    const token = await letIn();
+    const others = await addDevice(alice);
+    assert.equal(await codeOf(configuration(token, others.id)), 'forbidden', 'it has none yet');
+    const own = await addDevice(token);
+    assert.equal(await codeOf(addDevice(token)), 'forbidden');
+    const client = world.client(token);
+    const prefixes = { prefixes: ['10.20.0.0/16'] };
+    for (const deviceId of [others.id, others.name, own.name, 'nothing']) {
+      const params = { deviceId };
+      assert.equal(await codeOf(configuration(token, deviceId)), 'forbidden', deviceId);
+      assert.equal(await codeOf(client.call(routes.getMyDevice, { params })), 'forbidden', deviceId);
+      assert.equal(await codeOf(client.call(routes.advertiseNetworks, { params, body: prefixes })), 'forbidden');
+      assert.equal(await codeOf(client.call(routes.removeMyDevice, { params, ifMatch: 1 })), 'forbidden', deviceId);
+    }
+    const params = { deviceId: own.id };
+    await client.call(routes.advertiseNetworks, { params, body: prefixes });
+    const other = await letIn();
+    const { version } = await client.call(routes.getMyDevice, { params });
+    await world.client(alice).call(routes.removeMyDevice, { params, ifMatch: version });
+    assert.match((await world.audit()).at(-1)!.all, /sessionsEnded/);
+    assert.equal(await codeOf(configuration(token, own.id)), 'loginRequired');
+    assert.equal(await codeOf(addDevice(token)), 'loginRequired');
+    assert.equal(await codeOf(addDevice(other)), 'ok', 'another client goes on');
+    assert.equal(await codeOf(world.client(alice).call(routes.getMe)), 'ok');
+  });
+
+  test('has nothing of an administrator’s', async () => {
+    const root = await world.logIn('root');
+    const token = await letIn(root, 'server-room');
+    for (const path of ['/users', '/settings', '/audit', '/me']) {
+      const { status, body } = await world.call(token, 'GET', path);
+      assert.equal(status, 403, path);
+      assert.match(String(body['detail']), /session of a Sallyport client/);
+    }
+    assert.equal((await world.send('GET', '/metrics', { token })).status, 403);
+    assert.equal((await world.send('GET', '/metrics', { token: root })).status, 200);
+    // Not only where the API asks: whoever else asks who this is hears of no more rights.
+    const { caller } = await world.identity.authenticate({
+      method: 'GET',
+      client: { address: '127.0.0.1', secure: false, loopback: true },
+      header: (name) => (name === 'authorization' ? `Bearer ${token}` : undefined),
+    });
+    assert.deepEqual([...caller.permissions], ['self']);
+    assert.throws(() => requireOwnSession(caller), /forbidden/);
+  });
+
+  test('lets in no client, gives no proof, and is no cookie', async () => {
+    const token = await letIn();
+    const { userCode, deviceCode } = await start('another');
+    assert.equal(await codeOf(look(userCode, token)), 'forbidden');
+    assert.equal(await codeOf(decide(userCode, 'approve', token)), 'forbidden');
+    const proof = world.client(token).call(routes.stepUp, { body: { password: PASSWORD } });
+    assert.equal(await codeOf(proof), 'forbidden');
+    // Also not where it stands in the database as the one that did.
+    const { db } = world.services.store;
+    const { id, user_id } = (await stored(token))!;
+    await db.updateTable('device_authorization').set({ state: 'approved', user_id, session_id: id }).execute();
+    assert.deepEqual(await redeem(deviceCode), { state: 'denied' });
+    const asCookie = (value: string) =>
+      world.send('GET', '/api/v1/me', { headers: { cookie: `sallyport=${value}` } }).then(({ status }) => status);
+    assert.equal(await asCookie(alice), 200);
+    assert.equal(await asCookie(token), 401);
+    const change = await world.send('POST', '/api/v1/logout', { headers: { cookie: `sallyport=${token}` } });
+    assert.equal(change.status, 401);
+  });
+
+  test('is cut off where a group demands a second factor that it lacks, and says what to do', async () => {
+    const token = await letIn();
+    const { id } = await addDevice(token);
+    const demand = (value: number) =>
+      world.services.store.db
+        .updateTable('group')
+        .set({ require_second_factor: value })
+        .where('id', '=', 'everyone')
+        .execute();
+    await demand(1);
+    const { body } = await world.call(token, 'GET', `/me/devices/${id}/client`);
+    await demand(0);
+    assert.equal(body['code'], 'enrolmentRequired');
+    assert.match(String(body['detail']), /log the client in anew/);
+    assert.equal(await codeOf(configuration(token, id)), 'ok');
+  });
+
+  test('leaves a group’s session lifetime as it is: devices are cut off until a login, as by a code', async () => {
+    const root = await world.logIn('root');
+    const limit = async (sessionLifetimeSeconds: number | null): Promise<void> => {
+      const params = { groupId: 'everyone' };
+      const { version } = await world.client(root).call(routes.getGroup, { params });
+      await world.client(root).call(routes.updateGroup, { params, body: { sessionLifetimeSeconds }, ifMatch: version });
+    };
+    const token = await letIn();
+    const { id } = await addDevice(token);
+    await limit(3600);
+    try {
+      const standing = async () => (await configuration(token, id)).device.standing;
+      assert.notEqual(await standing(), 'loginRequired');
+      world.now += 3_600_000;
+      assert.equal(await standing(), 'loginRequired', 'that the client asks is no login');
+      const { userCode, deviceCode } = await start('anew');
+      alice = await world.logIn('alice');
+      await decide(userCode, 'approve');
+      world.now += 30_000;
+      await redeem(deviceCode);
+      assert.notEqual(await standing(), 'loginRequired');
+      world.now += 3_600_000 - 1;
+      assert.notEqual(await standing(), 'loginRequired', 'counted from when the client was let in');
+    } finally {
+      await limit(null);
+    }
   });
 });
 

@@ -36,6 +36,11 @@ onBothDatabases('housekeeping', ({ create, open }) => {
             .execute();
           const session = { ...base, id, token_hash, client: '', last_used_at: 0, expires_at: kept(0) };
           await db.insertInto('session').values(session).execute();
+          const client = { id: `${name} client`, token_hash: `${name} client`, kind: 'client' } as const;
+          await db
+            .insertInto('session')
+            .values({ ...session, ...client })
+            .execute();
           await db
             .insertInto('known_client')
             .values({ user_id: 'u', token_hash, expires_at: kept(0) })
@@ -67,7 +72,7 @@ onBothDatabases('housekeeping', ({ create, open }) => {
         return rows.map(({ it }) => it);
       };
       assert.deepEqual(await left('usage', 'day'), ['2025-12-27']);
-      assert.deepEqual(await left('session', 'id'), ['new']);
+      assert.deepEqual(await left('session', 'id'), ['new', 'new client']);
       assert.deepEqual(await left('known_client', 'token_hash'), ['new']);
       assert.deepEqual(await left('idempotency', 'key'), ['new']);
       assert.deepEqual(await left('invitation', 'id'), ['new']);

@@ -26,6 +26,8 @@ const first = [
 ];
 const second = [
   ...first,
+  `insert into session (id, token_hash, user_id, client, created_at, last_used_at, expires_at)
+      values ('s1', 'hash', 'u1', 'browser', 1, 2, 3)`,
   `insert into identity_provider (id, name, issuer, client_id, scopes, enabled, create_users, email_domains,
       link_by_email, asks_second_factor, groups_claim, groups_by_name, group_mapping, version)
       values ('p1', 'Company', 'https://login.example', 'sallyport', '[]', 1, 0, '[]', 0, 0, 'groups', 0, '[]', 1)`,
@@ -46,6 +48,8 @@ const contents: Readonly<Record<number, readonly string[]>> = {
     `update device set networks = '[{"prefix":"10.20.0.0/16","approved":true}]' where id = 'd1'`,
     `insert into device_authorization (device_code_hash, user_code, client, address, state, user_id, created_at,
       expires_at, interval_seconds) values ('hash', 'BCDFGHJK', 'laptop', '192.0.2.7', 'approved', 'u1', 1, 2, 5)`,
+    `insert into session (id, token_hash, user_id, client, created_at, last_used_at, expires_at, kind, device_id)
+      values ('s2', 'another', 'u1', 'laptop', 1, 2, 3, 'client', 'd1')`,
   ],
 };
 
@@ -67,6 +71,12 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
       if (version === 0) return;
       assert.deepEqual([...directory.model.users.get('u1')!.groups], ['g1']);
       assert.equal(directory.model.devices.get('d1')?.ipv6, 'fd00::9');
+      // What was a login stays one; a client's session goes with its device.
+      const kinds = async (): Promise<unknown> =>
+        (await store.db.selectFrom('session').select('kind').orderBy('id').execute()).map(({ kind }) => kind);
+      assert.deepEqual(await kinds(), ['login', 'client'].slice(0, Math.max(0, version - 1)));
+      await store.db.deleteFrom('device').where('id', '=', 'd1').execute();
+      assert.deepEqual(await kinds(), version === 1 ? [] : ['login']);
     });
   }
 

@@ -10,7 +10,7 @@ import type { CsrfTokens } from './csrf.ts';
 import { hasSecondFactor, methodsOf } from './login-methods.ts';
 import { permissionsOf } from './roles.ts';
 import { requireSameOrigin } from './same-origin.ts';
-import { endOfSession, LAST_USE_EVERY_MS, type SessionLifetime } from './sessions.ts';
+import { endOfSession, expiryOf, LAST_USE_EVERY_MS, type SessionLifetime } from './sessions.ts';
 import { hashToken, TOKEN_PREFIX } from './tokens.ts';
 
 /**
@@ -66,21 +66,38 @@ async function bySession(
   const now = services.now();
   const session = await findSession(services.store.db, hashToken(token));
   if (session === undefined || endOfSession(session, lifetime) <= now || !isUsable(session, now)) return undefined;
+  const { kind } = session;
+  // Browsers send cookies by themselves, and a client is no browser.
+  if (kind === 'client' && byCookie) return undefined;
   if (!unattended && now - session.last_used_at >= LAST_USE_EVERY_MS) {
+    const moved = kind === 'client' ? { expires_at: expiryOf(kind, now, lifetime) } : {};
     await noteUse(services, (db) =>
-      db.updateTable('session').set({ last_used_at: now }).where('id', '=', session.id).execute(),
+      db
+        .updateTable('session')
+        .set({ last_used_at: now, ...moved })
+        .where('id', '=', session.id)
+        .execute(),
     );
   }
   const methods = methodsOf(session);
   const mustEnrol = session.demanded_by !== null && session.vouching_provider === null && !hasSecondFactor(methods);
+  // A client has no more of an administrator's rights than of anybody's.
+  const permissions = permissionsOf(kind === 'client' ? 'user' : session.role);
   return {
     caller: {
       kind: 'session',
       userId: session.user_id,
       userName: session.user_name,
       credentialId: session.id,
-      permissions: mustEnrol ? new Set(['enrol']) : permissionsOf(session.role),
-      session: { methods, authenticatedAt: session.authenticated_at, providerId: session.provider_id, mustEnrol },
+      permissions: mustEnrol ? new Set(['enrol']) : permissions,
+      session: {
+        kind,
+        deviceId: session.device_id,
+        methods,
+        authenticatedAt: session.authenticated_at,
+        providerId: session.provider_id,
+        mustEnrol,
+      },
     },
     secret: token,
     byCookie,

@@ -29,10 +29,13 @@ export function secondFactorRequired(methods: NonNullable<Problem['methods']>): 
   );
 }
 
-/** The caller's session. Throws for an API token: one that leaked must not become a login for good. */
+/** The caller's own login. Throws for API tokens and clients: one that leaked must not become a login for good. */
 export function requireOwnSession(caller: Caller): { readonly session: CallerSession; readonly sessionId: string } {
-  if (caller.session !== undefined) return { session: caller.session, sessionId: caller.credentialId };
-  throw new ApiError('forbidden', 'An API token does not change how its user logs in: log in, and do it there.');
+  if (caller.session?.kind === 'login') return { session: caller.session, sessionId: caller.credentialId };
+  throw new ApiError(
+    'forbidden',
+    'An API token or a client does not change how its user logs in: log in, and do it there.',
+  );
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Origin, Writing } from '../store/store.ts';
 import { setCookie } from './cookies.ts';
 import type { Identity } from './identity.ts';
 import type { LoginMethod } from './login-methods.ts';
+import { expiryOf } from './sessions.ts';
 import { hashToken } from './tokens.ts';
 
 /** Who logs in, and how they proved that it is them. */
@@ -46,7 +47,7 @@ export async function startSession(
     actor: { kind: 'user', id: user.id, name: user.name },
   };
   const now = services.now();
-  const expiresAt = now + sessions.absoluteMs;
+  const expiresAt = expiryOf('login', now, sessions);
   const result = await services.store.write(by, async (writing) => {
     const { db, audit, changed } = writing;
     await inTransaction?.(writing);
@@ -61,6 +62,7 @@ export async function startSession(
       .executeTakeFirst();
     if (numUpdatedRows === 0n) throw new ApiError('loginFailed', 'The account is not active any more.');
     const session = await createSession(db, {
+      kind: 'login',
       userId: user.id,
       client: clientName,
       now,

@@ -126,7 +126,7 @@ export function createApi(options: ApiOptions): (request: IncomingMessage, respo
   // metrics open there would show them to everybody; and Prometheus can send a token.
   plain('/metrics', async (context) => {
     const { caller } = await options.authenticate(incomingRequest(context));
-    permit(caller, 'metrics:read');
+    permit(caller, { permission: 'metrics:read' });
     return respond(context, await options.metrics.metrics(), options.metrics.contentType);
   });
   for (const endpoint of options.endpoints ?? []) {
@@ -230,7 +230,8 @@ function createRoute(
     // What needs no login takes no notice of one: a browser sends the cookie of a session that a page knows nothing of.
     const authenticated = contract.permission === 'public' ? NOBODY : await options.authenticate(request);
     const { caller } = authenticated;
-    permit(caller, contract.permission);
+    const deviceId = context.req.param('deviceId');
+    permit(caller, contract, deviceId);
     if (contract.stepUp === true) requireStepUp(caller, services.now());
     const body = contract.body === undefined ? undefined : await readJsonBody(context.env.incoming);
     const url = new URL(context.req.url);
@@ -258,7 +259,7 @@ function createRoute(
         caller,
         recheck: async () => {
           const now = await options.authenticate({ ...request, unattended: true });
-          permit(now.caller, contract.permission);
+          permit(now.caller, contract, deviceId);
           return now.caller;
         },
         origin: originOf(services, caller, authenticated.byCookie, request),
@@ -299,18 +300,37 @@ function createRoute(
   };
 }
 
-function permit(caller: Caller, permission: RouteContract['permission']): void {
+/** Throws unless a caller may call a route, which may be about a device. */
+function permit(
+  caller: Caller,
+  { permission, client }: Pick<RouteContract, 'permission' | 'client'>,
+  deviceId?: string,
+): void {
   if (permission === 'public') return;
   if (caller.kind === 'anonymous') {
     throw new ApiError('loginRequired', 'Log in, or send an API token, as "authorization: Bearer …".');
   }
   const { permissions } = caller;
+  const isClient = caller.session?.kind === 'client';
+  if (isClient && client !== true) {
+    throw new ApiError(
+      'forbidden',
+      'This is the session of a Sallyport client, which may do what the client needs to connect, and nothing else: log in ' +
+        'yourself for this.',
+    );
+  }
+  // One that was stolen is no way to the user's other devices.
+  if (isClient && deviceId !== undefined && deviceId !== caller.session.deviceId) {
+    throw new ApiError('forbidden', 'The session of a Sallyport client is for that client’s own device, by its id.');
+  }
   if (permissions.has(permission) || (permission === 'enrol' && permissions.has('self'))) return;
   if (caller.session?.mustEnrol === true) {
     throw new ApiError(
       'enrolmentRequired',
-      'Your group asks for a second factor: set up an authenticator app or a passkey first (/api/v1/me/second-factors), or ' +
-        'show the one that you have at POST /api/v1/me/step-up.',
+      isClient
+        ? 'Your group asks for a second factor, which was not shown when this client was let in: log the client in anew.'
+        : 'Your group asks for a second factor: set up an authenticator app or a passkey first (/api/v1/me/second-factors), or ' +
+            'show the one that you have at POST /api/v1/me/step-up.',
     );
   }
   throw new ApiError('forbidden', `This needs the permission ${permission}, which you or your token don't have.`);

@@ -1,4 +1,5 @@
 import type { TokenScope } from '@sallyport/api';
+import type { SessionKind } from '../auth/sessions.ts';
 
 /** Who sends a request. */
 export interface Caller {
@@ -16,6 +17,10 @@ export interface Caller {
 
 /** How the user of a session proved that it is them. */
 export interface CallerSession {
+  /** A client's may call the routes alone whose contract says so. */
+  readonly kind: SessionKind;
+  /** The device that the client made; null where it has none yet, and for logins. */
+  readonly deviceId: string | null;
   readonly methods: readonly string[];
   /** Unix milliseconds of the last time. */
   readonly authenticatedAt: number;

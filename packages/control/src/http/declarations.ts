@@ -28,6 +28,9 @@ export function checkDeclarations(
     if (places.has(place)) faults.push(`two contracts are at ${place}`);
     places.add(place);
     if (!known.has(contract.permission)) faults.push(`${contract.id} declares no permission that there is`);
+    if (contract.client === true && contract.permission !== 'self' && contract.permission !== 'enrol') {
+      faults.push(`${contract.id} is for clients, which have no permission but self`);
+    }
     const inPath = [...contract.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
     const inParams = Object.keys(contract.params?.shape ?? {}).sort();
     if (inPath.join() !== inParams.join()) {

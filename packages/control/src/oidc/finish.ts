@@ -100,8 +100,9 @@ export async function finishStepUp(
     }
     const session = await db
       .selectFrom('session')
-      .select(['expires_at', 'last_used_at'])
+      .select(['kind', 'expires_at', 'last_used_at'])
       .where('id', '=', sessionId)
+      .where('kind', '=', 'login')
       .where('user_id', '=', userId)
       .executeTakeFirst();
     const over = session === undefined || endOfSession(session, identity.sessions) <= now || user.disabled === 1;

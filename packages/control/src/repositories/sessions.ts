@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
 import type { Session } from '@sallyport/api';
 import { methodsOf, type LoginMethod } from '../auth/login-methods.ts';
-import { endOfSession, type SessionLifetime } from '../auth/sessions.ts';
+import { endOfSession, type SessionKind, type SessionLifetime } from '../auth/sessions.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import type { Database, SessionTable } from '../store/schema.ts';
 import { demandingGroup } from './second-factors.ts';
@@ -17,7 +17,7 @@ export interface CredentialUser {
   readonly expires_at_of_user: number | null;
 }
 
-/** Sessions that one user can have; the longest unused make room. */
+/** Sessions of each kind that one user can have; the longest unused make room. */
 const maxSessions = 50;
 const maxKnownClients = 20;
 const knownClientMs = 365 * 24 * 60 * 60_000;
@@ -26,7 +26,7 @@ export interface FoundSession
   extends
     Pick<
       Selectable<SessionTable>,
-      'id' | 'last_used_at' | 'expires_at' | 'authenticated_at' | 'methods' | 'provider_id'
+      'id' | 'kind' | 'device_id' | 'last_used_at' | 'expires_at' | 'authenticated_at' | 'methods' | 'provider_id'
     >,
     CredentialUser {
   /** A group of the user that demands a second factor. */
@@ -49,6 +49,8 @@ export async function findSession(db: Kysely<Database>, tokenHash: string): Prom
         .where('identity_provider.asks_second_factor', '=', 1)
         .as('vouching_provider'),
       'session.id',
+      'session.kind',
+      'session.device_id',
       'session.last_used_at',
       'session.expires_at',
       'session.authenticated_at',
@@ -74,6 +76,7 @@ export async function listSessions(db: Kysely<Database>, userId: string): Promis
 }
 
 export interface NewSession {
+  readonly kind: SessionKind;
   readonly userId: string;
   readonly client: string;
   readonly now: number;
@@ -84,10 +87,10 @@ export interface NewSession {
   readonly authenticatedAt?: number;
 }
 
-/** Makes a session and answers its token. Takes away the user's longest unused ones, and everybody's that are over. */
+/** Makes a session and answers its token. Takes away the user's longest unused ones of its kind, and everybody's that are over. */
 export async function createSession(
   db: Kysely<Database>,
-  { userId, client, now, expiresAt, methods, providerId, authenticatedAt = now }: NewSession,
+  { kind, userId, client, now, expiresAt, methods, providerId, authenticatedAt = now }: NewSession,
 ): Promise<{ readonly id: string; readonly token: string }> {
   const token = newToken('session');
   const id = randomUUID();
@@ -96,6 +99,7 @@ export async function createSession(
     .insertInto('session')
     .values({
       id,
+      kind,
       token_hash: hashToken(token),
       user_id: userId,
       client,
@@ -107,7 +111,8 @@ export async function createSession(
       provider_id: providerId,
     })
     .execute();
-  const surplus = (await listSessions(db, userId)).filter((session) => session.id !== id).slice(maxSessions - 1);
+  const others = (await listSessions(db, userId)).filter((session) => session.id !== id && session.kind === kind);
+  const surplus = others.slice(maxSessions - 1);
   for (const { id: old } of surplus) await db.deleteFrom('session').where('id', '=', old).execute();
   return { id, token };
 }
@@ -124,6 +129,7 @@ export function describeSessions(
     .filter(({ end }) => end > now)
     .map(({ row, end }) => ({
       id: row.id,
+      kind: row.kind,
       client: row.client,
       createdAt: timeText(row.created_at),
       lastUsedAt: timeText(row.last_used_at),
@@ -139,6 +145,22 @@ export async function endSessions(db: Kysely<Database>, userId: string, except?:
   let query = db.deleteFrom('session').where('user_id', '=', userId);
   if (except !== undefined) query = query.where('id', '!=', except);
   return Number((await query.executeTakeFirst()).numDeletedRows);
+}
+
+/** Notes that a client's session made a device. Answers false where it has made one, or has ended. */
+export async function bindToDevice(db: Kysely<Database>, sessionId: string, deviceId: string): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('session')
+    .set({ device_id: deviceId })
+    .where('id', '=', sessionId)
+    .where('device_id', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+/** Ends the session of the client that made a device. Answers how many ended. */
+export async function endSessionsOfDevice(db: Kysely<Database>, deviceId: string): Promise<number> {
+  return Number((await db.deleteFrom('session').where('device_id', '=', deviceId).executeTakeFirst()).numDeletedRows);
 }
 
 export async function isKnownClient(

@@ -4,7 +4,7 @@ import { DeviceAuthorizationLimits, readUserCode, showUserCode } from '../auth/d
 import type { Identity } from '../auth/identity.ts';
 import { methodsOf } from '../auth/login-methods.ts';
 import { requireOwnSession } from '../auth/second-factors.ts';
-import { endOfSession } from '../auth/sessions.ts';
+import { endOfSession, expiryOf } from '../auth/sessions.ts';
 import { requireStepUp } from '../auth/step-up.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import { ApiError } from '../http/api-error.ts';
@@ -27,7 +27,7 @@ import type { Origin, Writing } from '../store/store.ts';
 
 type Redeemed = z.output<NonNullable<(typeof routes.redeemDeviceAuthorization)['result']>>;
 
-/** Logins of clients without a browser (RFC 8628). What the client gets may do what the session may that let it in. */
+/** Logins of clients without a browser (RFC 8628). What the client gets is a session of the kind `client`. */
 export function deviceAuthorizationRoutes(identity: Identity): RouteImplementation[] {
   const limits = new DeviceAuthorizationLimits();
   const unknown = (): ApiError =>
@@ -74,7 +74,7 @@ export function deviceAuthorizationRoutes(identity: Identity): RouteImplementati
       const row = await findWaiting(store.db, readUserCode(params.userCode), services.now());
       if (row === undefined) throw unknown();
       giveBack();
-      // It becomes another way in for as long as a login: as API tokens are, it is given out on a fresh proof only.
+      // It becomes another way in, for months: as API tokens are, it is given out on a fresh proof only.
       if (approves) requireStepUp(caller, services.now());
       const state = approves ? 'approved' : 'denied';
       await store.write(origin, async ({ db, now, audit }) => {
@@ -107,8 +107,9 @@ async function redeem(
     const by = await approver(writing, row, sessions);
     if (by === undefined) return { state: 'denied' };
     const { user, session, methods } = by;
-    const expiresAt = now + sessions.absoluteMs;
+    const expiresAt = expiryOf('client', now, sessions);
     const created = await createSession(db, {
+      kind: 'client',
       userId: user.id,
       client: row.client,
       now,
@@ -144,6 +145,7 @@ async function approver({ db, now }: Writing, row: DeviceAuthorizationRow, sessi
     .selectAll()
     .where('id', '=', row.session_id)
     .where('user_id', '=', row.user_id)
+    .where('kind', '=', 'login')
     .executeTakeFirst();
   if (session === undefined || endOfSession(session, sessions) <= now) return undefined;
   const user = await getUser(db, session.user_id);

@@ -7,6 +7,7 @@ import { implement, type RouteImplementation } from '../http/implement.ts';
 import { checkVersion } from '../http/version.ts';
 import { assignNumber, chooseNumber, releaseNumber } from '../repositories/addresses.ts';
 import * as repository from '../repositories/devices.ts';
+import { bindToDevice, endSessionsOfDevice } from '../repositories/sessions.ts';
 import type { Services } from '../services.ts';
 import type { Origin, Writing } from '../store/store.ts';
 import { found, idOf } from './answers.ts';
@@ -26,6 +27,8 @@ interface NewDevice {
   readonly approved: boolean | undefined;
   readonly expiresAt: string | null;
   readonly bitsPerSecond: number | null;
+  /** The session of the client that makes it: it ends with the device, and makes no other. */
+  readonly clientSession?: string | undefined;
 }
 
 async function addDevice(services: Services, writing: Writing, device: NewDevice): Promise<string> {
@@ -62,6 +65,9 @@ async function addDevice(services: Services, writing: Writing, device: NewDevice
   };
   await db.insertInto('device').values(row).execute();
   await assignNumber(db, number, { id, publicKey: device.publicKey });
+  if (device.clientSession !== undefined && !(await bindToDevice(db, device.clientSession, id))) {
+    throw new ApiError('forbidden', 'This client has its device: log it in anew for another one.');
+  }
   await writing.audit('device.create', targetOf(row), undefined, repository.describeRow(row));
   writing.changed('device', id);
   return id;
@@ -98,9 +104,15 @@ async function changeDevice(writing: Writing, before: repository.DeviceRow, chan
 
 async function removeDevice(writing: Writing, device: repository.DeviceRow): Promise<void> {
   await releaseNumber(writing.db, device.id, writing.now);
+  // Who has a client's session from a machine that was lost makes no other device by it.
+  const sessionsEnded = await endSessionsOfDevice(writing.db, device.id);
   await writing.db.deleteFrom('device').where('id', '=', device.id).execute();
-  await writing.audit('device.delete', targetOf(device), repository.describeRow(device));
+  await writing.audit('device.delete', targetOf(device), {
+    ...repository.describeRow(device),
+    ...(sessionsEnded === 0 ? {} : { sessionsEnded }),
+  });
   writing.changed('device', device.id);
+  if (sessionsEnded > 0) writing.changed('session', device.user_id);
 }
 
 async function checkName(writing: Writing, userId: string, name: string): Promise<void> {
@@ -206,6 +218,7 @@ export const deviceRoutes: readonly RouteImplementation[] = [
       approved: undefined,
       expiresAt: null,
       bitsPerSecond: null,
+      clientSession: caller.session?.kind === 'client' ? caller.credentialId : undefined,
     }),
   ),
   implement(accessRoutes.getMyDevice, ({ services, caller, params }) =>

@@ -71,6 +71,10 @@ export interface SessionTable {
   methods: Generated<string>;
   /** The identity provider that it came by. */
   provider_id: string | null;
+  /** `client`: of a Sallyport client that was let in by a code; `expires_at` moves on with its use. */
+  kind: Generated<'login' | 'client'>;
+  /** The device that the client made, with which it ends. */
+  device_id: string | null;
 }
 
 /** Clients without a browser that wait to be let in (RFC 8628). */

@@ -54,6 +54,7 @@ export function SessionsPanel(): JSX.Element {
                 cell: (one) => (
                   <>
                     {nameOf(one)} {one.current && <Badge tone="good">{text.thisOne}</Badge>}
+                    {one.kind === 'client' && <Badge tone="neutral">{text.isClient}</Badge>}
                   </>
                 ),
               },

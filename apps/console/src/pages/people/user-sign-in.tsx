@@ -103,10 +103,11 @@ function Sessions({ user }: { readonly user: User }): JSX.Element {
   );
 }
 
-function Client({ session: { client, current } }: { readonly session: Session }): JSX.Element {
+function Client({ session: { kind, client, current } }: { readonly session: Session }): JSX.Element {
   return (
     <>
       {client === '' ? text.unknownClient : client} {current && <Badge tone="good">{text.thisOne}</Badge>}
+      {kind === 'client' && <Badge tone="neutral">{t.account.account.isClient}</Badge>}
     </>
   );
 }

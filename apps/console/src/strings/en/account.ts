@@ -175,6 +175,7 @@ export const account = {
     client: 'Where',
     unknownClient: 'Unknown',
     thisOne: 'This one',
+    isClient: 'Client',
     how: 'Logged in by',
     methods: {
       password: 'password',

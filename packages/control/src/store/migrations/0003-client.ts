@@ -10,6 +10,10 @@ export const client: Migration = {
     `ALTER TABLE "group" ADD COLUMN require_gateway_id ${text}`,
     `ALTER TABLE gateway ADD COLUMN transports ${text} NOT NULL DEFAULT '{"amneziawg":null,"tls":null}'`,
     `ALTER TABLE device ADD COLUMN networks ${text} NOT NULL DEFAULT '[]'`,
+    `ALTER TABLE session ADD COLUMN kind ${text} NOT NULL DEFAULT 'login' CHECK (kind IN ('login', 'client'))`,
+    // The device that a client made goes with its login.
+    `ALTER TABLE session ADD COLUMN device_id ${text} REFERENCES device ON DELETE CASCADE`,
+    `CREATE INDEX session_by_device ON session (device_id)`,
     `CREATE TABLE device_authorization (
       device_code_hash ${text} PRIMARY KEY,
       user_code ${text} NOT NULL UNIQUE,
