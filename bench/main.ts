@@ -4,6 +4,8 @@ import { Laboratory, LaboratoryClosed, sallyportDevice, type Program } from '@sa
 import type { BenchContext, Comparison, Figure } from './figure.ts';
 import { api } from './figures/api.ts';
 import { carrier } from './figures/carrier.ts';
+import { clientIdle, clientProtection } from './figures/client-costs.ts';
+import { clientConnect, clientFailover, clientRoam } from './figures/client-times.ts';
 import { console as webConsole } from './figures/console.ts';
 import { footprint } from './figures/footprint.ts';
 import { handshake } from './figures/handshake.ts';
@@ -32,6 +34,11 @@ const figures: readonly Figure[] = [
   api,
   webConsole,
   footprint,
+  clientConnect,
+  clientRoam,
+  clientFailover,
+  clientIdle,
+  clientProtection,
 ];
 
 const usage = `Usage: npm run bench -- [OPTIONS] [FIGURE...]

@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { LaboratoryClosed, sallyportDevice, withLaboratory, type Program } from '@sallyport/netlab';
 import type { Scenario } from './scenario.ts';
+import { client } from './scenarios/client.ts';
 import { service } from './scenarios/service.ts';
 import { tunnel } from './scenarios/tunnel.ts';
 import { Steps } from './steps.ts';
 
-const scenarios: readonly Scenario[] = [tunnel, service];
+const scenarios: readonly Scenario[] = [tunnel, service, client];
 const defaultScenario = tunnel;
 
 const usage = `Usage: npm run demo -- [SCENARIO] [--json]

@@ -19,6 +19,7 @@ const pairedAreas = ['demo', 'faults', 'interop', 'netns'];
 /** Files of theirs whose proof is a rate, a moment, that no packet is lost, or that nothing is left on the machine. */
 const aloneFiles = [
   'faults/service-control',
+  'netns/client-demo',
   'netns/demo',
   'netns/faults',
   'netns/firewall-rates',
@@ -39,6 +40,9 @@ const closingLine = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms
 
 const totals = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
 const skipped: string[] = [];
+/** How long the tests of each file took together, in milliseconds. */
+const durations = new Map<string, number>();
+const SLOWEST = 15;
 let succeeded = true;
 
 /** The events of one run over `files`, without its closing lines, which are added up in `totals`. */
@@ -46,7 +50,14 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
   if (files.length === 0) return;
   for await (const event of run({ files, concurrency, timeout: fileTimeoutMs, cwd: root }) as AsyncIterable<{
     type: string;
-    data: { file?: string; name?: string; skip?: string | boolean; message?: string };
+    data: {
+      file?: string;
+      name?: string;
+      nesting?: number;
+      skip?: string | boolean;
+      message?: string;
+      details?: { duration_ms: number };
+    };
   }>) {
     const { type, data } = event;
     const ofWholeRun = data.file === undefined;
@@ -57,6 +68,8 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
       succeeded &&= success;
       continue;
     }
+    if (type === 'test:complete' && data.nesting === 0 && data.file !== undefined)
+      durations.set(data.file, (durations.get(data.file) ?? 0) + (data.details?.duration_ms ?? 0));
     if (type === 'test:pass' && data.skip !== undefined && data.skip !== false) {
       const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
       skipped.push(`${relative(root, data.file ?? '')}: ${data.name ?? ''}${reason}`);
@@ -77,7 +90,9 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   yield* runPhase(phases.paired ?? [], 2);
   yield* runPhase(phases.alone ?? [], 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
-  lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`);
+  lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`, 'the slowest files, in seconds:');
+  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, Number(process.env["SLOWEST"] ?? SLOWEST));
+  for (const [file, ms] of slowest) lines.push(`${(ms / 1000).toFixed(1).padStart(7)}  ${relative(root, file)}`);
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
 }
 

@@ -183,6 +183,8 @@ export class NotingKernel implements Privileged {
   fault: string | undefined;
   /** A route of the machine's own. */
   taken: string | undefined;
+  /** Why no network can be routed. */
+  routeFault: string | undefined;
   goAway!: () => void;
   underWay = 0;
   readonly #notes: Notes;
@@ -197,7 +199,9 @@ export class NotingKernel implements Privileged {
   async request(request: PrivilegedRequest): Promise<PrivilegedAnswer> {
     this.requests.push(request);
     if (request.kind === 'setNetworks') {
-      const { taken } = this;
+      const { taken, routeFault } = this;
+      if (routeFault !== undefined) return { id: 1, error: { code: 'FAILED', message: routeFault } };
+      if (request.unreachable.length > 0) this.#notes.lines.push(`cut off ${request.unreachable.join(' ')}`);
       const refused = request.networks.filter((network) => taken !== undefined && prefixesOverlap(network, taken));
       const routed = request.networks.filter((network) => !refused.includes(network));
       if (routed.length > 0) this.#notes.lines.push(`route ${routed.join(' ')}`);

@@ -577,7 +577,7 @@ describe('networks behind devices', () => {
     assert.deepEqual([tunnel.networks.get('d1'), tunnel.networks.get('d2')], [[], ['10.1.0.0/16']]);
     control.delta(4, 3, { removeDevices: ['d2'] });
     await until('in force', () => control.acknowledged(4));
-    assert.deepEqual(kernel.requests.findLast(({ kind }) => kind === 'setNetworks'), { kind: 'setNetworks', networks: [] }); // prettier-ignore
+    assert.deepEqual(kernel.requests.findLast(({ kind }) => kind === 'setNetworks'), { kind: 'setNetworks', networks: [], unreachable: [] }); // prettier-ignore
   });
 
   test('that meet each other, the pools or this machine are left out, and that is told', async () => {
@@ -612,5 +612,61 @@ describe('networks behind devices', () => {
     assert.deepEqual(networksAt(gateway), { d1: ['10.2.0.0/16'] });
     assert.deepEqual(tunnel.networks.get('d1'), ['10.2.0.0/16']);
     assert.match(agent.problems.join(), /10\.1\.0\.0\/16 meets 10\.1\.4\.0\/24/);
+    // Whoever has it here, devices don't get there: neither by a route nor by the filter.
+    assert.deepEqual(kernel.plans.at(-1)?.connectedNetworks, ['10.1.0.0/16', '10.2.0.0/16']);
+    const asked = { kind: 'setNetworks', networks: ['10.2.0.0/16'], unreachable: ['10.1.0.0/16'] };
+    assert.deepEqual(
+      kernel.requests.findLast(({ kind }) => kind === 'setNetworks'),
+      asked,
+    );
+  });
+
+  test('come back when what was in their way has gone', async () => {
+    const gateway = await linked();
+    const { kernel, agent, tunnel, clock } = gateway;
+    kernel.taken = '10.1.4.0/24';
+    control.snapshot(1, { putDevices: [device(1, { networks: ['10.1.0.0/16'] })] });
+    await until('in force', () => control.acknowledged(1));
+    const problems = agent.problems;
+    const plans = kernel.plans.length;
+    assert.match(problems.join(), /10\.1\.0\.0\/16 meets/);
+    await until('it to be looked at again', () => kernel.plans.length > plans, clock);
+    assert.deepEqual(agent.problems, problems);
+    assert.ok(kernel.plans.every(({ devices }) => devices[0]?.networks === undefined));
+    kernel.taken = undefined;
+    await until('it to be back', () => tunnel.networks.get('d1')?.[0] === '10.1.0.0/16', clock);
+    assert.deepEqual(agent.problems, []);
+  });
+
+  test('of devices that are elsewhere, or may not connect, are cut off', async () => {
+    const gateway = await linked();
+    const { kernel, notes, clock } = gateway;
+    const validUntil = clock.now() + 5000;
+    control.snapshot(1, {
+      gateway: { ...GATEWAY, connectedNetworks: ['10.1.0.0/16', '10.9.0.0/24'] },
+      putDevices: [device(1, { networks: ['10.1.0.0/16'], validUntil })],
+    });
+    await until('in force', () => control.acknowledged(1));
+    assert.deepEqual(kernel.plans.at(-1)?.connectedNetworks, ['10.1.0.0/16', '10.9.0.0/24']);
+    assert.ok(notes.lines.includes('cut off 10.9.0.0/24') && notes.lines.includes('route 10.1.0.0/16'));
+    notes.lines.length = 0;
+    await until('it to expire', () => kernel.plans.at(-1)?.devices.length === 0, clock);
+    assert.deepEqual(kernel.plans.at(-1)?.connectedNetworks, ['10.1.0.0/16', '10.9.0.0/24']);
+    assert.deepEqual(notes.lines, ['refuse d1', 'cut off 10.1.0.0/16 10.9.0.0/24', 'filter']);
+  });
+
+  test('that can’t be routed for a fault are not let through, until they are', async () => {
+    const gateway = await linked();
+    const { kernel, agent, clock } = gateway;
+    control.snapshot(1, { putDevices: [device(1)] });
+    await until('in force', () => control.acknowledged(1));
+    kernel.routeFault = 'no route';
+    control.delta(2, 1, { putDevices: [device(1, { networks: ['10.1.0.0/16'] })] });
+    await until('told', () => /no route/.test(agent.problems.join()));
+    assert.deepEqual(kernel.plans.at(-1)?.connectedNetworks, ['10.1.0.0/16']);
+    assert.deepEqual(networksAt(gateway), { d1: undefined });
+    kernel.routeFault = undefined;
+    await until('mended', () => control.acknowledged(2), clock);
+    assert.deepEqual(networksAt(gateway), { d1: ['10.1.0.0/16'] });
   });
 });

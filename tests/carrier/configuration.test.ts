@@ -33,11 +33,11 @@ const reach = (publicUrl: string): Reach => ({
   certificateHosts: ['vpn.example', 'localhost'],
 });
 const ready = {
-  kind: 'ready',
+  kind: 'ready' as const,
   path: '/abcdefghijklmnopqrstuvwx',
   certificateSha256: 'ab'.repeat(32),
   ports: [8444, 8444],
-} as const;
+};
 const facts = (text: string, url: string, fingerprint?: string) =>
   tlsFactsOf(read(text), reach(url), ready, fingerprint);
 

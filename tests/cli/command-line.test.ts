@@ -103,7 +103,19 @@ test('help and version', () => {
   // Those that work on this machine come first; the service's own are tested in service-commands.test.ts.
   const names = all.slice(0, all.indexOf('me show'));
   assert.deepEqual(names, [
-    ...['login', 'logout', 'connect', 'disconnect', 'status', 'regions', 'set', 'doctor', 'leaktest', 'outside', 'daemon'],
+    ...[
+      'login',
+      'logout',
+      'connect',
+      'disconnect',
+      'status',
+      'regions',
+      'set',
+      'doctor',
+      'leaktest',
+      'outside',
+      'daemon',
+    ],
     ...['wg up', 'wg down', 'wg status', 'wg device', 'server', 'gateway join', 'gateway run'],
     ...['config check', 'config show', 'backup', 'restore', 'setup', 'invitation accept'],
     ...['device new', 'genkey', 'pubkey', 'genpsk', 'man', 'completion'],

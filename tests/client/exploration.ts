@@ -74,7 +74,7 @@ export function eventsIn({ state }: Node, via: boolean): [string, Event][] {
       { kind: 'settings', settings: value },
     ]),
     ...someConfigurations(via),
-    ...(['unreachable', 'refused', 'portal'] as const).map((reason): [string, Event] => [
+    ...(['unreachable', 'refused', 'loginEnded', 'portal'] as const).map((reason): [string, Event] => [
       `configuration ${reason}`,
       { kind: 'configurationFailed', reason, message: reason },
     ]),
@@ -101,6 +101,7 @@ export function eventsIn({ state }: Node, via: boolean): [string, Event][] {
     ['network gone', { kind: 'network', network: nowhere }],
     ['resumed', { kind: 'resumed' }],
     ['mtu', { kind: 'mtu', attempt: desired.current ?? 0, mtu: 1400 }],
+    ['narrow', { kind: 'narrow', attempt: desired.current ?? 0 }],
   ];
   if (session?.return?.kind === 'probing') {
     const { attempt } = session.return;

@@ -1,8 +1,17 @@
 /** The policy of every state, loaded into the kernel: what leaves the machine is what the plain reading lets out. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { rulesetOf, type FirewallPolicy } from '@sallyport/client';
-import { Capture, dissect, withLaboratory, wire, type Laboratory, type NetworkNamespace } from '@sallyport/netlab';
+import {
+  Capture,
+  dissect,
+  until,
+  withLaboratory,
+  wire,
+  type Laboratory,
+  type NetworkNamespace,
+} from '@sallyport/netlab';
 import { mayLeave, type Packet } from './firewall-judge.ts';
 import { configuration, homeNetwork, settings, World } from './fixtures.ts';
 
@@ -253,6 +262,76 @@ describe('the packet filter in the kernel', () => {
       const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir /sys/fs/cgroup/${group} && nft -f - ; result=$?; nft list table inet sallyport_client; rmdir /sys/fs/cgroup/${group}; exit $result`;
       const { stdout } = await client.run(['unshare', '-m', 'sh', '-c', script], { input: text });
       assert.match(stdout, new RegExp(`socket cgroupv2 level 1 "${group}" meta mark set 0x0*5a13`));
+    });
+  });
+
+  it('lets a program beside the tunnel speak with the outer address, though it chose the tunnel’s first', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const policy = policies().find(([name]) => name === 'connected')?.[1];
+      assert.ok(policy !== undefined && policy !== 'open');
+      await outside.ip('address', 'add', '192.0.2.9/32', 'dev', 'lo');
+      const mirror = `require('net').createServer((s) => s.on('error', () => {}).end(s.remoteAddress)).listen(4433, '0.0.0.0', () => console.log('up'))`;
+      const mirrors = await outside.start([process.execPath, '-e', mirror]);
+      await until('the destination', () => mirrors.stdout.includes('up'));
+      // As the client's routes are: marked packets by `main`, all else into the tunnel.
+      await client.run(['sysctl', '-qw', 'net.ipv4.conf.all.src_valid_mark=1', 'net.ipv4.conf.all.rp_filter=1']);
+      await client.ip('route', 'add', 'default', 'dev', 'sallyport', 'src', '10.200.0.7', 'table', '51921');
+      await client.ip('rule', 'add', 'priority', '5102', 'fwmark', '0x5a13', 'table', 'main');
+      await client.ip('rule', 'add', 'priority', '5110', 'table', '51921');
+      const group = `sallyport-test-${String(process.pid)}`;
+      const folder = `/sys/fs/cgroup/${group}`;
+      const connect = `timeout 3 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
+      const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir ${folder} && nft -f - || exit 1
+        ${connect}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${connect.replaceAll("'", `'"'"'`)}'; echo; sleep 0.1; rmdir ${folder}`;
+      for (const [more, expected] of [
+        [{}, ['', '192.168.1.2']],
+        [{ splitGroup: undefined }, ['', '']],
+      ] as const) {
+        const text = rulesetOf({ ...policy, splitGroup: { path: group, level: 1 }, ...more });
+        const { stdout, stderr } = await client.run(['unshare', '-m', 'sh', '-c', script], { input: text, allowFailure: true }); // prettier-ignore
+        assert.deepEqual(stdout.split('\n').slice(0, 2), expected, stderr);
+      }
+    });
+  });
+
+  it('lets out what IPv6 needs to be found on the link, and nothing that IPv4 does not need', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const script = laboratory.file('listener.mjs', `import dgram from 'node:dgram';
+        const socket = dgram.createSocket('udp4'); socket.bind(5353, () => { socket.addMembership('224.0.0.251'); setTimeout(() => socket.close(), 500); });`); // prettier-ignore
+      const seen = async (policy: Policy): Promise<string[]> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+        const capture = await Capture.start(outside, 'near');
+        // Each address has a group of its own.
+        await client.ip('address', 'add', 'fd77:1::77/64', 'dev', 'outer');
+        await client.run([process.execPath, script]);
+        await client.run(['ping', '-c', '1', '-W', '1', 'ff02::1%outer'], { allowFailure: true });
+        await delay(500);
+        const { packets: caught } = await capture.stop();
+        await client.ip('address', 'delete', 'fd77:1::77/64', 'dev', 'outer');
+        const mac = await linkAddress(client, 'outer');
+        return caught.flatMap(({ bytes }) => {
+          const packet = dissect(bytes);
+          const sender = Buffer.from(bytes.subarray(6, 12)).toString('hex');
+          if (packet.kind !== 'ip' || sender !== mac.replaceAll(':', '')) return [];
+          if (packet.protocol === 58) return [`icmpv6 ${String(packet.icmpType)}`];
+          return packet.protocol === 2 ? ['igmp'] : [];
+        });
+      };
+      const open = await seen('open');
+      for (const kind of ['icmpv6 143', 'icmpv6 128', 'igmp'])
+        assert.ok(open.includes(kind), `${kind}: ${open.join()}`);
+      for (const [name, policy] of policies()) {
+        if (name !== 'connected' && name !== 'blocked') continue;
+        const kinds = await seen(policy);
+        assert.ok(kinds.includes('icmpv6 143'), `${name}: ${kinds.join()}`);
+        assert.deepEqual(
+          kinds.filter((kind) => !/^icmpv6 (133|135|136|143)$/.test(kind)),
+          [],
+          name,
+        );
+      }
     });
   });
 

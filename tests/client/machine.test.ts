@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { clientConfiguration, type ClientConfiguration } from '@sallyport/api';
-import type { ServiceConfiguration } from '@sallyport/client';
+import { viewOf, type ServiceConfiguration } from '@sallyport/client';
 import { account, cafe, configuration, gateway, homeNetwork, nowhere, settings, World } from './fixtures.ts';
 
 function connectedWorld(): World {
@@ -317,4 +317,137 @@ it('leaves the network alone where it is offline and nobody wants a tunnel', () 
   world.run(3_600_000);
   assert.equal(world.state.desired.firewall, 'open');
   assert.equal(world.actions.length, 0);
+});
+
+describe('what others say', () => {
+  it('an ended login keeps nobody from connecting who has a configuration, and is told', () => {
+    const refusal = { kind: 'configurationFailed', reason: 'loginEnded', message: 'log in again' } as const;
+    // The answer may be there before the handshake, or after it.
+    for (const roundTripMs of [1, 50, 2000]) {
+      const world = new World({ account, configuration: configuration() });
+      world.control = refusal;
+      world.send({ kind: 'network', network: homeNetwork });
+      world.roundTripMs = roundTripMs;
+      world.send({ kind: 'connect', target: null, via: null });
+      world.run(60_000, () => world.connected() && world.state.refusal !== undefined);
+      assert.deepEqual([world.state.phase, viewOf(world.state).message], ['connected', 'log in again']);
+      world.answers = () => false;
+      world.run(200_000, () => world.state.phase === 'blocked');
+      assert.match(viewOf(world.state).message, /No gateway answers.*\. log in again/);
+      world.control = { kind: 'configuration', configuration: configuration() };
+      world.answers = () => true;
+      world.run(400_000, () => world.connected() && world.state.refusal === undefined);
+      assert.equal(viewOf(world.state).message, '');
+    }
+    const stranger = new World();
+    stranger.control = refusal;
+    stranger.send({ kind: 'network', network: homeNetwork });
+    stranger.send({ kind: 'connect', target: null, via: null });
+    stranger.run(1000);
+    assert.deepEqual([stranger.state.block?.reason, viewOf(stranger.state).message], ['refused', 'log in again']);
+  });
+
+  it('name servers and domains are what they should be, or are not taken', () => {
+    const plain = configuration();
+    const dns = (dnsServers: string[], searchDomains: string[]): unknown => {
+      const world = new World();
+      world.control = { kind: 'configuration', configuration: { ...plain, tunnel: { ...plain.tunnel, dnsServers, searchDomains } } }; // prettier-ignore
+      world.send({ kind: 'network', network: homeNetwork });
+      world.send({ kind: 'connect', target: null, via: null });
+      world.run(20_000, () => world.connected());
+      const { servers, searchDomains: domains } = world.state.desired.dns ?? {};
+      return [servers, domains];
+    };
+    const bad = ['10.0.0.1\nnameserver 192.0.2.1', '--flag', 'name.example', '', 'fe80::1%eth0'];
+    assert.deepEqual(dns([...bad, '10.0.0.53'], ['corp.example', 'a b', 'x\noptions debug', '~.', '-x', 'example.']), [['10.0.0.53'], ['corp.example', 'example.']]); // prettier-ignore
+    assert.deepEqual(dns(bad, []), [['10.200.0.1', 'fd00:200::1'], []]);
+    const many = Array.from({ length: 100 }, (_, index) => `10.0.0.${String(index)}`);
+    assert.deepEqual(
+      dns(
+        many,
+        many.map(() => 'd'.repeat(64)),
+      ),
+      [many.slice(0, 8), []],
+    );
+  });
+
+  it('a kill switch that is demanded is for everything', () => {
+    const world = new World();
+    const requirements = { killSwitch: true, regionIds: [], gatewayIds: [] };
+    world.control = { kind: 'configuration', configuration: configuration({ requirements }) };
+    world.send({ kind: 'settings', settings: settings({ split: { mode: 'include', networks: ['203.0.113.0/24'] } }) });
+    world.send({ kind: 'network', network: homeNetwork });
+    world.send({ kind: 'connect', target: null, via: null });
+    world.run(20_000, () => world.connected());
+    const { firewall } = world.state.desired;
+    assert.ok(firewall !== 'open' && firewall.blocking && firewall.only === undefined);
+  });
+
+  it('an entry that is set can be left out for once', () => {
+    const world = new World();
+    world.send({ kind: 'settings', settings: settings({ via: 'gateway-1', target: 'south' }) });
+    world.send({ kind: 'network', network: homeNetwork });
+    world.send({ kind: 'connect', target: null, via: 'none' });
+    world.run(20_000, () => world.connected());
+    assert.deepEqual([world.state.intent?.via, world.peers()], [null, ['gw_3 wireguard 4 *']]);
+    world.send({ kind: 'connect', target: null, via: null });
+    assert.equal(world.state.intent?.via, 'gateway-1');
+  });
+
+  it('that the packet filter could not be changed is said as what it is', () => {
+    const world = new World();
+    world.send({ kind: 'network', network: homeNetwork });
+    world.send({ kind: 'connect', target: null, via: null });
+    world.send({ kind: 'failed', part: 'firewall', attempt: undefined, message: 'no nft' });
+    assert.deepEqual([world.state.phase, world.state.block?.message], ['blocked', 'Everything may pass: the packet filter could not be changed. no nft']); // prettier-ignore
+  });
+});
+
+describe('a network that lets no large datagram through', () => {
+  const tell = (world: World): void => {
+    world.send({ kind: 'narrow', attempt: world.state.desired.current ?? 0 });
+  };
+
+  it('is gone through over TLS, and stays so until there is another one', () => {
+    const world = connectedWorld();
+    world.probeWorks = () => true;
+    tell(world);
+    assert.notEqual(world.state.desired.firewall, 'open');
+    world.run(5000, () => world.connected());
+    assert.deepEqual(world.peers(), ['gw_1 tls 4 *']);
+    world.run(700_000);
+    assert.deepEqual(world.peers(), ['gw_1 tls 4 *'], 'it does not go back to what does not fit');
+    world.send({ kind: 'network', network: cafe });
+    world.run(700_000);
+    assert.deepEqual(world.peers(), ['gw_1 wireguard 4 *']);
+  });
+
+  it('is borne where TLS is not to be had, or not wanted', () => {
+    const world = connectedWorld();
+    world.answers = without('tls');
+    tell(world);
+    world.run(60_000, () => world.connected());
+    assert.deepEqual(world.peers(), ['gw_1 wireguard 4 *']);
+    tell(world);
+    assert.equal(world.state.phase, 'connected');
+    const wanted = connectedWorld();
+    wanted.send({ kind: 'settings', settings: settings({ transport: 'wireguard' }) });
+    tell(wanted);
+    assert.equal(wanted.state.phase, 'connected');
+  });
+});
+
+it('tries again the moment that the machine wakes up', () => {
+  const world = new World();
+  world.answers = () => false;
+  world.send({ kind: 'network', network: homeNetwork });
+  world.run(1000);
+  world.send({ kind: 'connect', target: null, via: null });
+  for (let round = 0; round < 8; round++) {
+    world.run(200_000, () => world.state.phase === 'blocked');
+    if (round < 7) world.run(200_000, () => world.state.phase !== 'blocked');
+  }
+  world.answers = () => true;
+  world.send({ kind: 'resumed' });
+  assert.ok(world.run(60_000, () => world.connected()) < 300);
 });

@@ -198,7 +198,7 @@ const alphabets = {
   control: only('configuration .*|portal|applied late'),
   demands: only('settings kill switch off|settings lockdown|configuration required|log out|handshake .'),
   moves: only('handshake .|heard|drains|resumed|mtu'),
-  returns: only('handshake .|heard|probe works|probe fails|settings tls'),
+  returns: only('handshake .|heard|probe works|probe fails|settings tls|narrow'),
 } as const;
 
 describe('every event in every state', () => {

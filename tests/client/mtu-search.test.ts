@@ -12,6 +12,7 @@ class Path {
   search: MtuSearch;
   sent = 0;
   readonly found: number[] = [];
+  narrow = 0;
   readonly #random: SeededRandom;
   #answers: { readonly at: number; readonly size: number }[] = [];
 
@@ -38,7 +39,8 @@ class Path {
   }
 
   #take(event: MtuEvent): void {
-    const { search, send, found } = mtuStep(this.search, event, this.now);
+    const { search, send, found, narrow } = mtuStep(this.search, event, this.now);
+    if (narrow) this.narrow++;
     this.search = search;
     if (found !== undefined) this.found.push(found);
     for (const size of send) {
@@ -66,6 +68,31 @@ describe('the search for the MTU', () => {
     const path = new Path(1500);
     path.run(1000);
     assert.deepEqual([path.found, path.sent], [[1420], 2]);
+  });
+
+  it('notices a path on which not even the floor passes, at once or later, and takes no loss for it', () => {
+    for (const ceiling of [1280, 1300, 1420]) {
+      const path = new Path(1279, undefined, 0, 40, 1280, ceiling);
+      path.run(5000);
+      assert.equal(path.narrow, 1, String(ceiling));
+      const later = new Path(1420, undefined, 0, 40, 1280, ceiling);
+      later.run(20_000);
+      later.limit = 1200;
+      later.run(30_000);
+      assert.deepEqual([later.narrow, later.search.held], [1, 1280]);
+    }
+    withSeed((random) => {
+      for (let round = 0; round < 100; round++) {
+        const path = new Path(1280 + random.below(150), random, 0.15);
+        path.run(60_000);
+        assert.equal(path.narrow, 0);
+      }
+    });
+  });
+
+  it('looks for nothing where the size was set by hand', () => {
+    const search = startMtuSearch(1280, 1280, 1280, 0, true);
+    assert.equal(mtuDeadline(search), Infinity);
   });
 
   it('takes losses for losses, and slow answers for answers', () => {

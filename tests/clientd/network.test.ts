@@ -55,7 +55,7 @@ test('a line of "ip monitor" is read', () => {
     ['[ADDR]Deleted 6: eth0    inet 192.0.2.7/24 scope', { kind: 'address', device: 'eth0', table: undefined, removed: true }], // prettier-ignore
     ['[ROUTE]Deleted default via 10.0.0.1 dev eth0 proto', { kind: 'route', device: 'eth0', table: 'main', removed: true }], // prettier-ignore
     ['[ROUTE]local 192.0.2.7 dev eth0 table local proto', { kind: 'route', device: 'eth0', table: 'local', removed: false }], // prettier-ignore
-    ['[RULE]Deleted 5210: from all lookup 51921', { kind: 'rule', device: undefined, table: undefined, removed: true }],
+    ['[RULE]Deleted 5110: from all lookup 51921', { kind: 'rule', device: undefined, table: undefined, removed: true }],
   ] as const)
     assert.deepEqual(parseNetworkChange(line), change, line);
   for (const line of ['', 'ROUTE', '[NEIGH]10.0.0.1 dev eth0', '[NEXTHOP]id 1'])

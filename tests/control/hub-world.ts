@@ -24,6 +24,7 @@ import { SYSTEM, type Store, type Writing } from '../../packages/control/src/sto
 import {
   createLinkIdentity,
   decodeStateKey,
+  LINK_PROTOCOL_VERSION,
   openLink,
   verifyState,
   type FromControl,
@@ -315,7 +316,7 @@ export class SimulatedGateway {
     });
     link.send({
       kind: 'hello',
-      protocolVersion: 1,
+      protocolVersion: LINK_PROTOCOL_VERSION,
       software: 'simulated',
       ...(token === undefined ? {} : { token }),
       stateVersion: this.version,

@@ -197,6 +197,13 @@ suite('WireGuard over TLS', { timeout: 120_000 }, () => {
           [],
         );
         assert.equal(uid, 64_873);
+        process.kill(server.processes()['carrier'] ?? 0, 'SIGKILL');
+        const again = await until(
+          'the carrier that was started again, by the port of the console',
+          () => startClientEnd(near, '192.0.2.2', '443', consoleCertificate, '0', identity.path).catch(() => undefined),
+          30_000,
+        );
+        again.client.signal('SIGKILL');
         assert.doesNotMatch(server.process.stderr, new RegExp(identity.path), 'the path is not logged');
         await server.stop();
       } finally {

@@ -1,10 +1,12 @@
 /** The client's daemon with a real service: in, out, killed, started again, and nothing left behind. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { ClientStatus } from '@sallyport/client';
 import { Laboratory, until, wire, type NetworkNamespace, type Process } from '@sallyport/netlab';
 import { ask, Refused } from '../clientd/daemon-caller.ts';
@@ -162,7 +164,7 @@ describe('the daemon of the client', () => {
     await until('its rules', async () => (await client.run(['nft', 'list', 'ruleset'])).stdout.includes('oifname "sallyport" accept')); // prettier-ignore
     const rules = (): Promise<string> => client.ip('-4', 'rule');
     const before = await rules();
-    await client.ip('rule', 'del', 'priority', '5210');
+    await client.ip('rule', 'del', 'priority', '5110');
     await until('the rule', async () => (await rules()) === before);
     await client.ip('link', 'del', 'sallyport');
     await until('another tunnel', async () => (await status()).state !== 'connected');
@@ -174,6 +176,23 @@ describe('the daemon of the client', () => {
     const go = join(folder, 'go');
     const program = await client.start(['sh', '-c', `until [ -e ${go} ]; do sleep 0.05; done; exec bash -c 'exec 3<>/dev/tcp/${DESTINATION}/80 && cat <&3'`]); // prettier-ignore
     await assert.rejects(ask(socket, 'outside', { pid: 2 ** 30 }), /badRequest/);
+    // Whose process it is counts, not who may use the socket.
+    const stranger = { uid: 65_534, gid: 65_534 };
+    for (const path of [folder, join(folder, 'run')]) chmodSync(path, 0o755);
+    chmodSync(socket, 0o666);
+    try {
+      for (const [pid, outcome] of [
+        ['SELF', /"result"/],
+        [String(program.pid), /notPermitted.*somebody else's/],
+      ] as const) {
+        const request = `{"id":1,"method":"outside","params":{"pid":${pid}}}`;
+        const script = `const s = require('net').connect(${JSON.stringify(socket)}, () => s.write(${JSON.stringify(request)}.replace('SELF', process.pid) + '\\n')); s.on('data', (d) => { console.log(String(d)); s.destroy(); })`; // prettier-ignore
+        const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { ...stranger, cwd: '/', timeout: 10_000 }); // prettier-ignore
+        assert.match(stdout, outcome);
+      }
+    } finally {
+      chmodSync(socket, 0o600);
+    }
     await ask(socket, 'outside', { pid: program.pid });
     writeFileSync(go, '');
     await program.end(10_000);
@@ -238,6 +257,66 @@ describe('the daemon of the client', () => {
     assert.doesNotMatch(daemon.stderr, /failed/);
   });
 
+  test(
+    'settings that change while it is connected, and commands that cross each other',
+    { timeout: 60_000 },
+    async () => {
+      const settings = await ask<Record<string, unknown>>(socket, 'settings');
+      const policy = async (): Promise<string | undefined> => {
+        const { stdout } = await client.run(['nft', 'list', 'chain', 'inet', 'sallyport_client', 'output'], { allowFailure: true }); // prettier-ignore
+        return /policy (\w+)/.exec(stdout)?.[1];
+      };
+      for (const [killSwitch, lockdown, expected] of [
+        [false, false, 'accept'],
+        [true, false, 'drop'],
+        [false, false, 'accept'],
+        [false, true, 'drop'],
+        [true, false, 'drop'],
+      ] as const) {
+        await ask(socket, 'set', { ...settings, killSwitch, lockdown });
+        assert.deepEqual(
+          [await policy(), await seen()],
+          [expected, GATEWAY],
+          `${String(killSwitch)} ${String(lockdown)}`,
+        );
+      }
+      const connect = (): Promise<ClientStatus> => ask(socket, 'connect', { target: null, via: null, advertise: null });
+      for (const pauseMs of [0, 5, 30, 80]) {
+        await ask(socket, 'disconnect');
+        const connecting = connect().then(
+          ({ state }) => state,
+          (error: unknown) => (error as Refused).code,
+        );
+        await delay(pauseMs);
+        assert.equal((await ask(socket, 'disconnect')).state, 'disconnected');
+        assert.ok(['conflict', 'connected'].includes(await connecting));
+        assert.equal(await machine(), untouched, String(pauseMs));
+        assert.equal(readFileSync(join(folder, 'state/intent.json'), 'utf8'), 'null\n');
+      }
+      assert.deepEqual((await Promise.all([connect(), connect()])).map(({ state }) => state), ['connected', 'connected']); // prettier-ignore
+      assert.equal(await seen(), GATEWAY);
+    },
+  );
+
+  test('no wish that the disk does not take is followed', { timeout: 60_000 }, async () => {
+    await ask(socket, 'disconnect');
+    const wish = join(folder, 'state/intent.json');
+    rmSync(wish);
+    // As good as full: nothing can be put in its place.
+    mkdirSync(join(wish, 'in the way'), { recursive: true });
+    const connect = (): Promise<ClientStatus> => ask(socket, 'connect', { target: null, via: null, advertise: null });
+    await assert.rejects(connect(), /failed.*can't be kept on the disk/);
+    assert.equal((await status()).state, 'disconnected');
+    rmSync(wish, { recursive: true });
+    assert.equal((await connect()).state, 'connected');
+    // What can't be noted at the end is no reason to stay.
+    rmSync(wish);
+    mkdirSync(join(wish, 'in the way'), { recursive: true });
+    assert.equal((await ask(socket, 'disconnect')).state, 'disconnected');
+    rmSync(wish, { recursive: true });
+    await connect();
+  });
+
   test('disconnecting restores everything', { timeout: 60_000 }, async () => {
     const status = await ask(socket, 'disconnect');
     assert.equal(status.state, 'disconnected');
@@ -272,6 +351,12 @@ describe('the daemon of the client', () => {
     assert.equal(await machine(), untouched);
     const { body } = await server.call('GET', '/api/v1/me/devices', undefined, session);
     assert.deepEqual((body as { items: unknown[] }).items, [], 'the devices are gone');
+    // Out where the service can't be asked: the machine forgets it, and says what is left there.
+    await ask(socket, 'login', { ...login, token });
+    await hub.ip('link', 'set', 'service', 'down');
+    const left = await ask(socket, 'logout');
+    assert.deepEqual([left.account, /may still be known there/.test(left.message)], [null, true], left.message);
+    await assert.rejects(ask(socket, 'login', { ...login, url: 'http://192.0.2.1' }), /badRequest.*not encrypted/);
     daemon.signal('SIGTERM');
     assert.equal((await daemon.end(15_000)).code, 0, daemon.stderr);
     assert.doesNotMatch(daemon.stderr, new RegExp(token));

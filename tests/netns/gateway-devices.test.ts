@@ -121,7 +121,7 @@ async function serve(devices: readonly DevicePlan[], more: Partial<GatewayPlan> 
   const grant = (prefix: string) =>
     ({ rule: 'r', destination: { kind: 'network', prefix }, protocol: 'any', ports: [] }) as const;
   const groups: GroupPlan[] = [
-    { id: 'staff', grants: [grant('10.9.0.0/24'), grant('fd99::/64')] },
+    { id: 'staff', grants: ['10.9.0.0/24', 'fd99::/64', '10.0.5.0/24'].map(grant) },
     { id: 'others', grants: [grant('192.0.2.77/32')] },
   ];
   rig.say({ kind: 'state', devices, groups, gateway: more });
@@ -229,6 +229,61 @@ test('a network behind a device is reached by its group, through the device, and
 
   await serve([alice.plan, carol.plan, connector.plan]);
   for (const address of BEHIND) assert.ok(!(await reaches(alice.namespace, address)), `${address} when it is over`);
+});
+
+test('senders behind a device hear from the gateway what does not fit, by the tunnel', async () => {
+  const connected = { ...connector.plan, networks: ['10.9.0.0/24', 'fd99::/64'] };
+  await serve([alice.plan, carol.plan, connected]);
+  assert.deepEqual(await ask(alice, 4, { kind: 'pathMtu', mtu: 1300 }), { kind: 'pathMtuTaken' });
+  // Answers with more than alice can take.
+  const serveLarge = `
+    for (const type of ['udp4', 'udp6']) {
+      const socket = require('node:dgram').createSocket({ type, ipv6Only: type === 'udp6' });
+      socket.on('message', (_, from) => socket.send(Buffer.alloc(1320), from.port, from.address));
+      socket.on('error', () => undefined);
+      socket.bind(7000, () => console.log('ready'));
+    }`;
+  const server = await behind.start([process.execPath, '--eval', serveLarge]);
+  await until('the server', () => server.stdout.split('ready').length === 3);
+  for (const [address, via] of [
+    [BEHIND[0], '10.9.0.1'],
+    [BEHIND[1], 'fd99::1'],
+  ] as const) {
+    const knock = `
+      const socket = require('node:dgram').createSocket('${address.includes(':') ? 'udp6' : 'udp4'}');
+      socket.send('x', 7000, '${address}');
+      socket.on('message', (bytes) => { console.log(bytes.length); process.exit(); });
+      setTimeout(() => process.exit(), 800);`;
+    await alice.namespace.run([process.execPath, '--eval', knock]);
+    assert.match(await behind.ip('route', 'get', via), /\bmtu 1300\b/, via);
+    // What is sent then comes in pieces.
+    assert.match((await alice.namespace.run([process.execPath, '--eval', knock])).stdout, /1320/, address);
+  }
+  server.signal('SIGTERM');
+  await ask(alice, 4, { kind: 'pathMtu', mtu: 1420 });
+  await serve([alice.plan, carol.plan, connector.plan]);
+});
+
+test('a network that lies behind a device elsewhere is not reached where the gateway has the same', async () => {
+  await wire(
+    { namespace: gateway, name: 'lan0', addresses: ['10.0.5.1/24'] },
+    { namespace: exit, name: 'lan0', addresses: ['10.0.5.2/24'] },
+  );
+  await alice.namespace.route('10.0.5.0/24', 'dev', alice.tunnel.name);
+  const reached = async (): Promise<boolean[]> =>
+    Promise.all(['10.0.5.1', '10.0.5.2'].map((address) => reaches(alice.namespace, address)));
+  const all = [alice.plan, carol.plan, connector.plan];
+  await serve(all);
+  assert.deepEqual(await reached(), [true, true], 'a network of the gateway’s own, for which there is a rule');
+  const networks = ['10.0.5.0/24'];
+  await serve([alice.plan, carol.plan, { ...connector.plan, networks }]);
+  assert.deepEqual(await reached(), [false, false], 'it can’t be routed here');
+  await serve([alice.plan, carol.plan, { ...connector.plan, networks, validUntil: 1 }]);
+  assert.deepEqual(await reached(), [false, false], 'its device may not connect any more');
+  await serve([alice.plan, carol.plan], { connectedNetworks: networks });
+  assert.deepEqual(await reached(), [false, false], 'its device is elsewhere');
+  await serve(all);
+  assert.deepEqual(await reached(), [true, true], 'it lies behind no device');
 });
 
 test('the entrance of another gateway is open to every device, by UDP at its port alone', async () => {

@@ -1,7 +1,7 @@
 /** The privileged process alone: its stream is file descriptor 3, its bounds and where it keeps its state are arguments. */
 import { inheritedStream, servePrivileged } from '@sallyport/privileged';
 
-const [interfaceName = '', statePath = '', ...pools] = process.argv.slice(2);
+const [interfaceName = '', statePath = '', networksUid = '', ...pools] = process.argv.slice(2);
 const tell = (message: object): void => {
   process.stdout.write(`${JSON.stringify(message)}\n`);
 };
@@ -9,6 +9,7 @@ await servePrivileged({
   stream: inheritedStream(3),
   interfaceName,
   pools,
+  networksUid: Number(networksUid),
   statePath,
   onNotice: (notice) => tell({ notice, at: Date.now() }),
   onCommand: (command) => tell({ command }),

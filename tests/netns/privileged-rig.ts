@@ -12,6 +12,8 @@ import { PrivilegedClient } from '@sallyport/privileged';
 import type { Notice } from '@sallyport/privileged';
 
 export const INTERFACE = 'tun9';
+/** Whose packets reach networks behind devices. */
+export const NAMES_UID = 64_125;
 export const POOL4 = '10.77.0.0/16';
 export const POOL6 = 'fd77::/64';
 /** Group `staff` reaches the first, nobody the second. */
@@ -77,7 +79,18 @@ export interface Helper {
 /** Starts the privileged process in the gateway's namespace; several may follow one another. */
 export function startHelper({ laboratory, gateway }: Rig): Helper {
   const statePath = join(laboratory.folder, 'privileged.json');
-  const argv = ['netns', 'exec', gateway.name, process.execPath, HELPER, INTERFACE, statePath, POOL4, POOL6];
+  const argv = [
+    'netns',
+    'exec',
+    gateway.name,
+    process.execPath,
+    HELPER,
+    INTERFACE,
+    statePath,
+    String(NAMES_UID),
+    POOL4,
+    POOL6,
+  ];
   const child = spawn('ip', argv, { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
   const notices: Helper['notices'] = [];
   const commands: string[] = [];

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { until, type Process } from '@sallyport/netlab';
 import type { PrivilegedAnswer, PrivilegedRequest } from '@sallyport/privileged';
-import { ALLOWED, buildRig, configuration, device, INTERFACE, plan, reaches, startHelper } from './privileged-rig.ts';
+import { ALLOWED, buildRig, configuration, device, INTERFACE, NAMES_UID, plan, reaches, startHelper } from './privileged-rig.ts'; // prettier-ignore
 import type { Helper, Rig } from './privileged-rig.ts';
 
 const BEHIND = ['10.9.0.0/24', 'fd09::/64'] as const;
@@ -53,19 +53,27 @@ describe('networks behind devices', () => {
       await rig.inside.route(prefix, 'via', via);
   });
 
-  test('are reached by this machine, and from elsewhere by nobody, with or without a filter', async () => {
-    const { refused } = await ask({ kind: 'setNetworks', networks: BEHIND });
+  const packets = async (): Promise<number> => {
+    const { stdout } = await rig.devices.run(['cat', '/sys/class/net/up0/statistics/rx_packets']);
+    return Number(stdout);
+  };
+  /** Where a user's packets to what lies behind go. */
+  const wayOf = async (family: 4 | 6, uid: number): Promise<string> => {
+    const argv = ['ip', 'route', 'get', HOST_BEHIND[family], 'uid', String(uid)];
+    const { stdout, stderr } = await rig.gateway.run(argv, { allowFailure: true });
+    return stdout === '' ? stderr : stdout;
+  };
+
+  test('are reached by the name server of this machine’s own, and from elsewhere by nobody, with or without a filter', async () => {
+    const { refused } = await ask({ kind: 'setNetworks', networks: BEHIND, unreachable: [] });
     await ask({ kind: 'setFirewall', plan: plan([{ ...device(2, ['staff']), networks: BEHIND }]) });
     assert.deepEqual(refused, []);
     for (const family of FAMILIES) {
-      assert.ok(await reaches(rig.gateway, HOST_BEHIND[family]), 'the gateway itself');
+      assert.doesNotMatch(await wayOf(family, 0), new RegExp(INTERFACE), 'the machine’s other traffic');
+      assert.match(await wayOf(family, NAMES_UID), new RegExp(`dev ${INTERFACE}`), 'the name server');
       assert.ok(!(await reaches(rig.inside, HOST_BEHIND[family])), 'somebody else');
     }
     await rig.gateway.nft('flush ruleset');
-    const packets = async (): Promise<number> => {
-      const { stdout } = await rig.devices.run(['cat', '/sys/class/net/up0/statistics/rx_packets']);
-      return Number(stdout);
-    };
     const before = await packets();
     for (const family of FAMILIES) await reaches(rig.inside, HOST_BEHIND[family]);
     assert.ok((await packets()) - before < 2, 'packets from elsewhere reached the tunnel');
@@ -74,6 +82,7 @@ describe('networks behind devices', () => {
   test('that this machine or a route of its has are refused, and the others are routed', async () => {
     const { refused } = await ask({
       kind: 'setNetworks',
+      unreachable: [],
       networks: ['192.0.2.0/25', '10.9.0.0/24', '198.51.100.0/24', '2001:db8:a::/64', '10.77.9.0/24'],
     });
     assert.deepEqual(
@@ -85,14 +94,31 @@ describe('networks behind devices', () => {
         '10.77.9.0/24 10.77.0.0/16',
       ],
     );
-    assert.match(await routes(4, '51920'), new RegExp(`^10\\.9\\.0\\.0/24 dev ${INTERFACE}[^\\n]*\\n$`));
-    assert.equal(await routes(6, '51920'), '');
+    // Those that were refused lead nowhere.
+    const [routed, ...nowhere] = (await routes(4, '51920')).trim().split(/\s*\n/).sort();
+    assert.match(routed ?? '', new RegExp(`^10\\.9\\.0\\.0/24 dev ${INTERFACE}`));
+    assert.deepEqual(nowhere, ['10.77.9.0/24', '192.0.2.0/25', '198.51.100.0/24'].map((network) => `unreachable ${network}`)); // prettier-ignore
+    assert.match(await routes(6, '51920'), /^unreachable 2001:db8:a::\/64[^\n]*\n$/);
     // A default route, or the halves of one that VPN clients make, is in nobody's way.
     await rig.gateway.route('0.0.0.0/1', 'via', '192.0.2.2');
     await rig.gateway.route('0.0.0.0/0', 'via', '192.0.2.2');
-    assert.deepEqual((await ask({ kind: 'setNetworks', networks: ['10.9.0.0/24', '10.8.0.0/24'] })).refused, []);
-    assert.deepEqual((await ask({ kind: 'setNetworks', networks: [] })).refused, []);
+    assert.deepEqual(
+      (await ask({ kind: 'setNetworks', networks: ['10.9.0.0/24', '10.8.0.0/24'], unreachable: [] })).refused,
+      [],
+    );
+    assert.deepEqual((await ask({ kind: 'setNetworks', networks: [], unreachable: [] })).refused, []);
     assert.equal(await routes(4, '51920'), '');
+  });
+
+  test('that are elsewhere lead nowhere, whoever has them here', async () => {
+    await ask({ kind: 'setNetworks', networks: BEHIND, unreachable: [] });
+    await ask({ kind: 'setNetworks', networks: [], unreachable: [...BEHIND, '192.0.2.0/24'] });
+    for (const family of FAMILIES) assert.match(await routes(family, '51920'), /^unreachable (10\.9\.0\.0|fd09::)/);
+    const to = ['192.0.2.2', 'from', '10.77.0.2', 'iif', INTERFACE, 'mark', '0x8000000'];
+    const { stderr } = await rig.gateway.run(['ip', 'route', 'get', ...to], { allowFailure: true });
+    assert.match(stderr, /No route|unreachable/);
+    assert.ok(await reaches(rig.gateway, '192.0.2.2'), 'the machine itself gets there');
+    await ask({ kind: 'setNetworks', networks: [], unreachable: [] });
   });
 });
 
@@ -183,8 +209,25 @@ describe('the largest packet to a device', () => {
   });
 });
 
+test('what failed is no route, and is made when it is asked for again', async () => {
+  const requests = [
+    { kind: 'setNetworks', networks: BEHIND, unreachable: [] },
+    { kind: 'setDeviceMtu', ipv4: DEVICE[4], ipv6: DEVICE[6], mtu: 1300 },
+  ] as const;
+  // Nothing can be routed to an interface that is down.
+  await rig.gateway.ip('link', 'set', 'dev', INTERFACE, 'down');
+  for (const request of requests) assert.notEqual((await helper.client.request(request)).error, undefined);
+  await rig.gateway.ip('link', 'set', 'dev', INTERFACE, 'up');
+  await ask(configuration);
+  for (const request of requests) await ask(request);
+  for (const family of FAMILIES) {
+    assert.match(await routes(family, '51920'), new RegExp(`^(10\\.9|fd09)[^\\n]* dev ${INTERFACE}[^\\n]*\\n$`));
+    assert.match(await routes(family, 'main'), /(10\.77\.0\.2|fd77::2) .*mtu lock 1300/);
+  }
+});
+
 test('all of it goes with the rest', async () => {
-  await ask({ kind: 'setNetworks', networks: BEHIND });
+  await ask({ kind: 'setNetworks', networks: [BEHIND[0]], unreachable: ['10.8.0.0/24', 'fd08::/64'] });
   await ask({ kind: 'tearDown' });
   assert.equal(await routes(4, '51920'), '');
   assert.equal(await routes(6, '51920'), '');

@@ -11,6 +11,7 @@ import { dataFolder, isAlive, Server } from './server-world.ts';
 const LISTEN = '127.0.0.1:8443';
 const CONTROL_UID = 64_871;
 const GATEWAY_UID = 64_872;
+const NAMES_UID = 64_874;
 /** capabilities(7) */
 const CAP_NET_ADMIN = 1n << 12n;
 const CAP_DAC_READ_SEARCH = 1n << 2n;
@@ -102,9 +103,15 @@ describe('sallyport server', () => {
   test('no process that parses what comes from the network has privileges', { timeout: 60_000 }, async () => {
     const server = await Server.start(namespace, options);
     const { supervisor = 0, control = 0, helper = 0, gateway = 0 } = server.facts.processes;
+    // Its addresses come with the gateway's first state, and it is root until it has them.
+    const names = await until('the name server', () => {
+      const { names: pid = 0 } = server.processes();
+      return pid !== 0 && processPrivileges(pid)[0]?.userIds[0] === NAMES_UID && pid;
+    });
     for (const [pid, uid] of [
       [control, CONTROL_UID],
       [gateway, GATEWAY_UID],
+      [names, NAMES_UID],
     ] as const) {
       const threads = processPrivileges(pid);
       assert.ok(threads.length > 1);
@@ -119,7 +126,7 @@ describe('sallyport server', () => {
       assert.equal(thread.bounding & ~(CAP_NET_ADMIN | CAP_DAC_READ_SEARCH), 0n);
       assert.equal(thread.effective & ~(CAP_NET_ADMIN | CAP_DAC_READ_SEARCH), 0n);
     }
-    assert.deepEqual(Object.keys(server.processes()).sort(), ['carrier', 'control', 'gateway', 'helper']);
+    assert.deepEqual(Object.keys(server.processes()).sort(), ['carrier', 'control', 'gateway', 'helper', 'names']);
     // The supervisor and the helper have no socket of the network.
     for (const pid of [supervisor, helper]) {
       const { stdout } = await namespace.run(['ss', '-Htulnp']);
@@ -129,6 +136,7 @@ describe('sallyport server', () => {
     for (const [name, uid] of [
       ['control', CONTROL_UID],
       ['gateway', GATEWAY_UID],
+      ['names', NAMES_UID],
     ] as const) {
       const folder = join(data.path, name);
       assert.deepEqual([statSync(folder).uid, statSync(folder).mode & 0o777], [uid, 0o700], name);
@@ -247,7 +255,7 @@ describe('sallyport server', () => {
       assert.match(await failure(options), /can't listen on 127\.0\.0\.1:8443: another program listens there/);
       await other.stop();
       const gateway = await Server.start(namespace, options);
-      const second = ['--data', `${data.path}2`, '--listen', '127.0.0.1:8444'];
+      const second = ['--data', `${data.path}2`, '--listen', '127.0.0.1:8445'];
       assert.match(
         await failure(second),
         /this machine can't be a gateway yet:\n.*interface name: sallyport0 exists already; [^]*UDP port 51820: is taken; /,

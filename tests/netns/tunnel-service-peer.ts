@@ -37,9 +37,9 @@ async function ask(message: TunnelServiceMessage): Promise<TunnelServiceMessage 
   });
   for (let i = 0; i < TRIES; i++) {
     socket.send(encodeMessage(message), TUNNEL_SERVICE_PORT, task.to, () => undefined);
-    const pause = new Promise<undefined>((resolve) => setTimeout(resolve, PAUSE_MS));
+    const pause = new Promise<void>((resolve) => setTimeout(resolve, PAUSE_MS));
     const answer = await Promise.race([answered, pause]);
-    if (answer !== undefined) return answer;
+    if (typeof answer === 'object') return answer;
   }
   return undefined;
 }

@@ -310,12 +310,84 @@ describe('networks behind devices', () => {
   });
 });
 
+describe('networks behind devices that are elsewhere', () => {
+  const plan: FirewallPlan = {
+    ...granting(internet, grant('10.0.0.0/8'), grant('fd00::/8', 'tcp', [22, 22]), {
+      ...internet,
+      destination: { kind: 'name', name: 'db.example' },
+    }),
+    connectedNetworks: ['10.0.5.0/24', '10.1.0.0/16', '8.8.8.0/24', 'fd07::/64'],
+    devices: [
+      { ...base.devices[0], groups: ['g'] },
+      { id: 'b', ipv4: '10.64.0.3', ipv6: 'fd5a::3', groups: [], networks: ['10.1.2.0/24'] },
+    ],
+    ownAddresses: [...OWN, '10.0.5.1'],
+    neighbours: [{ gatewayId: 'w', host: '10.0.5.7', port: 51_820 }],
+    names: { 'db.example': ['10.0.5.9', '192.168.9.9'] },
+  };
+  const reaches = (destination: string, port = 22, protocol = 6, at = plan): boolean => {
+    const source = destination.includes(':') ? 'fd5a::2' : '10.64.0.2';
+    const packet = { fromTunnel: true, source, destination, protocol, port };
+    const allowed = evaluate(compileFirewall(at), packet, 'spt0', at.ownAddresses) === 'accept';
+    assert.equal(judge(at, packet).allowed, allowed, destination);
+    return allowed;
+  };
+
+  test('are reached by no rule, whoever has those addresses here', () => {
+    for (const address of ['10.0.5.1', '10.0.5.9', '10.1.3.1', '8.8.8.8', 'fd07::1'])
+      assert.ok(!reaches(address), address);
+    assert.ok(!reaches('10.0.5.7', 51_820, 17), 'nor as another gateway’s entrance');
+    for (const address of ['10.0.4.255', '10.0.6.0', '10.1.2.9', '8.8.9.1', 'fd07:0:0:1::1', '192.168.9.9'])
+      assert.ok(reaches(address), address);
+    assert.ok(reaches('10.0.5.1', 22, 6, { ...plan, connectedNetworks: undefined }), 'a network without a connector');
+  });
+
+  test('end the flows that were allowed, and give them back', () => {
+    const before = compileFirewall({ ...plan, connectedNetworks: [] });
+    assert.ok(changeRuleset(before, compileFirewall(plan), 1).restrictive);
+    assert.throws(() => compileFirewall({ ...plan, connectedNetworks: ['10.0.5.0'] }), /connectedNetworks/);
+  });
+});
+
+test('of what is not the internet a neighbour opens little', () => {
+  const entrances = (hosts: readonly [string, number][], ...grants: Grant[]): string[] => {
+    const plan = { ...granting(...grants), neighbours: hosts.map(([host, port]) => ({ gatewayId: 'w', host, port })) };
+    const at = { ...plan, devices: [{ id: 'b', ipv4: '10.64.0.3', ipv6: 'fd5a::3', groups: [] }] };
+    const ruleset = compileFirewall(at);
+    return hosts.flatMap(([destination, port]) => {
+      const source = destination.includes(':') ? 'fd5a::3' : '10.64.0.3';
+      const packet = { fromTunnel: true, source, destination, protocol: 17, port };
+      const { allowed } = judge(at, packet);
+      assert.equal(evaluate(ruleset, packet, 'spt0', OWN) === 'accept', allowed, destination);
+      return allowed ? [`${destination} ${String(port)}`] : [];
+    });
+  };
+  const hosts: [string, number][] = [
+    ['10.0.0.53', 53],
+    ['10.0.0.53', 1023],
+    ['192.168.1.1', 51_820],
+    ['fd01::1', 51_820],
+    ['fd01::1', 53],
+    ['169.254.169.254', 51_820],
+    ['127.0.0.1', 51_820],
+    ['224.0.0.251', 5353],
+    ['fe80::1', 51_820],
+    ['203.0.113.1', 443],
+  ];
+  assert.deepEqual(entrances(hosts), ['192.168.1.1 51820', 'fd01::1 51820', '203.0.113.1 443']);
+  // What a rule names takes that rule, though its group be another.
+  assert.deepEqual(entrances(hosts, grant('192.168.0.0/16'), grant('203.0.113.0/24')), [
+    'fd01::1 51820',
+    '203.0.113.1 443',
+  ]);
+});
+
 test('a neighbour’s name opens nothing inside', () => {
   const plan: FirewallPlan = {
     ...base,
     devices: [...base.devices, { id: 'b', ipv4: '10.64.0.3', ipv6: 'fd5a::3', groups: [], networks: ['10.1.2.0/24'] }],
     neighbours: [{ gatewayId: 'w', host: 'W.example', port: 443 }],
-    names: { 'w.example': ['192.168.0.1', '10.64.0.3', OWN[0], '10.1.2.9', 'fd5a::3', '2001:db8:1::1'] },
+    names: { 'w.example': ['203.0.113.9', '192.168.0.1', '10.64.0.3', OWN[0], '10.1.2.9', 'fd5a::3', '2001:db8:1::1'] },
   };
   const ruleset = compileFirewall(plan);
   const reached = plan.names['w.example'].filter((destination) => {
@@ -325,7 +397,7 @@ test('a neighbour’s name opens nothing inside', () => {
     assert.equal(evaluate(ruleset, packet, 'spt0', OWN) === 'accept', judge(plan, packet).allowed);
     return judge(plan, packet).allowed;
   });
-  assert.deepEqual(reached, ['192.168.0.1', '2001:db8:1::1']);
+  assert.deepEqual(reached, ['203.0.113.9', '2001:db8:1::1']);
 });
 
 test('addresses in every canonical spelling are taken', () => {

@@ -198,6 +198,36 @@ test('gateways know each other’s entrances, names, and what lies behind device
   assert.equal(planner.state('b')?.gateway.names, undefined);
 });
 
+test('every gateway knows all that lies behind devices, whether they may connect there or not', () => {
+  let model = emptyModel();
+  for (const id of ['a', 'b']) model = changed(model, 'gateways', id, gateway({ id }));
+  for (const id of ['u', 'v']) model = changed(model, 'users', id, user({ id }));
+  model = changed(model, 'devices', 'd0', device(0, 'u', { networks: ['10.0.5.0/24', 'fd09::/64'] }));
+  model = changed(model, 'devices', 'd1', device(1, 'v', { networks: ['10.0.4.0/24'], expiresAt: START + 1 }));
+  model = changed(model, 'devices', 'd2', device(2, 'v'));
+  const planner = new Planner();
+  planner.update(model, START);
+  const known = (): unknown => {
+    const [a, b] = ['a', 'b'].map((id) => planner.state(id)?.gateway.connectedNetworks);
+    assert.deepEqual(a, b);
+    for (const id of ['a', 'b']) assert.deepEqual(planner.state(id), planGateway(model, id, START + 2));
+    return a;
+  };
+  const all = ['10.0.4.0/24', '10.0.5.0/24', 'fd09::/64'];
+  assert.deepEqual(planner.update(model, START + 2).size, 0);
+  assert.deepEqual(known(), all);
+  model = changed(model, 'users', 'u', user({ id: 'u', disabled: true }));
+  model = changed(model, 'devices', 'd2', device(2, 'v', { name: 'another' }));
+  planner.update(model, START + 2);
+  assert.deepEqual(known(), all);
+  model = changed(model, 'devices', 'd0', device(0, 'u', { networks: ['fd09::/64'] }));
+  assert.deepEqual([...planner.update(model, START + 2).keys()].sort(), ['a', 'b']);
+  assert.deepEqual(known(), ['10.0.4.0/24', 'fd09::/64']);
+  for (const id of ['d0', 'd1']) model = changed(model, 'devices', id, undefined);
+  planner.update(model, START + 2);
+  assert.equal(known(), undefined);
+});
+
 test('10,000 devices, 100 gateways, 1,000 rules: one change is planned within 50 ms', () => {
   let model = bigOrganisation();
   const planner = new Planner();

@@ -29,6 +29,8 @@ const NEIGHBOURS = [
   { gatewayId: 'w4', host: '198.51.100.7', port: 53 },
   { gatewayId: 'w5', host: 'gone.example', port: 53 },
   { gatewayId: 'w6', host: '8.8.8.8', port: 53 },
+  { gatewayId: 'w7', host: '192.168.1.1', port: 443 },
+  { gatewayId: 'w8', host: '10.1.2.3', port: 5432 },
 ];
 const PORTS = [1, 22, 53, 80, 443, 5432, 8443, 51_820, 65_535];
 /** What the rig in tests/netns has beside the tunnel's addresses. */
@@ -49,6 +51,7 @@ export function randomPlan(random: SeededRandom): FirewallPlan {
     localTcpPorts: random.chance(0.5) ? [8443] : [],
     tunnelPorts: random.pick([undefined, { udp: [53, 443], tcp: [53] }, { udp: [51_820], tcp: [] }]),
     neighbours: random.chance(0.3) ? undefined : NEIGHBOURS.filter(() => random.chance(0.5)),
+    connectedNetworks: randomConnected(random),
     groups,
     devices: withNetworks(
       random,
@@ -56,6 +59,12 @@ export function randomPlan(random: SeededRandom): FirewallPlan {
     ),
     names: { 'db.example': ['10.1.2.3', 'fd00:1::3'], 'web.example': ['8.8.8.8', '2606:4700::1111', '10.64.0.3'] },
   };
+}
+
+/** Of those that may lie behind a device here, and of wider and narrower ones. */
+function randomConnected(random: SeededRandom): string[] | undefined {
+  if (random.chance(0.4)) return undefined;
+  return [...NETWORKS, '10.1.0.0/16', '10.1.2.3/32', 'fd00:1::3/128'].filter(() => random.chance(0.3));
 }
 
 /** Gives some of the networks to some of the devices. */
@@ -162,7 +171,7 @@ export function isRoutable(address: string): boolean {
 
 /** A plan that differs from another in some things. */
 export function changedPlan(random: SeededRandom, plan: FirewallPlan): FirewallPlan {
-  const change = random.below(9);
+  const change = random.below(10);
   const at = random.below(Math.max(1, plan.devices.length));
   switch (change) {
     case 0:
@@ -192,6 +201,8 @@ export function changedPlan(random: SeededRandom, plan: FirewallPlan): FirewallP
       return { ...plan, ownAddresses: random.chance(0.5) ? OWN : ['9.9.9.9', ...OWN] };
     case 7:
       return { ...plan, devices: withNetworks(random, plan.devices) };
+    case 8:
+      return { ...plan, connectedNetworks: randomConnected(random) };
     default: {
       const { names, gateway, localTcpPorts, tunnelPorts, neighbours } = randomPlan(random);
       const opened = random.chance(0.5) ? { tunnelPorts } : { neighbours };

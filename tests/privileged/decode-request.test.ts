@@ -46,6 +46,7 @@ function plan(devices = 3): FirewallPlan {
       { gatewayId: 'oslo', host: 'oslo.example', port: 51_820 },
       { gatewayId: 'rome', host: '192.0.2.9', port: 51_820 },
     ],
+    connectedNetworks: ['10.8.0.0/16'],
     names: { 'db.example': ['192.0.2.7', '2001:db8::7'] },
   };
 }
@@ -98,7 +99,14 @@ const places: readonly (readonly [request: object, path: string, kinds: readonly
       ] as const,
   ),
   [{ kind: 'configureInterface', addresses: [], routes: [], mtu: 1420 }, 'mtu', ['number']],
-  [{ kind: 'setNetworks', networks: ['10.9.0.0/16', 'fd09::/64'] }, 'networks.0', ['prefix', 'network']],
+  ...['networks.0', 'unreachable.0'].map(
+    (path) =>
+      [
+        { kind: 'setNetworks', networks: ['10.9.0.0/16', 'fd09::/64'], unreachable: ['10.8.0.0/16'] },
+        path,
+        ['prefix', 'network'],
+      ] as const,
+  ),
   [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'ipv4', ['address', 'outsideAddress']],
   [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'ipv6', ['address', 'outsideAddress']],
   [{ kind: 'setDeviceMtu', ipv4: '10.77.0.2', ipv6: 'fd77::2', mtu: 1300 }, 'mtu', ['mtu']],
@@ -130,6 +138,7 @@ const places: readonly (readonly [request: object, path: string, kinds: readonly
       ['plan.neighbours.0.gatewayId', ['identifier']],
       ['plan.neighbours.0.host', ['name']],
       ['plan.neighbours.1.port', ['number']],
+      ['plan.connectedNetworks.0', ['prefix']],
       ['plan.names', ['identifier', 'number']],
       ['plan.interfaceName', ['identifier', 'name']],
     ] as const

@@ -36,7 +36,7 @@ test('they are kept, for their owner alone', () => {
   const made = loadAmneziawgParameters(path);
   assert.deepEqual(loadAmneziawgParameters(path), made);
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  assert.equal(JSON.parse(readFileSync(path, 'utf8')).h1, made.h1);
+  assert.equal((JSON.parse(readFileSync(path, 'utf8')) as typeof made).h1, made.h1);
 });
 
 test('a file that is damaged is said to be, and left alone', () => {

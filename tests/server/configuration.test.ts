@@ -99,6 +99,15 @@ describe('a configuration file', () => {
     assert.match(faults[0] ?? '', /unknown key; did you mean "data"\?$/);
   });
 
+  test('has a port of its own for AmneziaWG, or none', () => {
+    assert.deepEqual(faultsOf('[gateway]\namneziawg_port = 0'), []);
+    assert.match(
+      faultsOf('[gateway]\namneziawg_port = 51820').join(),
+      /gateway\.amneziawg_port: must differ from listen_port/,
+    );
+    assert.equal(faultsOf('[gateway]\namneziawg_port = "x"\nlisten_port = "x"').length, 2);
+  });
+
   test('is refused where it is not TOML, with the line', () => {
     assert.match(faultsOf('[web]\npublic_url = vpn\n')[0] ?? '', /^f\.toml:2: this is not TOML: /);
   });

@@ -12,8 +12,10 @@ import { networkFacts, watchNetworkFacts, type NetworkWatch } from './network/ne
 import { Protection } from './network/protection.ts';
 import { Routing } from './network/routing.ts';
 import { SavedSysctls } from './network/saved-sysctls.ts';
-import { openOutsideGroup, outsideGroupIsUsed, type OutsideGroup } from './network/split-group.ts';
+import { keepOutsideGroup, openOutsideGroup, outsideGroupIsUsed, type OutsideGroup } from './network/split-group.ts';
 import { Reconciler } from './reconciler.ts';
+import { readRemembered } from './remembered.ts';
+import { SleepWatch } from './sleep-watch.ts';
 import { openStateFolder, type StateFolder } from './state-folder.ts';
 import { statusOf } from './status.ts';
 import { HandshakeProber } from './tunnel/handshake-prober.ts';
@@ -51,6 +53,8 @@ export class Daemon {
   readonly #routing: Routing;
   readonly #store: AgreedKeyStore;
   readonly #care: TunnelCare;
+  readonly #sleep: SleepWatch;
+  #notedIntent: string | undefined;
   #prober: { readonly key: string; readonly prober: HandshakeProber } | undefined;
   #outside: OutsideGroup | undefined;
   #network: NetworkWatch | undefined;
@@ -100,16 +104,25 @@ export class Daemon {
       tunnelOf: (attempt) => this.tunnels.of(attempt),
       store,
       deviceKey: () => this.#record().publicKey,
-      now: this.#now,
       report,
       onAgreed: (gateway, key) => {
         this.tunnels.useAgreedKey(gateway, key);
       },
       onFault,
     });
+    this.#sleep = new SleepWatch({
+      now: this.#now,
+      onResumed: () => {
+        log('info', 'the machine slept');
+        report({ kind: 'resumed' });
+      },
+    });
     this.#reconciler = new Reconciler(
       {
-        protect: (policy) => this.#protection.apply(policy),
+        protect: (policy) => {
+          if (policy !== 'open' && policy.splitGroup !== undefined) keepOutsideGroup();
+          return this.#protection.apply(policy);
+        },
         route: (plan) => this.#routing.apply(plan),
         unroute: () => this.#routing.clear(),
         openTunnel: (plan) => this.tunnels.open(plan),
@@ -152,29 +165,20 @@ export class Daemon {
     const folder = openStateFolder(options.stateFolder);
     const started: { daemon?: Daemon } = {};
     const mayAskNames = (): boolean => started.daemon?.isBlocking !== true;
-    const keeper = new AccountKeeper(folder, mayAskNames, `sallyport-client/${options.version}`);
     const { log } = options;
-    /** What is damaged is as if it were not there; that goes for convenience, not for protection. */
-    const optional = async <T>(read: Promise<T>): Promise<T | undefined> => {
-      try {
-        return await read;
-      } catch (error) {
-        log('error', messageOf(error));
-        return undefined;
-      }
-    };
+    const keeper = new AccountKeeper(folder, mayAskNames, `sallyport-client/${options.version}`, (message) => {
+      log('error', message);
+    });
     await keeper.load();
-    const settings = await folder.settings.read();
-    const configuration = await optional(folder.configuration.read());
-    const good = (await optional(folder.good.read()))?.map(({ mtu, ...path }) => ({ ...path, mtu }));
-    const intent = (await folder.intent.read()) ?? undefined;
-    const automatic = settings?.autoConnect === true ? { target: settings.target, via: settings.via } : undefined;
+    const remembered = await readRemembered(folder, (message) => {
+      log('error', message);
+    });
     const store = new AgreedKeyStore(`${options.runFolder}/agreed-keys.json`);
-    await optional(store.load());
+    await store.load().catch((error: unknown) => {
+      log('error', messageOf(error));
+    });
     const { account } = keeper;
-    const wanted = account === undefined ? undefined : (intent ?? automatic);
-    const initial = (now: number): State =>
-      initialState(now, { settings, account, configuration, good, intent: wanted });
+    const initial = (now: number): State => initialState(now, { ...remembered, account });
     const daemon = new Daemon(options, folder, keeper, initial, store);
     started.daemon = daemon;
     await daemon.#begin();
@@ -238,6 +242,18 @@ export class Daemon {
     await this.machine.until(({ appliedRevision }) => appliedRevision >= revision, IN_FORCE_TIMEOUT_MS);
   }
 
+  /**
+   * On the disk before the machine is changed: a daemon that is killed after that goes on with it. Throws where the disk
+   * takes no more.
+   */
+  noteIntent(intent: State['intent']): void {
+    const text = JSON.stringify(intent ?? null);
+    if (text === this.#notedIntent) return;
+    this.#notedIntent = undefined;
+    this.folder.intent.writeNow(intent ?? null);
+    this.#notedIntent = text;
+  }
+
   /** Forgets keys that were agreed for a device that is no more. */
   async forgetKeys(): Promise<void> {
     await this.#store.clear();
@@ -251,6 +267,7 @@ export class Daemon {
    */
   async stop(): Promise<void> {
     this.#network?.stop();
+    this.#sleep.follow(false);
     clearTimeout(this.#takenTimer);
     this.#care.stop();
     const { desired } = this.state;
@@ -320,9 +337,14 @@ export class Daemon {
 
   #onState(state: State, before: State): void {
     const { log } = this.#options;
+    this.#sleep.follow(state.intent !== undefined);
     if (JSON.stringify(state.intent) !== JSON.stringify(before.intent)) {
-      // On the disk before the machine is changed: a daemon that is killed now goes on with it.
-      this.folder.intent.writeNow(state.intent ?? null);
+      try {
+        this.noteIntent(state.intent);
+      } catch (error) {
+        // The next daemon goes on with the wish of before then.
+        log('error', `what is wanted can't be kept: ${messageOf(error)}`);
+      }
     }
     if (state.good !== before.good) {
       this.folder.good

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { setImmediate as soon } from 'node:timers/promises';
 import { ApiUnreachable, routes } from '@sallyport/api';
-import { means, type ClientSettings, type ClientStatus, type State } from '@sallyport/client';
+import { intentOf, means, NO_ENTRY, type ClientSettings, type ClientStatus, type State } from '@sallyport/client';
 import { logIn, logOut } from './account/login.ts';
 import type { ControlPlane } from './account/control-plane.ts';
 import type { Daemon } from './daemon.ts';
@@ -35,10 +35,16 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
   };
 
   const connect: Handlers['connect'] = async ({ target, via, advertise }, call) => {
-    if (keeper.record === undefined) throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
+    if (keeper.record === undefined || machine.state.account === undefined)
+      throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
     refuseUnknown(machine.state, target);
-    refuseUnknown(machine.state, via);
+    if (via !== NO_ENTRY) refuseUnknown(machine.state, via);
     if (advertise !== null) await setSettings({ ...machine.state.settings, advertise });
+    try {
+      daemon.noteIntent(intentOf(machine.state.settings, target, via));
+    } catch (error) {
+      throw new DaemonFailure('failed', `it can't be kept on the disk that a tunnel is wanted, and a daemon that starts anew would open everything: ${messageOf(error)}`); // prettier-ignore
+    }
     const stop = tellStatus(daemon, call);
     try {
       machine.take({ kind: 'connect', target, via });
@@ -105,12 +111,12 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         if (record === undefined || control === undefined)
           throw new DaemonFailure('notLoggedIn', 'nobody is logged in');
         // While the way there is open.
-        await logOut(record, control);
+        const left = await logOut(record, control);
         machine.take({ kind: 'account', account: undefined });
         await machine.until(({ phase }) => phase === 'disconnected', DISCONNECT_TIMEOUT_MS);
         await keeper.clear();
         await daemon.forgetKeys();
-        return daemon.status();
+        return { ...daemon.status(), message: left ?? '' };
       }),
     connect,
     disconnect: async () => {

@@ -1,3 +1,5 @@
+export { AccountKeeper } from './account/account-keeper.ts';
+export { ControlPlane } from './account/control-plane.ts';
 export * from './account/tolerant.ts';
 export * as judge from './doctor/judge.ts';
 export * from './failure.ts';
@@ -8,6 +10,9 @@ export * from './network/network-facts.ts';
 export * from './network/routing.ts';
 export * from './network/saved-sysctls.ts';
 export * from './reconciler.ts';
+export * from './remembered.ts';
+export * from './sleep-watch.ts';
+export { openStateFolder } from './state-folder.ts';
 export * from './socket/group.ts';
 export * from './socket/line-reader.ts';
 export * from './socket/socket-server.ts';

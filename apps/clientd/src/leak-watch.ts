@@ -12,8 +12,8 @@ const UDP = 17;
 const ICMP = 1;
 const ICMPV6 = 58;
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { [TCP]: 'tcp', [UDP]: 'udp', [ICMP]: 'icmp', [ICMPV6]: 'icmpv6' }; // prettier-ignore
-/** RFC 4861: solicitations and advertisements of neighbours and routers. */
-const NEIGHBOUR_DISCOVERY = [133, 134, 135, 136, 137];
+/** RFC 4861: solicitations and advertisements of neighbours and routers; and the report (RFC 3810) by which switches find listeners. */
+const NEIGHBOUR_DISCOVERY = [133, 134, 135, 136, 137, 143];
 const NAME_PORTS = [53, 853];
 /** Extension headers that may stand before the upper layer (RFC 8200, section 4.1). */
 const EXTENSIONS = [0, 43, 44, 60];

@@ -8,6 +8,8 @@ import { createLog } from './log.ts';
 const helperConfiguration = z.strictObject({
   interfaceName: z.string(),
   pools: z.array(z.string()).min(1),
+  /** The name server's, which asks behind devices too. */
+  networksUid: z.number().int().min(1).optional(),
   statePath: z.string().startsWith('/'),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']),
 });
@@ -20,12 +22,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 flushCompileCache();
 const { configuration } = await readConfiguration();
-const { interfaceName, pools, statePath, logLevel } = helperConfiguration.parse(configuration);
+const { interfaceName, pools, networksUid, statePath, logLevel } = helperConfiguration.parse(configuration);
 const log = createLog('helper', logLevel);
 await servePrivileged({
   stream: inheritedStream(STREAM_FD),
   interfaceName,
   pools,
+  networksUid,
   statePath,
   onNotice: ({ message }) => {
     log('warn', message);

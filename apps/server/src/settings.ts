@@ -174,6 +174,7 @@ export function helperSettings(configuration: Configuration): HelperConfiguratio
   return {
     interfaceName: configuration.gateway.interface,
     pools,
+    networksUid: configuration.process.namesUid,
     statePath: `/run/sallyport/${configuration.gateway.interface}.json`,
     logLevel: configuration.log.level,
   };

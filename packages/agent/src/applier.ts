@@ -1,4 +1,4 @@
-import { parseAddress, usableNetworks } from '@sallyport/policy';
+import { faultOfNetwork, MAX_CONNECTED_NETWORKS, parseAddress, usableNetworks } from '@sallyport/policy';
 import type { DesiredState, DevicePlan, FirewallPlan, GatewayPlan } from '@sallyport/policy';
 import type { Privileged } from '@sallyport/privileged';
 import { TUNNEL_SERVICE_PORT } from '@sallyport/tunnel-service';
@@ -7,6 +7,8 @@ import type { Names } from './names.ts';
 import type { Tunnel } from './tunnel.ts';
 
 const NAMES_PORT = 53;
+/** What stood in a network's way may be gone. */
+const LOOK_AGAIN_MS = 60_000;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
 /** A timer's longest wait for the next expiry; then it looks again. */
@@ -51,8 +53,10 @@ export class Applier {
   #working = false;
   #configured = '';
   /** The networks that the helper was asked to route, and what of this machine some of them met. */
-  #networks = '';
+  #networks: string | undefined = '';
   readonly #met = new Set<string>();
+  #networkFaults: string | undefined;
+  #cancelLook: (() => void) | undefined;
   #forwarding = false;
   #cancelExpiry: (() => void) | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -99,6 +103,7 @@ export class Applier {
     this.#stopped = true;
     this.#cancelExpiry?.();
     this.#cancelRetry?.();
+    this.#cancelLook?.();
   }
 
   /** What time and state say about who may connect; who may not any more is refused on the spot. */
@@ -148,7 +153,7 @@ export class Applier {
     const taken = [gateway.pool4, gateway.pool6, ...this.#options.ownAddresses(), ...this.#met];
     const { byDevice, faults } = usableNetworks(devices.values(), taken);
     const all = faults.slice(0, 5).join(', ');
-    this.#options.onNetworks(faults.length === 0 ? undefined : `networks behind devices are left out: ${all}`);
+    this.#networkFaults = faults.length === 0 ? undefined : `networks behind devices are left out: ${all}`;
     if (faults.length === 0) return devices;
     return new Map(Array.from(devices, ([id, device]) => [id, { ...device, networks: byDevice.get(id) }]));
   }
@@ -169,11 +174,15 @@ export class Applier {
       const devices = this.#valid;
       const start = performance.now();
       if (state !== undefined) {
-        // Routes first: what can't be routed must not be kept out by the filter where it comes from elsewhere.
-        const routing = this.#configured === '' ? undefined : await this.#routeNetworks(devices);
+        // Routes first: what can't be routed must not be kept out by the filter where it comes from elsewhere, nor let
+        // through by it.
+        const first = this.#configured === '';
+        const routing = first ? undefined : await this.#routeNetworks(state, devices);
         if (generation !== this.#generation) continue;
-        const problem = (await this.#setKernel(state, devices)) ?? routing;
+        const reached = first || routing !== undefined ? withoutNetworks(devices) : devices;
+        const problem = (await this.#setKernel(state, reached)) ?? routing;
         if (this.#stopped) return;
+        if (generation === this.#generation) this.#options.onNetworks(this.#networkFaults);
         if (problem !== undefined) {
           this.#options.onProblem(problem);
           // Something newer may succeed where this did not.
@@ -185,6 +194,8 @@ export class Applier {
           return;
         }
         this.#retryMs = FIRST_RETRY_MS;
+        // Now there is an interface to route to.
+        if (first && connectedNetworks(state).length > 0) continue;
         this.#options.onProblem(undefined);
         this.#admit(devices);
         this.#options.onConfigured(state.gateway);
@@ -226,9 +237,6 @@ export class Applier {
         const answer = await privileged.request({ kind: 'configureInterface', addresses, routes, mtu });
         if (answer.error !== undefined) return `the interface could not be set up: ${answer.error.message}`;
         this.#configured = configuration;
-        this.#networks = '';
-        const problem = await this.#routeNetworks(devices);
-        if (problem !== undefined) return problem;
       }
       if (!this.#forwarding) {
         const answer = await privileged.request({ kind: 'enableForwarding' });
@@ -242,18 +250,28 @@ export class Applier {
   }
 
   /** Has the networks behind devices routed to the tunnel. Those that can't be are left out from then on. What failed. */
-  async #routeNetworks(devices: ReadonlyMap<string, DevicePlan>): Promise<string | undefined> {
+  async #routeNetworks(state: DesiredState, devices: ReadonlyMap<string, DevicePlan>): Promise<string | undefined> {
     const networks = Array.from(devices.values(), (device) => device.networks ?? []).flat();
-    const key = networks.join(' ');
+    const routed = new Set(networks);
+    const unreachable = connectedNetworks(state)
+      .filter((network) => !routed.has(network))
+      .slice(0, MAX_CONNECTED_NETWORKS);
+    const key = networks.length + unreachable.length === 0 ? '' : `${networks.join(' ')}|${unreachable.join(' ')}`;
     if (key === this.#networks) return undefined;
     try {
-      const { error, refused = [] } = await this.#options.privileged.request({ kind: 'setNetworks', networks });
+      const request = { kind: 'setNetworks', networks, unreachable } as const;
+      const { error, refused = [] } = await this.#options.privileged.request(request);
+      this.#networks = error === undefined ? key : undefined;
       if (error !== undefined) return `networks behind devices could not be routed: ${error.message}`;
-      this.#networks = key;
       if (refused.length === 0) return undefined;
       for (const { meets } of refused) this.#met.add(meets);
       this.#look();
       this.#generation++;
+      this.#cancelLook?.();
+      this.#cancelLook = this.#options.clock.after(LOOK_AGAIN_MS, () => {
+        this.#met.clear();
+        void this.refresh();
+      });
       return undefined;
     } catch (error) {
       return `the privileged helper does not answer: ${(error as Error).message}`;
@@ -273,6 +291,7 @@ export class Applier {
           ? { udp: [TUNNEL_SERVICE_PORT], tcp: [] }
           : { udp: [NAMES_PORT, TUNNEL_SERVICE_PORT], tcp: [NAMES_PORT] },
       neighbours: state.gateway.neighbours ?? [],
+      connectedNetworks: connectedNetworks(state),
       groups: [...state.groups.values()],
       devices: Array.from(devices.values(), ({ id, ipv4, ipv6, groups, egress: own, bitsPerSecond, networks }) => ({
         id,
@@ -286,6 +305,17 @@ export class Applier {
       names: names.addresses,
     };
   }
+}
+
+/** All that lies behind devices as far as is known here, those of the state that can't be routed included. */
+function connectedNetworks({ gateway, devices }: DesiredState): string[] {
+  const networks = new Set(gateway.connectedNetworks);
+  for (const device of devices.values()) for (const network of device.networks ?? []) networks.add(network);
+  return [...networks].filter((network) => faultOfNetwork(network, []) === undefined);
+}
+
+function withoutNetworks(devices: ReadonlyMap<string, DevicePlan>): ReadonlyMap<string, DevicePlan> {
+  return new Map(Array.from(devices, ([id, device]) => [id, { ...device, networks: undefined }]));
 }
 
 /** Whether it is the same device for a tunnel, whatever lies behind it. */

@@ -137,7 +137,9 @@ export const methods = {
   /** Tells each change until it is connected. Fails with the code `blocked` where it can't be; it goes on trying then. */
   connect: {
     params: z.strictObject({
+      /** Null: as the settings say. */
       target: z.string().nullable(),
+      /** Null: as the settings say; `none`: no entry, whatever they say. */
       via: z.string().nullable(),
       advertise: z.array(z.string()).nullable(),
     }),

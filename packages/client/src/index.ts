@@ -9,7 +9,7 @@ export { backOffMs } from './machine/back-off.ts';
 export { controlAddressesOf, killSwitchOf } from './machine/desired.ts';
 export { nextDeadline } from './machine/serve.ts';
 export { initialState, type Block, type Hop, type Remembered, type Session, type State } from './machine/state.ts';
-export { step, type Step } from './machine/step.ts';
+export { intentOf, step, type Step } from './machine/step.ts';
 export * from './machine/types.ts';
 export { viewOf, type HopView, type View } from './machine/view.ts';
 export { MAX_MTU } from './mtu/overhead.ts';

@@ -22,9 +22,9 @@ export const SPLIT_MARK = 0x5a13;
 /** Marks connections from the tunnel into the networks behind this machine; of connections alone, never of packets. */
 export const CONNECTOR_MARK = 0x5a14;
 
-/** The priorities of the rules (`ip rule`), before those of the tables `main` (32766) and `default`. */
-export const FIRST_RULE_PRIORITY = 5200;
-export const LAST_RULE_PRIORITY = 5219;
+/** The priorities of the rules (`ip rule`), before those of the tables `main` (32766) and `default`, and Tailscale's (5210 to 5270). */
+export const FIRST_RULE_PRIORITY = 5100;
+export const LAST_RULE_PRIORITY = 5119;
 
 /** The group (cgroup, version 2) of the programs that go beside the tunnel, below the root of the hierarchy. */
 export const SPLIT_CGROUP = 'sallyport-outside';

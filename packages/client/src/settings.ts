@@ -8,6 +8,9 @@ const prefix = z.union([z.cidrv4(), z.cidrv6()], 'a prefix: 10.20.0.0/16, fd20::
 export const TRANSPORTS = ['wireguard', 'amneziawg', 'tls'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
+/** In the place of an entry's name: for once, the gateway is entered and left. */
+export const NO_ENTRY = 'none';
+
 export const clientSettings = z.strictObject({
   /** From connect on nothing leaves the machine but to the gateway. */
   killSwitch: z.boolean().default(true),

@@ -32,6 +32,8 @@ const IPPROTO_IPV6 = 41;
 const IPV6_MTU_DISCOVER = 23;
 const IPV6_V6ONLY = 26;
 const IPV6_DONTFRAG = 62;
+const IPPROTO_TCP = 6;
+const TCP_MAXSEG = 2;
 /** Don't fragment, and don't ask the route how much fits either: the interface's MTU alone counts. */
 const PMTUDISC_PROBE = 3;
 
@@ -42,9 +44,22 @@ export interface Marking {
   readonly device?: string | undefined;
 }
 
-/** A TCP socket that isn't connected yet. Throws a SystemCallError; the descriptor is the caller's to close. */
+/** Fits everywhere, either way (RFC 8200, section 5): routers that swallow "too big" would keep longer ones for themselves. */
+const SEGMENT_BYTES = 1220;
+
+/**
+ * A TCP socket that isn't connected yet, of segments that any path takes. Throws a SystemCallError; the descriptor is the
+ * caller's to close.
+ */
 export function openMarkedTcpSocket(family: 4 | 6, marking: Marking): number {
-  return open(family, SOCK_STREAM, marking);
+  const fd = open(family, SOCK_STREAM, marking);
+  try {
+    set(fd, IPPROTO_TCP, TCP_MAXSEG, number(SEGMENT_BYTES), 'keep segments short');
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
 }
 
 /**

@@ -4,7 +4,11 @@
  */
 import { z } from 'zod';
 
-export const LINK_PROTOCOL_VERSION = 1;
+/**
+ * 2: states may have networks behind devices, other gateways' entrances and names. A gateway is sent what its version
+ * knows: its schema refuses the rest, so that nothing which narrows what is allowed is passed over in silence.
+ */
+export const LINK_PROTOCOL_VERSION = 2;
 
 /** The longest frame from the control plane: a snapshot of 100,000 devices fits. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024;

@@ -66,6 +66,7 @@ export const gatewayPlan = z.strictObject({
   egress,
   draining: z.boolean(),
   neighbours: z.array(neighbour).max(10_000).optional(),
+  connectedNetworks: z.array(prefix).max(10_000).optional(),
   names: namesPlan.optional(),
 });
 

@@ -75,6 +75,7 @@ export function sameGateway(a: GatewayPlan, b: GatewayPlan): boolean {
       a.draining === b.draining &&
       sameEgress(a.egress, b.egress) &&
       sameList(a.neighbours ?? [], b.neighbours ?? [], sameNeighbour) &&
+      sameTexts(a.connectedNetworks ?? [], b.connectedNetworks ?? []) &&
       sameNames(a.names, b.names))
   );
 }

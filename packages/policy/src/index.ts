@@ -17,7 +17,13 @@ export { accessDifference } from './access/difference.ts';
 export type { AccessDifference, AccessDifferences } from './access/difference.ts';
 export { changeRuleset, type NftCommand, type RulesetChange } from './firewall/change-ruleset.ts';
 export { compileFirewall } from './firewall/compile.ts';
-export { faultOfNetwork, MAX_NETWORKS, prefixesOverlap, usableNetworks } from './firewall/networks.ts';
+export {
+  faultOfNetwork,
+  MAX_CONNECTED_NETWORKS,
+  MAX_NETWORKS,
+  prefixesOverlap,
+  usableNetworks,
+} from './firewall/networks.ts';
 export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';
 export { TABLE, type Chain, type ElementSet, type Meter, type Rule, type Ruleset } from './firewall/ruleset.ts';

@@ -91,6 +91,8 @@ export interface GatewayPlan {
   readonly draining: boolean;
   /** The other gateways, for who enters here and leaves there. */
   readonly neighbours?: readonly Neighbour[] | undefined;
+  /** All networks behind devices of the whole service, connected here or not: canonical prefixes, sorted. */
+  readonly connectedNetworks?: readonly string[] | undefined;
   /** Absent: devices are not answered here. */
   readonly names?: NamesPlan | undefined;
 }

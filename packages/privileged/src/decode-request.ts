@@ -1,5 +1,5 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
-import { faultOfNetwork, MAX_NETWORKS, parsePrefix, prefixContains } from '@sallyport/policy';
+import { faultOfNetwork, MAX_CONNECTED_NETWORKS, MAX_NETWORKS, parsePrefix, prefixContains } from '@sallyport/policy';
 import type { FirewallPlan, IpPrefix } from '@sallyport/policy';
 import type { PrivilegedRequest } from './requests.ts';
 
@@ -9,6 +9,8 @@ export interface PrivilegedBounds {
   readonly interfaceName: string;
   /** Prefixes that hold every tunnel address and every route to the tunnel. */
   readonly pools: readonly string[];
+  /** The user whose own packets reach networks behind devices, as the name server asks there; absent: nobody's do. */
+  readonly networksUid?: number | undefined;
 }
 
 /** A request breaks the rules. The message names the place. */
@@ -59,8 +61,12 @@ export class RequestDecoder {
         };
       }
       case 'setNetworks': {
-        const { networks } = exactly(value, 'request', ['kind', 'networks']);
-        return { kind, networks: list(networks, 'networks', MAX_NETWORKS, network) };
+        const { networks, unreachable } = exactly(value, 'request', ['kind', 'networks', 'unreachable']);
+        return {
+          kind,
+          networks: list(networks, 'networks', MAX_NETWORKS, network),
+          unreachable: list(unreachable, 'unreachable', MAX_CONNECTED_NETWORKS, network),
+        };
       }
       case 'setDeviceMtu': {
         const { ipv4, ipv6, mtu } = exactly(value, 'request', ['kind', 'ipv4', 'ipv6', 'mtu']);
@@ -102,6 +108,8 @@ export class RequestDecoder {
     list(plan['localTcpPorts'], 'plan.localTcpPorts', 1024, (item, at) => integer(item, at, 1, 65_535));
     if (plan['tunnelPorts'] !== undefined) tunnelPorts(plan['tunnelPorts']);
     if (plan['neighbours'] !== undefined) list(plan['neighbours'], 'plan.neighbours', MAX_NEIGHBOURS, neighbour);
+    if (plan['connectedNetworks'] !== undefined)
+      list(plan['connectedNetworks'], 'plan.connectedNetworks', MAX_ENTRIES, prefix);
     list(plan['groups'], 'plan.groups', MAX_ENTRIES, group);
     list(plan['devices'], 'plan.devices', MAX_ENTRIES, (item, at) => this.#device(item, at));
     names(plan['names']);
@@ -142,7 +150,7 @@ export class RequestDecoder {
 }
 
 const PLAN_KEYS = ['interfaceName', 'gateway', 'ownAddresses', 'localTcpPorts', 'groups', 'devices', 'names'];
-const PLAN_OPTIONS = ['tunnelPorts', 'neighbours'];
+const PLAN_OPTIONS = ['tunnelPorts', 'neighbours', 'connectedNetworks'];
 const GATEWAY_KEYS = ['pool4', 'pool6', 'address4', 'address6', 'egress'];
 const DEVICE_KEYS = ['id', 'ipv4', 'ipv6', 'groups'];
 const DEVICE_OPTIONS = ['egress', 'bitsPerSecond', 'networks'];

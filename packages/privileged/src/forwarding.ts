@@ -31,6 +31,9 @@ export class Forwarding {
     for (const place of ['all', 'default', tunnel]) this.#set(`${IPV4}/${place}/send_redirects`, '0');
     // Reverse path filters ask for the way back of a packet with its mark: the interface's rules would drop it without.
     this.#set(`${IPV4}/all/src_valid_mark`, '1');
+    // The kernel's own answer to a packet bears the packet's mark, by which it finds the way to a network behind a device.
+    for (const key of ['net/ipv4/fwmark_reflect', 'net/ipv6/fwmark_reflect'])
+      if (this.#sysctl.read(key) !== undefined) this.#set(key, '1');
     // Strict: what comes out of the tunnel bears a tunnel address, since only the pools are routed to it.
     this.#set(`${IPV4}/${tunnel}/rp_filter`, '1');
   }

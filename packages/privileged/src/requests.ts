@@ -9,8 +9,11 @@ export type PrivilegedRequest =
       readonly routes: readonly string[];
       readonly mtu: number;
     }
-  /** Routes these networks behind devices to the tunnel, and no others any more. Those that can't be are in the answer. */
-  | { readonly kind: 'setNetworks'; readonly networks: readonly string[] }
+  /**
+   * Routes these networks behind devices to the tunnel, and no others any more; those that can't be are in the answer.
+   * `unreachable` are those of which nothing may go elsewhere either.
+   */
+  | { readonly kind: 'setNetworks'; readonly networks: readonly string[]; readonly unreachable: readonly string[] }
   /** The largest packet that goes to the device with these tunnel addresses; null: the interface's own. */
   | { readonly kind: 'setDeviceMtu'; readonly ipv4: string; readonly ipv6: string; readonly mtu: number | null }
   /** Lets the kernel forward both families. */

@@ -59,14 +59,14 @@ class Server {
   #last: Promise<unknown> = Promise.resolve();
   #working: Promise<void> | undefined;
 
-  constructor({ stream, interfaceName, pools, statePath, onNotice, onCommand }: PrivilegedServerOptions) {
+  constructor({ stream, interfaceName, pools, networksUid, statePath, onNotice, onCommand }: PrivilegedServerOptions) {
     this.#stream = stream;
     // What can't be written is seen by the end of the reading too.
     stream.on('error', () => undefined);
     this.#decoder = new RequestDecoder({ interfaceName, pools });
     const runner = new CommandRunner(onCommand ?? (() => undefined));
     this.#memory = new Memory(statePath);
-    this.#interface = new TunnelInterface(interfaceName, runner, this.#memory);
+    this.#interface = new TunnelInterface(interfaceName, runner, this.#memory, networksUid);
     this.#routes = new TunnelRoutes(this.#interface, runner);
     this.#forwarding = new Forwarding(interfaceName, runner, this.#memory);
     this.#flows = new Flows((error) => onNotice({ code: 'FLOWS_NOT_CUT', message: messageOf(error) }));
@@ -117,7 +117,8 @@ class Server {
     try {
       const request = this.#decoder.decode(value);
       if (request.kind === 'setFirewall') return { firewall: await this.#firewall.set(request.plan) };
-      if (request.kind === 'setNetworks') return { refused: await this.#routes.setNetworks(request.networks) };
+      if (request.kind === 'setNetworks')
+        return { refused: await this.#routes.setNetworks(request.networks, request.unreachable) };
       await this.#do(request);
       return {};
     } catch (error) {
@@ -128,6 +129,7 @@ class Server {
   async #do(request: Exclude<PrivilegedRequest, { kind: 'setFirewall' | 'setNetworks' }>): Promise<void> {
     switch (request.kind) {
       case 'configureInterface':
+        await this.#routes.begin();
         await this.#interface.configure(request.addresses, request.routes, request.mtu);
         return;
       case 'setDeviceMtu':
@@ -142,7 +144,7 @@ class Server {
       case 'tearDown':
         // Nothing may pass while the parts go one by one.
         await this.#interface.setDown();
-        this.#routes.forget();
+        await this.#routes.forget();
         this.#forwarding.tearDown();
         await this.#firewall.tearDown();
         await this.#interface.removeRules();

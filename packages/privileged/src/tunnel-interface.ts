@@ -4,6 +4,7 @@ import type { Memory } from './remembered.ts';
 
 /** The mark that the firewall's table gives to the packets that it has seen. One bit, so that others stay usable. */
 export const SEEN_MARK = 0x0800_0000;
+const SEEN = `0x${SEEN_MARK.toString(16)}`;
 /** The routing table of the networks behind devices. */
 export const NETWORKS_TABLE = '51920';
 /** Before every rule of other people's, or a packet could leave by one of theirs. */
@@ -23,13 +24,16 @@ export class TunnelInterface {
   readonly #runner: CommandRunner;
   readonly #ip: Ip;
   readonly #memory: Memory;
+  readonly #networksUid: number | undefined;
   #pools: readonly string[] = [];
 
-  constructor(name: string, runner: CommandRunner, memory: Memory) {
+  /** @param networksUid the user whose own packets reach networks behind devices */
+  constructor(name: string, runner: CommandRunner, memory: Memory, networksUid?: number) {
     this.#name = name;
     this.#runner = runner;
     this.#ip = new Ip(runner);
     this.#memory = memory;
+    this.#networksUid = networksUid;
   }
 
   /** Makes the interface what the lists say, whatever it was. Throws a CommandError. */
@@ -72,15 +76,22 @@ export class TunnelInterface {
   }
 
   async #setRules(routes: readonly string[]): Promise<void> {
+    const uid = String(this.#networksUid);
     const wanted = ([4, 6] as const).flatMap((family) => {
-      const unseen = ['fwmark', `0/0x${SEEN_MARK.toString(16)}`, 'blackhole'];
+      const unseen = ['fwmark', `0/${SEEN}`, 'blackhole'];
       const toTunnel = routes.filter((route) => familyOf(route) === family);
       return [
         ...toTunnel.map((route) => ['pref', String(RULE_PRIORITY), 'iif', 'lo', 'to', route, 'lookup', 'main']),
         ...toTunnel.map((route) => ['pref', String(RULE_PRIORITY + 1), 'to', route, ...unseen]),
         ['pref', String(RULE_PRIORITY + 2), 'iif', this.#name, ...unseen],
-        // Networks behind devices are reached from the tunnel and by this machine itself; nobody else gets there.
-        ...[this.#name, 'lo'].map((from) => ['pref', String(RULE_PRIORITY + 3), 'iif', from, 'lookup', NETWORKS_TABLE]),
+        // Networks behind devices are reached from the tunnel. Of the machine's own packets only the kernel's answers to
+        // what has the filter's mark go there, and the name server's; the mark is also for the reverse path filter's
+        // look at the way back. So nobody draws other traffic of the machine's into the tunnel by naming networks.
+        ...[
+          [this.#name],
+          ['lo', 'fwmark', `${SEEN}/${SEEN}`],
+          ...(this.#networksUid === undefined ? [] : [['lo', 'uidrange', `${uid}-${uid}`]]),
+        ].map((from) => ['pref', String(RULE_PRIORITY + 3), 'iif', ...from, 'lookup', NETWORKS_TABLE]),
       ].map((words) => ({ family, words }));
     });
     const same = (a: Rule, b: Rule): boolean => a.family === b.family && a.words.join(' ') === b.words.join(' ');

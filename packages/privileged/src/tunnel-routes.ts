@@ -7,17 +7,21 @@ import { familyOf, flag, NETWORKS_TABLE, type TunnelInterface } from './tunnel-i
 /** The most devices with an MTU of their own. */
 const MAX_DEVICE_MTUS = 16_384;
 
+/** Where a network's route leads: `unsure` after a fault. */
+type Way = 'tunnel' | 'nowhere' | 'unsure';
+
 /** What can't be done, in words. */
 export class RouteError extends Error {}
 
-/** Routes to the tunnel beside those of the pools. They go with the interface. */
+/** Routes to the tunnel beside those of the pools. They go with the interface, or with {@link forget}. */
 export class TunnelRoutes {
   readonly #interface: TunnelInterface;
   readonly #runner: CommandRunner;
   readonly #ip: Ip;
-  readonly #networks = new Set<string>();
-  /** By IPv4 address. */
-  readonly #mtus = new Map<string, { readonly ipv6: string; readonly mtu: number }>();
+  readonly #networks = new Map<string, Way>();
+  #begun = false;
+  /** By IPv4 address. Without an MTU it is not known which routes there are: setting them has failed. */
+  readonly #mtus = new Map<string, { readonly ipv6: string; readonly mtu?: number }>();
 
   constructor(tunnel: TunnelInterface, runner: CommandRunner) {
     this.#interface = tunnel;
@@ -27,26 +31,31 @@ export class TunnelRoutes {
 
   /**
    * Routes these networks, and no others any more. One that meets an address of this machine, or a route that leads
-   * elsewhere, isn't: it would take that network from the machine itself. Throws a CommandError.
+   * elsewhere, isn't: the filter would take that network from the machine itself. To what is unreachable, or was refused,
+   * nothing goes from the tunnel. Throws a CommandError.
    */
-  async setNetworks(networks: readonly string[]): Promise<{ network: string; meets: string }[]> {
+  async setNetworks(
+    networks: readonly string[],
+    unreachable: readonly string[],
+  ): Promise<{ network: string; meets: string }[]> {
     const taken = networks.length === 0 ? [] : await this.#taken();
     const refused: { network: string; meets: string }[] = [];
-    const wanted = new Set<string>();
+    const wanted = new Map(unreachable.map((network): [string, Way] => [network, 'nowhere']));
     for (const network of networks) {
       const meets = taken.find((other) => prefixesOverlap(network, other));
-      if (meets === undefined) wanted.add(network);
-      else refused.push({ network, meets });
+      wanted.set(network, meets === undefined ? 'tunnel' : 'nowhere');
+      if (meets !== undefined) refused.push({ network, meets });
     }
-    for (const network of this.#networks) if (!wanted.has(network)) await this.#change('delete', network);
-    for (const network of wanted) if (!this.#networks.has(network)) await this.#change('replace', network);
+    // Nothing is between the two routes of a network that is cut off: the one takes the other's place.
+    for (const [network, way] of wanted) if (this.#networks.get(network) !== way) await this.#route(network, way);
+    for (const network of this.#networks.keys()) if (!wanted.has(network)) await this.#unroute(network);
     return refused;
   }
 
   /** Makes `mtu` the largest packet to a device, which its senders are told of; null takes that back. */
   async setDeviceMtu(ipv4: string, ipv6: string, mtu: number | null): Promise<void> {
     const known = this.#mtus.get(ipv4);
-    if (known?.mtu === mtu && known.ipv6 === ipv6) return;
+    if (known?.mtu !== undefined && known.mtu === mtu && known.ipv6 === ipv6) return;
     if (known !== undefined && (mtu === null || known.ipv6 !== ipv6)) {
       await this.#delete(hostRoute(ipv4));
       await this.#delete(hostRoute(known.ipv6));
@@ -60,27 +69,42 @@ export class TunnelRoutes {
       if (host === undefined || !pools.some((pool) => prefixContains(pool, host)))
         throw new RouteError(`${address} is not routed to the tunnel`);
     }
-    this.#mtus.set(ipv4, { ipv6, mtu });
+    this.#mtus.set(ipv4, { ipv6 });
     // Locked: forwarded packets of IPv6 heed no other, and older kernels' of IPv4 neither.
     for (const address of [ipv4, ipv6])
       await this.#runner.change('ip', [flag(familyOf(address)), 'route', 'replace', hostRoute(address), 'dev', this.#interface.name, 'mtu', 'lock', String(mtu)]); // prettier-ignore
+    this.#mtus.set(ipv4, { ipv6, mtu });
   }
 
-  /** After the interface is down: the kernel has taken the routes away. */
-  forget(): void {
-    this.#networks.clear();
+  /** After the interface is down: the kernel has taken the routes away that lead there. */
+  async forget(): Promise<void> {
     this.#mtus.clear();
+    await this.#flush();
   }
 
-  async #change(verb: 'replace' | 'delete', network: string): Promise<void> {
-    const command = [flag(familyOf(network)), 'route', verb, network, 'dev', this.#interface.name, 'table', NETWORKS_TABLE]; // prettier-ignore
-    if (verb === 'replace') {
-      this.#networks.add(network);
-      await this.#runner.change('ip', command);
-    } else {
-      await this.#runner.change('ip', command).catch(unlessGone);
-      this.#networks.delete(network);
-    }
+  /** Takes away what an earlier process has left, whose interface is gone. To be called before the first route. */
+  async begin(): Promise<void> {
+    if (!this.#begun) await this.#flush();
+    this.#begun = true;
+  }
+
+  async #flush(): Promise<void> {
+    for (const family of ['-4', '-6'])
+      await this.#runner.change('ip', [family, 'route', 'flush', 'table', NETWORKS_TABLE]).catch(unlessGone);
+    this.#networks.clear();
+  }
+
+  async #route(network: string, way: Way): Promise<void> {
+    const to = way === 'tunnel' ? [network, 'dev', this.#interface.name] : ['unreachable', network];
+    this.#networks.set(network, 'unsure');
+    await this.#runner.change('ip', [flag(familyOf(network)), 'route', 'replace', ...to, 'table', NETWORKS_TABLE]);
+    this.#networks.set(network, way);
+  }
+
+  async #unroute(network: string): Promise<void> {
+    const command = [flag(familyOf(network)), 'route', 'delete', network, 'table', NETWORKS_TABLE];
+    await this.#runner.change('ip', command).catch(unlessGone);
+    this.#networks.delete(network);
   }
 
   async #delete(prefix: string): Promise<void> {
@@ -111,5 +135,8 @@ function hostRoute(address: string): string {
 }
 
 function unlessGone(error: unknown): void {
-  if (!(error instanceof CommandError && /No such (process|file)|Cannot find device/.test(error.stderr))) throw error;
+  if (!(
+    error instanceof CommandError && /No such (process|file)|Cannot find device|table does not exist/.test(error.stderr)
+  ))
+    throw error;
 }

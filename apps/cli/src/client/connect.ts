@@ -17,7 +17,7 @@ gateway (the setting "kill-switch"), also while the connection is lost and looke
 
 Options:
   --via ENTRY         enter at this gateway and leave at the other one: the entry can't see where you go, the exit not
-                      where you come from
+                      where you come from; "none": by one gateway, whatever the setting "via" says
   --advertise LIST    offer these networks behind this machine to others: 10.1.0.0/24,fd10::/64; an administrator
                       approves them; "none" takes all back
   --json              print the status as JSON when it is done

@@ -2,6 +2,7 @@ import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_NOT_PERMITTED, EXIT_UNAVAILABLE, EXIT_USAGE, tell } from '../command.ts';
 import { readCredentials } from '../service/credentials.ts';
 import { ask } from './daemon.ts';
+import { printable } from './terminal.ts';
 
 export const logout: Command = {
   name: 'logout',
@@ -30,6 +31,7 @@ Examples:
       else {
         const other = options.has('client') || readCredentials() === undefined ? '' : '; the command line is still logged in: sallyport logout --api'; // prettier-ignore
         tell(`the client is logged out${other}`);
+        if (status.message !== '') tell(`but ${printable(status.message)}`);
       }
       return 0;
     }

@@ -5,8 +5,8 @@ import { messageOf } from '../failure.ts';
 import type { AccountRecord, StateFolder } from '../state-folder.ts';
 import { ControlPlane } from './control-plane.ts';
 
-/** Of these the device or the login has no right any more. */
-const REFUSALS = ['loginRequired', 'forbidden', 'notFound', 'enrolmentRequired', 'gone'];
+/** Of these the device has no right any more. */
+const REFUSALS = ['forbidden', 'notFound', 'enrolmentRequired', 'gone'];
 /** What TLS says where somebody else answers who isn't the server. */
 const IMPOSTOR =
   /self-signed|certificate|CERT_|altnames|wrong version number|packet length too long|other than the API/i;
@@ -15,10 +15,12 @@ export class AccountKeeper {
   readonly #folder: StateFolder;
   readonly #mayAskNames: () => boolean;
   readonly #userAgent: string;
+  readonly #onFault: (message: string) => void;
   #record: AccountRecord | undefined;
   #control: ControlPlane | undefined;
 
-  constructor(folder: StateFolder, mayAskNames: () => boolean, userAgent: string) {
+  constructor(folder: StateFolder, mayAskNames: () => boolean, userAgent: string, onFault: (message: string) => void) {
+    this.#onFault = onFault;
     this.#folder = folder;
     this.#mayAskNames = mayAskNames;
     this.#userAgent = userAgent;
@@ -76,20 +78,24 @@ export class AccountKeeper {
       const params = { deviceId: record.deviceId };
       const configuration: ClientConfiguration = await control.call(routes.getClientConfiguration, { params });
       if (this.#record !== record) return [];
-      await this.#folder.configuration.write(configuration);
       control.learn(configuration.controlAddresses);
-      const moved = await this.#noteAddresses(record, control);
+      const moved = control.addresses.join() !== record.controlAddresses.join();
+      if (moved) this.#record = { ...record, controlAddresses: [...control.addresses] };
+      await this.#remember(configuration, moved);
       return [...(moved ? [{ kind: 'account', account: this.account } as const] : []), { kind: 'configuration', configuration }]; // prettier-ignore
     } catch (error) {
       return [{ kind: 'configurationFailed', ...reasonOf(error) }];
     }
   }
 
-  async #noteAddresses(record: AccountRecord, control: ControlPlane): Promise<boolean> {
-    if (control.addresses.join() === record.controlAddresses.join()) return false;
-    this.#record = { ...record, controlAddresses: [...control.addresses] };
-    await this.#folder.account.write(this.#record);
-    return true;
+  /** For the next start; where the disk takes no more, this one goes on all the same. */
+  async #remember(configuration: ClientConfiguration, moved: boolean): Promise<void> {
+    try {
+      await this.#folder.configuration.write(configuration);
+      if (moved && this.#record !== undefined) await this.#folder.account.write(this.#record);
+    } catch (error) {
+      this.#onFault(`what the control plane gave can't be kept: ${messageOf(error)}`);
+    }
   }
 
   #use(record: AccountRecord | undefined): void {
@@ -107,16 +113,14 @@ export class AccountKeeper {
   }
 }
 
-function reasonOf(error: unknown): { reason: 'unreachable' | 'refused' | 'portal'; message: string } {
+function reasonOf(error: unknown): { reason: 'unreachable' | 'refused' | 'loginEnded' | 'portal'; message: string } {
   if (error instanceof ApiProblem) {
     const { code } = error.problem;
+    const again = 'sallyport logout, then sallyport login URL';
+    if (code === 'loginRequired')
+      return { reason: 'loginEnded', message: `The login has ended, or this device was removed: ${again}` };
     if (!REFUSALS.includes(code)) return { reason: 'unreachable', message: error.message };
-    const message =
-      code === 'loginRequired'
-        ? 'The login has ended: sallyport logout, then sallyport login URL'
-        : code === 'notFound'
-          ? 'This device was removed from the service: sallyport logout, then sallyport login URL'
-          : error.message;
+    const message = code === 'notFound' ? `This device was removed from the service: ${again}` : error.message;
     return { reason: 'refused', message };
   }
   const message = messageOf(error);

@@ -28,12 +28,14 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   #addresses: string[];
 
-  /** Throws an ApiUnreachable for what is no address of a service. */
+  /** Throws an ApiUnreachable for what is no address of a service, or one that would be told the token in the clear. */
   constructor(options: ControlPlaneOptions) {
     // Checks the address.
     new ApiClient({ url: options.url });
     const url = new URL(options.url);
     this.host = url.hostname.replace(/^\[|\]$/g, '');
+    if (url.protocol !== 'https:' && !isLoopback(this.host))
+      throw new ApiUnreachable(`${options.url} is not encrypted: everybody on the way could read the login and take it over; use https://, with --fingerprint where no authority vouches for the certificate`); // prettier-ignore
     this.port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
     this.#options = options;
     this.#addresses = [...options.addresses].slice(0, MAX_ADDRESSES);
@@ -110,6 +112,11 @@ export class ControlPlane {
       throw new ApiUnreachable(`${this.host} can't be reached: ${messageOf(error)}`, { cause: error });
     }
   }
+}
+
+/** By its address: what a name means is said by others. */
+function isLoopback(host: string): boolean {
+  return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** The code of the API's problem that an error is. */

@@ -65,7 +65,8 @@ export async function logOut(account: AccountRecord, control: ControlPlane): Pro
     await control.call(routes.removeMyDevice, { params, ifMatch: version });
   } catch (error) {
     // Removed already, or the login ended: then it is done, or can be done by others alone.
-    if (problemCode(error) !== 'notFound') return `the device is still known there: ${messageOf(error)}`;
+    if (problemCode(error) !== 'notFound')
+      return `the device ${account.deviceName} may still be known there; remove it in the console: ${messageOf(error)}`;
   }
   if (account.tokenKind === 'session') await control.call(routes.logOut, {}).catch(() => undefined);
   return undefined;

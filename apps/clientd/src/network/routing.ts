@@ -107,8 +107,7 @@ export class Routing {
       try {
         await this.#change(family, wanted(family));
       } catch {
-        // What was known was not so; or the kernel takes a rule for everything to be there already, where one for less
-        // is (fib4_rule_compare passes over what the new one doesn't name). Then what is old goes first, in one run.
+        // What was known was not so. Then what is old goes first, in one run.
         await this.#change(family, wanted(family), true);
       }
     };
@@ -191,7 +190,7 @@ function ruleText(rule: Fields): string {
   return `priority ${String(priority)}${to}${mark} table ${String(table)}`;
 }
 
-/** Others use these priorities too (Tailscale: 5210), with marks and masks of their own. */
+/** Others may use these priorities too, with marks and masks of their own. */
 function isOurs({ priority, fwmark, fwmask, table }: Fields): boolean {
   if (typeof priority !== 'number' || priority < FIRST_RULE_PRIORITY || priority > LAST_RULE_PRIORITY) return false;
   if (fwmask !== undefined || (fwmark !== undefined && !OUR_MARKS.includes(Number(fwmark)))) return false;

@@ -19,6 +19,11 @@ export function outsideGroupIsUsed(): boolean {
   return Cgroup.ensure(SPLIT_CGROUP).processes().length > 0;
 }
 
+/** Makes it again where somebody removed it: rules that name it are not taken without it, and with them no others. */
+export function keepOutsideGroup(): void {
+  Cgroup.ensure(SPLIT_CGROUP);
+}
+
 /**
  * Makes the group, and mounts the hierarchy at `mountPoint` where this system has it nowhere. Throws where the system has no
  * such groups, or its packet filter can't tell them.

@@ -12,6 +12,10 @@ export interface MtuCareOptions {
   /** What is in force. */
   readonly held: number;
   readonly onFound: (mtu: number) => void;
+  /** The floor doesn't pass either. */
+  readonly onNarrow: () => void;
+  /** The floor was set by hand, and is not looked into. */
+  readonly granted: boolean;
 }
 
 export class MtuCare {
@@ -23,7 +27,8 @@ export class MtuCare {
 
   constructor(options: MtuCareOptions) {
     this.#options = options;
-    this.#search = startMtuSearch(options.floor, options.ceiling, options.held, performance.now());
+    const { floor, ceiling, held, granted } = options;
+    this.#search = startMtuSearch(floor, ceiling, held, performance.now(), granted);
     void this.#begin();
   }
 
@@ -37,6 +42,10 @@ export class MtuCare {
     clearTimeout(this.#timer);
   }
 
+  #isStopped(): boolean {
+    return this.#stopped;
+  }
+
   async #begin(): Promise<void> {
     // A limit that was told before would keep larger answers back.
     await this.#tell(this.#options.ceiling);
@@ -46,9 +55,12 @@ export class MtuCare {
   #take(event: MtuEvent): void {
     if (this.#stopped) return;
     const before = this.#search;
-    const { search, send, found } = mtuStep(before, event, performance.now());
+    const { search, send, found, narrow } = mtuStep(before, event, performance.now());
     this.#search = search;
     if (found !== undefined) this.#options.onFound(found);
+    if (narrow) this.#options.onNarrow();
+    // What was found may have ended this.
+    if (this.#isStopped()) return;
     if (search.mode === 'raise' && before.mode !== 'raise')
       void this.#tell(this.#options.ceiling).then(() => this.#send(send)); // prettier-ignore
     else this.#send(send);

@@ -12,8 +12,6 @@ const ENTRY_PING_EVERY = 10;
 /** More than handshakes alone bring between two pings. */
 const DATA_BYTES = 400;
 const EXIT_IN_ENTRY_BYTES = 80;
-/** A tick that comes so much later by the clock that counts sleep than by the one that doesn't. */
-const SLEEP_MS = 2000;
 
 export interface OpenTunnel {
   readonly hop: Hop;
@@ -25,8 +23,6 @@ export interface TunnelCareOptions {
   readonly store: AgreedKeyStore;
   /** The device's public key, base64. */
   readonly deviceKey: () => string;
-  /** Counts sleep, milliseconds. */
-  readonly now: () => number;
   readonly report: (event: Event) => void;
   readonly onAgreed: (gatewayKey: string, key: Uint8Array) => void;
   readonly onFault: (message: string) => void;
@@ -39,14 +35,12 @@ export class TunnelCare {
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
   #receivedBytes = 0;
-  #asleep: number;
   #entryRoundTripMs: number | undefined;
   #mtu: { readonly key: string; readonly service: TunnelService; readonly care: MtuCare } | undefined;
   #toldEntry = '';
 
   constructor(options: TunnelCareOptions) {
     this.#options = options;
-    this.#asleep = options.now() - performance.now();
   }
 
   /** Of the entry's last answered ping. */
@@ -85,7 +79,6 @@ export class TunnelCare {
     if (desired === undefined || pingEveryMs === undefined || current === undefined) return;
     this.#tickIn(pingEveryMs);
     this.#ticks++;
-    this.#lookForSleep();
     const tunnel = this.#options.tunnelOf(current);
     if (tunnel !== undefined) this.#careFor(current, tunnel, true);
     const entry = currentEntry === undefined ? undefined : this.#options.tunnelOf(currentEntry);
@@ -146,7 +139,11 @@ export class TunnelCare {
         const onFound = (mtu: number): void => {
           this.#options.report({ kind: 'mtu', attempt: current, mtu });
         };
-        const care = new MtuCare({ service: tunnel.service, ...bounds, held: held ?? bounds.floor, onFound });
+        const onNarrow = (): void => {
+          this.#options.report({ kind: 'narrow', attempt: current });
+        };
+        const granted = mtuSearch === undefined;
+        const care = new MtuCare({ service: tunnel.service, ...bounds, held: held ?? bounds.floor, granted, onFound, onNarrow }); // prettier-ignore
         this.#mtu = { key, service: tunnel.service, care };
       }
     }
@@ -157,12 +154,5 @@ export class TunnelCare {
       this.#toldEntry = toldEntry;
       if (held !== undefined) void entry?.service.tellPathMtu(held + EXIT_IN_ENTRY_BYTES, PONG_TIMEOUT_MS, 2);
     }
-  }
-
-  #lookForSleep(): void {
-    const asleep = this.#options.now() - performance.now();
-    const slept = asleep - this.#asleep > SLEEP_MS;
-    this.#asleep = asleep;
-    if (slept) this.#options.report({ kind: 'resumed' });
   }
 }

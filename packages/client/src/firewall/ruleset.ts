@@ -57,7 +57,8 @@ function marking(policy: FirewallPolicy): string[] {
 }
 
 function output(policy: FirewallPolicy): string[] {
-  const rules = ['oifname "lo" accept'];
+  // Before the tunnels: what the chain `marking` has sent another way is shown with its old interface yet.
+  const rules = ['oifname "lo" accept', ...besideTunnel(policy)];
   if (policy.tunnels.length > 0) rules.push(`oifname ${interfaces(policy.tunnels)} accept`);
   // What they take is remembered with the connection: input knows answers by it.
   rules.push(...policy.endpoints.map((endpoint) => `${endpointOf(endpoint)} ct mark set meta mark accept`));
@@ -71,8 +72,14 @@ function output(policy: FirewallPolicy): string[] {
     rules.push(...byFamily(policy.excluded).map(([ip, set]) => `${ip} daddr ${set} accept`));
     rules.push(...local(policy, 'daddr'));
   }
-  rules.push(`meta mark ${hexadecimal(SPLIT_MARK)} ct mark set meta mark accept`);
   return [...rules, ...unprotected(policy, 'daddr')];
+}
+
+/** Of programs beside the tunnel; what asks for names is left to the rules below. */
+function besideTunnel(policy: FirewallPolicy): string[] {
+  const split = `meta mark ${hexadecimal(SPLIT_MARK)} oifname != "${ENTRY_INTERFACE}"`;
+  const others = policy.dnsByTunnel ? ['meta l4proto != { tcp, udp } ', 'meta l4proto { tcp, udp } th dport != { 53, 853 } '] : ['']; // prettier-ignore
+  return others.map((kind) => `${split} ${kind}ct mark set meta mark accept`);
 }
 
 /** Our marks carry nothing but what was named above; not even where the kill switch is off, or `only` lets the rest pass. */
@@ -158,13 +165,18 @@ function local(policy: FirewallPolicy, field: 'saddr' | 'daddr'): string[] {
   ];
 }
 
-/** RFC 4861 and no more: hop limit 255, as every receiver checks, and to the link alone or to whom we have to reach. */
+/**
+ * RFC 4861: hop limit 255, as every receiver checks, and to the link alone or to whom we have to reach. And the reports of
+ * RFC 3810: a switch that snoops on them passes neighbours' solicitations to those alone who report. They go no further
+ * than the link either. IPv4 finds neighbours by ARP, so IGMP is no part of this.
+ */
 function neighbourDiscoveryOut(policy: FirewallPolicy): string[] {
   const hosts = policy.endpoints.map(({ address }) => address).filter((address) => address.includes(':'));
   const [[, set] = ['', undefined]] = byFamily(['ff02::1:ff00:0/104', 'ff02::1', 'fe80::/10', ...hosts]);
   return [
     'ip6 hoplimit 255 ip6 daddr ff02::2 icmpv6 type nd-router-solicit accept',
     `ip6 hoplimit 255 ip6 daddr ${set ?? 'fe80::/10'} icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
+    'ip6 hoplimit 1 ip6 saddr { ::, fe80::/10 } ip6 daddr ff02::16 icmpv6 type mld2-listener-report accept',
   ];
 }
 
@@ -174,6 +186,7 @@ function neighbourDiscoveryIn(): string[] {
   return [
     `${hop} ip6 saddr fe80::/10 icmpv6 type nd-router-advert accept`,
     `${hop} icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
+    'ip6 hoplimit 1 ip6 saddr fe80::/10 icmpv6 type mld-listener-query accept',
   ];
 }
 

@@ -13,6 +13,8 @@ import type { Desired, DnsPlan, FirewallEndpoint, FirewallPolicy, Path, RoutePla
 
 const TUNNEL_SERVICE_PORT = 51_819;
 const PORTAL_PORT = 80;
+const maxServers = 8;
+const maxDomains = 32;
 
 /** The kill switch as it is in force: set, part of lockdown, or demanded. */
 export function killSwitchOf({ settings, configuration }: State): boolean {
@@ -49,8 +51,10 @@ function firewallOf(state: State, tunnels: readonly TunnelPlan[]): FirewallPolic
   const blocking = intent === undefined ? settings.lockdown : killSwitchOf(state);
   if (!blocking && session === undefined) return 'open';
   const { mode, networks } = settings.split;
-  // Lockdown is for everything: without a tunnel there is nothing that a part could be kept for.
-  const only = mode === 'include' && !settings.lockdown ? networks : undefined;
+  // Lockdown is for everything: without a tunnel there is nothing that a part could be kept for. And so is the kill
+  // switch that is demanded.
+  const whole = settings.lockdown || configuration?.requirements.killSwitch === true;
+  const only = mode === 'include' && !whole ? networks : undefined;
   const interfaces = tunnels.map((tunnel) => tunnel.interface);
   return {
     blocking,
@@ -148,15 +152,24 @@ function routesOf(
 
 /** In the mode `include` names are the outside's, but for those that only the service knows. */
 function dnsOf(state: State, configuration: ServiceConfiguration): DnsPlan | undefined {
-  const { searchDomains } = configuration.tunnel;
+  const searchDomains = configuration.tunnel.searchDomains.filter(isDomain).slice(0, maxDomains);
   const all = state.settings.split.mode !== 'include' || state.settings.dnsServers.length > 0;
   if (!all && searchDomains.length === 0) return undefined;
   return { interface: TUNNEL_INTERFACE, servers: dnsServersOf(state, configuration), searchDomains, all };
 }
 
+/** What the control plane names is checked: it ends up in files and on command lines. */
 function dnsServersOf({ settings }: State, { tunnel }: ServiceConfiguration): readonly string[] {
   if (settings.dnsServers.length > 0) return settings.dnsServers;
-  return tunnel.dnsServers.length > 0 ? tunnel.dnsServers : [tunnel.gateway4, tunnel.gateway6];
+  const named = tunnel.dnsServers.filter((server) => parseAddress(server) !== undefined).slice(0, maxServers);
+  return named.length > 0 ? named : [tunnel.gateway4, tunnel.gateway6];
+}
+
+/** RFC 1123, section 2.1: labels of letters, digits and hyphens. */
+function isDomain(text: string): boolean {
+  return (
+    text.length <= 253 && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\.?$/i.test(text)
+  );
 }
 
 function mtuSearchOf({ settings, session, network }: State): Desired['mtuSearch'] {

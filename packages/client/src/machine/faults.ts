@@ -15,13 +15,14 @@ export const portalMessage =
 export function unconfigured(
   draft: Draft,
   moment: Moment,
-  reason: 'unreachable' | 'refused' | 'portal',
+  reason: 'unreachable' | 'refused' | 'loginEnded' | 'portal',
   message: string,
 ): void {
   if (draft.fetchDeadline === undefined) return;
   fetchFailed(draft, moment);
+  if (reason === 'refused' || reason === 'loginEnded') draft.refusal = message;
   if (draft.intent === undefined || draft.session !== undefined) return;
-  if (reason === 'refused') {
+  if (reason === 'refused' || (reason === 'loginEnded' && draft.configuration === undefined)) {
     block(draft, moment, 'refused', message);
   } else if (draft.search === undefined && (draft.block === undefined || draft.block.reason === 'noAnswer')) {
     if (reason === 'portal') block(draft, moment, 'portal', portalMessage);
@@ -52,7 +53,8 @@ export function failed(
   }
   draft.applyDeadline = undefined;
   if (draft.intent !== undefined) {
-    block(draft, moment, part, message);
+    const open = part === 'firewall' ? 'Everything may pass: the packet filter could not be changed. ' : '';
+    block(draft, moment, part, `${open}${message}`);
   } else {
     draft.reapplyAt = moment.now + backOffMs(draft.failures, moment.random());
     draft.failures++;

@@ -18,7 +18,7 @@ export function returnAfter(draft: Draft, session: Session, { now, random }: Mom
 }
 
 function cheaper(draft: Draft, session: Session): Path[] {
-  if (draft.settings.transport !== 'auto') return [];
+  if (draft.settings.transport !== 'auto' || draft.narrow) return [];
   const { path, gateway } = frontOf(session);
   const below = TRANSPORTS.slice(0, TRANSPORTS.indexOf(path.transport));
   return below.flatMap((transport) => pathsBy(transport, gateway, draft.network).slice(0, 1));

@@ -6,6 +6,7 @@ import { fetchNow, FRESH_MS } from './control.ts';
 import { block } from './block.ts';
 import { isCurrent, isOnline, newHop } from './hop.ts';
 import { returnAfter } from './return.ts';
+import type { Transport } from '../settings.ts';
 import { APPLY_MS } from './timing.ts';
 import type { Draft, Hop, Moment, Search, SearchReason, Session, Way } from './state.ts';
 import type { NetworkFacts, Path } from './types.ts';
@@ -196,11 +197,15 @@ function single(draft: Draft, reason: SearchReason, exits: readonly ServiceGatew
 /** The ladder of each gateway, by the first family; then the same by the other one. */
 function ladder(draft: Draft, gateways: readonly ServiceGateway[]): Path[] {
   const rungs = gateways.flatMap((gateway) =>
-    transportsFor(draft.settings.transport, draft.good, draft.network.id, gateway.id).map((transport) =>
-      byTransport(draft, transport, gateway),
-    ),
+    transportsOf(draft, gateway).map((transport) => byTransport(draft, transport, gateway)),
   );
   return [0, 1].flatMap((turn) => rungs.flatMap((paths) => paths.slice(turn, turn + 1)));
+}
+
+function transportsOf({ settings, good, network, narrow }: Draft, gateway: ServiceGateway): readonly Transport[] {
+  const likeliest = transportsFor(settings.transport, good, network.id, gateway.id);
+  if (!narrow || settings.transport !== 'auto') return likeliest;
+  return ['tls', ...likeliest.filter((transport) => transport !== 'tls')];
 }
 
 function byTransport(draft: Draft, transport: Path['transport'], gateway: ServiceGateway): Path[] {

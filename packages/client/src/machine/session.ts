@@ -1,6 +1,6 @@
 /** What is heard of the gateway in use, and what follows when nothing is. */
 import { permitted } from '../choice/gateways.ts';
-import { remember } from '../choice/paths.ts';
+import { pathsBy, remember } from '../choice/paths.ts';
 import { frontOf, isCurrent } from './hop.ts';
 import { moveBack, moveDone, probed, startProbe } from './return.ts';
 import { begin, look } from './search.ts';
@@ -71,6 +71,16 @@ export function mtuFound(draft: Draft, attempt: number, mtu: number): void {
   if (session.entry !== undefined) return;
   const { path, gateway } = session.exit;
   draft.good = remember(draft.good, { networkId: draft.network.id, gatewayId: gateway.id, transport: path.transport, mtu }); // prettier-ignore
+}
+
+/** The network lets no datagram through that is large enough: over TLS, once, where a gateway offers that. */
+export function narrow(draft: Draft, moment: Moment, attempt: number): void {
+  const { session, configuration, network, settings } = draft;
+  if (session?.exit.attempt !== attempt || configuration === undefined || draft.narrow) return;
+  if (settings.transport !== 'auto' || frontOf(session).path.transport === 'tls') return;
+  if (!permitted(configuration).some((gateway) => pathsBy('tls', gateway, network).length > 0)) return;
+  draft.narrow = true;
+  begin(draft, moment);
 }
 
 /** The configuration is another one: is the session still one that may be? */

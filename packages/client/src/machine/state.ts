@@ -105,6 +105,8 @@ export interface State {
   readonly splitGroup: SplitGroup | undefined;
   readonly latencies: Readonly<Record<string, number>>;
   readonly good: readonly GoodPath[];
+  /** Datagrams of the size that a tunnel needs don't pass in this network: by TLS they can be any size. */
+  readonly narrow: boolean;
 
   readonly phase: ClientState;
   readonly since: number;
@@ -124,6 +126,8 @@ export interface State {
   readonly fetchAt: number | undefined;
   readonly fetchDeadline: number | undefined;
   readonly fetchFailures: number;
+  /** What the control plane said when it gave the last time no configuration, for people. */
+  readonly refusal: string | undefined;
   readonly portalDeadline: number | undefined;
   readonly measure: { readonly paths: readonly Path[]; readonly deadline: number } | undefined;
 
@@ -175,6 +179,7 @@ export function initialState(now: number, { settings, account, configuration, go
     splitGroup: undefined,
     latencies: {},
     good: good ?? [],
+    narrow: false,
     phase: intent === undefined || account === undefined ? 'disconnected' : 'connecting',
     since: now,
     intent: account === undefined ? undefined : intent,
@@ -192,6 +197,7 @@ export function initialState(now: number, { settings, account, configuration, go
     fetchAt: account === undefined ? undefined : now,
     fetchDeadline: undefined,
     fetchFailures: 0,
+    refusal: undefined,
     portalDeadline: undefined,
     measure: undefined,
     nextAttempt: 1,

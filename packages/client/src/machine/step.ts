@@ -4,7 +4,7 @@
  */
 import { permitted } from '../choice/gateways.ts';
 import { pathsBy } from '../choice/paths.ts';
-import type { ClientSettings } from '../settings.ts';
+import { NO_ENTRY, type ClientSettings } from '../settings.ts';
 import { block } from './block.ts';
 import { fetched, fetchNow } from './control.ts';
 import { failed, portalMessage, unconfigured } from './faults.ts';
@@ -12,11 +12,11 @@ import { frontOf, isOnline } from './hop.ts';
 import { moveBack, probed } from './return.ts';
 import { attemptAnswered, attemptApplied, begin, look } from './search.ts';
 import { serve } from './serve.ts';
-import { heard, mtuFound, review, sessionAnswered, suspect } from './session.ts';
+import { heard, mtuFound, narrow, review, sessionAnswered, suspect } from './session.ts';
 import { settle } from './settle.ts';
 import { noSteps, type Draft, type Moment, type State } from './state.ts';
-import { APPLY_MS, MEASURE_MS } from './timing.ts';
-import type { Action, Event, NetworkFacts } from './types.ts';
+import { APPLY_MS, FIRST_RETURN_MS, MEASURE_MS } from './timing.ts';
+import type { Action, Event, Intent, NetworkFacts } from './types.ts';
 
 export interface Step {
   readonly state: State;
@@ -94,6 +94,9 @@ function take(draft: Draft, event: Event, moment: Moment): void {
     case 'mtu':
       mtuFound(draft, event.attempt, event.mtu);
       break;
+    case 'narrow':
+      narrow(draft, moment, event.attempt);
+      break;
     case 'network':
       setNetwork(draft, moment, event.network);
       break;
@@ -109,9 +112,14 @@ function take(draft: Draft, event: Event, moment: Moment): void {
   }
 }
 
+/** What `connect` asks for, with the settings for what it leaves open. */
+export function intentOf(settings: ClientSettings, target: string | null, via: string | null): Intent {
+  return { target: target ?? settings.target, via: via === NO_ENTRY ? null : (via ?? settings.via) };
+}
+
 function connect(draft: Draft, moment: Moment, target: string | null, via: string | null): void {
   if (draft.account === undefined) return;
-  const intent = { target: target ?? draft.settings.target, via: via ?? draft.settings.via };
+  const intent = intentOf(draft.settings, target, via);
   const same = draft.intent?.target === intent.target && draft.intent.via === intent.via;
   if (same && draft.session !== undefined && draft.search?.reason !== 'lost') return;
   if (!same) draft.wasConnected = false;
@@ -149,6 +157,7 @@ function setSettings(draft: Draft, moment: Moment, settings: ClientSettings): vo
 function setAccount(draft: Draft, moment: Moment, account: State['account']): void {
   const fresh = draft.account === undefined;
   draft.account = account;
+  if (fresh || account === undefined) draft.refusal = undefined;
   if (account === undefined) {
     disconnect(draft);
     draft.configuration = undefined;
@@ -191,6 +200,9 @@ function setNetwork(draft: Draft, moment: Moment, network: NetworkFacts): void {
   if (before.id !== network.id) {
     draft.latencies = {};
     draft.returnFailures = 0;
+    // What was not looked for here may be had there.
+    if (draft.narrow && draft.session !== undefined) draft.session = { ...draft.session, return: { kind: 'waiting', at: moment.now + FIRST_RETURN_MS } }; // prettier-ignore
+    draft.narrow = false;
   }
   lookAgain(draft, moment);
   if (draft.account !== undefined && isOnline(network) && !isOnline(before)) draft.fetchAt ??= moment.now;

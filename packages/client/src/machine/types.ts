@@ -50,7 +50,7 @@ export interface Intent {
 export type Part = 'firewall' | 'routes' | 'tunnel' | 'names' | 'carrier';
 
 export type Event =
-  /** Null for what the settings say. */
+  /** Null for what the settings say; `via` may be `none` too. */
   | { readonly kind: 'connect'; readonly target: string | null; readonly via: string | null }
   | { readonly kind: 'disconnect' }
   | { readonly kind: 'settings'; readonly settings: ClientSettings }
@@ -58,10 +58,14 @@ export type Event =
   | { readonly kind: 'account'; readonly account: Account | undefined }
   /** Answers `fetchConfiguration`. */
   | { readonly kind: 'configuration'; readonly configuration: ServiceConfiguration }
-  /** `refused`: the control plane answered that this device or login has no right any more. `portal`: something else answered in its place. */
+  /**
+   * `refused`: the control plane answered that this device has no right any more. `loginEnded`: that it gives no more
+   * configurations, until somebody logs in again; the device may connect with the last one. `portal`: something else
+   * answered in its place.
+   */
   | {
       readonly kind: 'configurationFailed';
-      readonly reason: 'unreachable' | 'refused' | 'portal';
+      readonly reason: 'unreachable' | 'refused' | 'loginEnded' | 'portal';
       readonly message: string;
     }
   /** Answers `checkPortal`. */
@@ -87,6 +91,8 @@ export type Event =
   | { readonly kind: 'probed'; readonly attempt: number; readonly works: boolean }
   /** The path's MTU was found by `MtuSearch`: the largest packet, IP header included, that passes inside the tunnel. */
   | { readonly kind: 'mtu'; readonly attempt: number; readonly mtu: number }
+  /** Not even what every path is asked to carry passes inside the tunnel. */
+  | { readonly kind: 'narrow'; readonly attempt: number }
   | { readonly kind: 'network'; readonly network: NetworkFacts }
   /** The machine slept: the clocks show a gap. */
   | { readonly kind: 'resumed' }

@@ -42,7 +42,7 @@ export function viewOf(state: State): View {
   return {
     state: state.phase,
     since: state.since,
-    message: block?.message ?? '',
+    message: messageOf(state),
     retryAt: block?.retryAt ?? null,
     target: intent?.target ?? null,
     steps: intent === undefined ? [] : stepsOf(state),
@@ -56,6 +56,12 @@ export function viewOf(state: State): View {
       gateways: requirements?.gatewayIds ?? [],
     },
   };
+}
+
+/** Why there is no tunnel, and that the control plane knows this machine no more; both where both are to be said. */
+function messageOf({ block, refusal }: State): string {
+  const messages = [block?.message ?? '', refusal ?? ''].filter((text) => text !== '');
+  return [...new Set(messages)].join('. ');
 }
 
 function hopView({ attempt, path, gateway }: Hop): HopView {

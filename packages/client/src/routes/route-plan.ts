@@ -58,7 +58,8 @@ export function routePlanOf(wishes: RouteWishes): RoutePlan {
   if (wishes.only === undefined) {
     rules.push(...families.map((family) => rule(at(10), family, { table: TUNNEL_ROUTE_TABLE })));
   } else {
-    rules.push(...towards(at(10), wishes.only, TUNNEL_ROUTE_TABLE));
+    // At another priority: of the same the kernel takes a rule for everything to be there where one for less is.
+    rules.push(...towards(at(9), wishes.only, TUNNEL_ROUTE_TABLE));
   }
   const forwards = (family: Family): boolean => wishes.connector.some((prefix) => familyOf(prefix) === family);
   return {

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
-import { encodeStateKey, LINK_PROTOCOL_VERSION, signState, type ControlLink, type FromControl } from '@sallyport/link';
-import type { Planner } from '@sallyport/policy';
+import { encodeStateKey, forFirstVersion, LINK_PROTOCOL_VERSION, signState } from '@sallyport/link';
+import type { ControlLink, FromControl } from '@sallyport/link';
+import type { DesiredState, Planner, StateChange } from '@sallyport/policy';
 import { digestOf } from './state-digest.ts';
 import type { StateSync } from './state-sync.ts';
 
@@ -31,6 +32,9 @@ export class GatewaySession {
   #retry: NodeJS.Timeout | undefined;
   #digestedVersion = 0;
   #digestedAt = -Infinity;
+  #version = LINK_PROTOCOL_VERSION;
+  /** The networks behind devices, of the plan that the gateway was sent last. */
+  #connected: readonly string[] | undefined;
 
   constructor(
     gatewayId: string,
@@ -49,15 +53,23 @@ export class GatewaySession {
 
   /** @param appliedDigest `VERSION:DIGEST` of a state that it is known to have had */
   welcome(protocolVersion: number, stateVersion: number, appliedDigest: string): void {
+    this.#version = Math.min(protocolVersion, LINK_PROTOCOL_VERSION);
     this.link.send({
       kind: 'welcome',
-      protocolVersion: Math.min(protocolVersion, LINK_PROTOCOL_VERSION),
+      protocolVersion: this.#version,
       gatewayId: this.gatewayId,
       stateKey: encodeStateKey(this.#key),
     });
+    // Another version of the gateway's program gets what the one before could not take.
+    const { protocolVersion: before } = this.sync;
+    this.sync.protocolVersion = this.#version;
+    if (before !== undefined && before !== this.#version) {
+      this.sync.restart(this.#clock.now());
+      return;
+    }
     const state = this.#planner.state(this.gatewayId);
     if (!this.sync.needsSnapshot || state === undefined || !appliedDigest.startsWith(`${stateVersion}:`)) return;
-    if (appliedDigest !== `${stateVersion}:${digestOf(state)}`) return;
+    if (appliedDigest !== `${stateVersion}:${this.#digestOf(state)}`) return;
     this.sync.adopt(stateVersion, this.#clock.planned());
     this.#digestedVersion = stateVersion;
   }
@@ -70,8 +82,25 @@ export class GatewaySession {
       const next = this.link.closed ? undefined : this.sync.next(() => this.#planner.state(this.gatewayId), upTo, now);
       if (next === undefined) return;
       if (next.base === 0) this.#snapshotAt = now;
-      this.link.send(signState({ gatewayId: this.gatewayId, ...next }, this.#key));
+      else if (this.#version === 1 && next.change.gateway !== undefined) {
+        // What its groups may reach depends on networks that may be others now.
+        this.sync.restart(now);
+        continue;
+      }
+      const change = this.#version === 1 ? this.#forFirstVersion(next.change) : next.change;
+      this.link.send(signState({ gatewayId: this.gatewayId, ...next, change }, this.#key));
     }
+  }
+
+  #forFirstVersion(change: StateChange): StateChange {
+    const plan = change.gateway ?? (this.#connected === undefined ? this.#planner.state(this.gatewayId)?.gateway : undefined); // prettier-ignore
+    if (plan !== undefined) this.#connected = plan.connectedNetworks ?? [];
+    return forFirstVersion(change, this.#connected ?? []);
+  }
+
+  /** Of what the gateway was sent, that is: one that has been sent less has something else. */
+  #digestOf(state: DesiredState): string {
+    return `${this.#version === 1 ? '1-' : ''}${digestOf(state)}`;
   }
 
   /** The gateway can't use what it has: it gets a snapshot, though not one after the other without end. */
@@ -102,7 +131,7 @@ export class GatewaySession {
     if (state === undefined) return undefined;
     this.#digestedAt = now;
     this.#digestedVersion = applied;
-    return { version: applied, digest: digestOf(state) };
+    return { version: applied, digest: this.#digestOf(state) };
   }
 
   goodbye(reason: Goodbye['reason'], message: string): void {

@@ -31,6 +31,8 @@ export class StateSync {
   applied = 0;
   /** The change of the organisation that it has with that. */
   appliedUpTo = 0;
+  /** The version of the protocol that it was last served by; undefined before. */
+  protocolVersion: number | undefined;
   /** The last version that was sent. */
   sent = 0;
   #underWay: Sent[] = [];

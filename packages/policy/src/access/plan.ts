@@ -44,7 +44,7 @@ export function planGateway(model: AccessModel, gatewayId: string, now: number):
     const plan = planDevice(model, device, activeDevice(model, device, now), context);
     if (plan !== undefined) devices.set(plan.id, plan);
   }
-  return { gateway: gatewayPlan(model, gateway, entrances(model)), groups, devices };
+  return { gateway: gatewayPlan(model, gateway, entrances(model), connectedNetworks(model)), groups, devices };
 }
 
 /** The next moment at which a device's access ends by time alone, or undefined. */
@@ -72,7 +72,12 @@ export function groupPlanner(group: string, rules: readonly CompiledRule[]) {
   return () => shared;
 }
 
-export function gatewayPlan(model: AccessModel, gateway: GatewayModel, all: readonly Neighbour[]): GatewayPlan {
+export function gatewayPlan(
+  model: AccessModel,
+  gateway: GatewayModel,
+  all: readonly Neighbour[],
+  connected: readonly string[],
+): GatewayPlan {
   const { id, name, draining } = gateway;
   const neighbours = all.filter(({ gatewayId }) => gatewayId !== id);
   return {
@@ -85,6 +90,7 @@ export function gatewayPlan(model: AccessModel, gateway: GatewayModel, all: read
     egress: addressesOf(gateway.egress[ownEgress(gateway).length]),
     draining,
     ...(neighbours.length === 0 ? {} : { neighbours }),
+    ...(connected.length === 0 ? {} : { connectedNetworks: connected }),
     ...(model.names ? { names: model.names } : {}),
   };
 }
@@ -94,6 +100,13 @@ export function entrances(model: AccessModel): readonly Neighbour[] {
   return [...model.gateways.values()]
     .flatMap(({ id, endpoint }) => (endpoint ? [{ gatewayId: id, host: endpoint.host, port: endpoint.port }] : []))
     .sort((a, b) => (a.gatewayId < b.gatewayId ? -1 : 1));
+}
+
+/** The networks behind all devices, of those too that may not connect: whoever else has such a network is not meant. */
+export function connectedNetworks(model: AccessModel): readonly string[] {
+  const networks = new Set<string>();
+  for (const device of model.devices.values()) for (const network of device.networks ?? []) networks.add(network);
+  return [...networks].sort();
 }
 
 export function grantedGroups(groups: ReadonlyMap<string, GroupPlan>, place: Place): GrantedGroups {

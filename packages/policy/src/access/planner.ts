@@ -4,7 +4,7 @@ import { isEmpty, sameGateway, sameGroup } from '../change.ts';
 import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, Neighbour, StateChange } from '../state.ts';
 import { DeviceChanges } from './device-changes.ts';
 import { compileRules, type RulesByGroup } from './grants.ts';
-import { activeDevice, entrances, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts';
+import { activeDevice, connectedNetworks, entrances, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts'; // prettier-ignore
 import type { ActiveDevice, DeviceContext, GrantedGroups } from './plan.ts';
 import { admits, demandedPlaces, placeOf, type Place } from './requirements.ts';
 import { groupsOf } from './standing.ts';
@@ -28,6 +28,8 @@ export class Planner {
   #nextExpiry: number;
   /** Of all gateways. */
   #entrances: readonly Neighbour[] = [];
+  /** Behind all devices. */
+  #connected: readonly string[] = [];
   /** The devices where the same groups reach anything, for the states that were asked for since the last change. */
   readonly #devices = new Map<GrantedGroups, ReadonlyMap<string, DevicePlan>>();
 
@@ -105,7 +107,7 @@ export class Planner {
     const affected = this.#affectedDevices(model, now);
     const active = this.#activeAfter(model, now, affected);
     const rules = sameRules(this.#model, model) ? this.#rules : compileRules(model);
-    const gateways = this.#gatewaysAfter(model, rules);
+    const gateways = this.#gatewaysAfter(model, rules, affected);
 
     const deviceChanges = new DeviceChanges(before, { model, active }, affected);
     const changes = new Map<string, StateChange>();
@@ -162,12 +164,19 @@ export class Planner {
     return active;
   }
 
-  #gatewaysAfter(model: AccessModel, rules: RulesByGroup): ReadonlyMap<string, PlannedGateway> {
+  #gatewaysAfter(
+    model: AccessModel,
+    rules: RulesByGroup,
+    affected: ReadonlySet<string>,
+  ): ReadonlyMap<string, PlannedGateway> {
     const old = this.#model;
     const samePools = old.pool4 === model.pool4 && old.pool6 === model.pool6;
     const sameNames = (old.names ?? null) === (model.names ?? null);
     const samePlaces = old.groups === model.groups && old.gateways === model.gateways;
-    if (rules === this.#rules && samePools && sameNames && samePlaces) return this.#gateways;
+    const connected = this.#connectedAfter(model, affected);
+    const sameConnected = connected === this.#connected;
+    this.#connected = connected;
+    if (rules === this.#rules && samePools && sameNames && samePlaces && sameConnected) return this.#gateways;
     const all = old.gateways === model.gateways ? this.#entrances : keepEqual(this.#entrances, entrances(model));
     const sameNeighbours = all === this.#entrances;
     this.#entrances = all;
@@ -183,12 +192,13 @@ export class Planner {
       const groups = groupsAfter(known?.groups, known === undefined ? planners.keys() : changed, planners, gateway.id);
       const place = placeOf(gateway, demanded);
       const sameGranted = known?.groups === groups && samePlace(known.granted.place, place);
-      const samePlan = samePools && sameNames && sameNeighbours && old.gateways.get(gateway.id) === gateway;
+      const samePlan =
+        samePools && sameNames && sameNeighbours && sameConnected && old.gateways.get(gateway.id) === gateway;
       if (known !== undefined && sameGranted && samePlan) {
         gateways.set(gateway.id, known);
         continue;
       }
-      const plan = known !== undefined && samePlan ? known.plan : gatewayPlan(model, gateway, all);
+      const plan = known !== undefined && samePlan ? known.plan : gatewayPlan(model, gateway, all, connected);
       const found = known !== undefined && sameGranted ? known.granted : grantedGroups(groups, place);
       const shared = granted.get(found.key) ?? found;
       granted.set(shared.key, shared);
@@ -200,6 +210,16 @@ export class Planner {
       });
     }
     return gateways;
+  }
+
+  /** The list of before where none of the devices that changed has, or had, other networks behind it. */
+  #connectedAfter(model: AccessModel, affected: ReadonlySet<string>): readonly string[] {
+    const before = this.#model.devices;
+    for (const id of affected) {
+      const [old = [], now = []] = [before.get(id)?.networks, model.devices.get(id)?.networks];
+      if (old.length !== now.length || old.some((network, i) => network !== now[i])) return connectedNetworks(model);
+    }
+    return this.#connected;
   }
 }
 

@@ -21,6 +21,9 @@ export const MAX_GROUP_ELEMENTS = 200_000;
 /** Bounds the time that is spent on grants that overlap in very many ways. */
 const MAX_STEPS = 20_000_000;
 
+/** What nobody grants, among the services by number. */
+const EXCLUDED = -1;
+
 /** IP protocol numbers. */
 export const PROTOCOL_NUMBERS: Readonly<Record<Family, Readonly<Record<Exclude<Protocol, 'any'>, number>>>> = {
   4: { tcp: 6, udp: 17, icmp: 1 },
@@ -29,9 +32,15 @@ export const PROTOCOL_NUMBERS: Readonly<Record<Family, Readonly<Record<Exclude<P
 
 /**
  * The disjoint boxes that together are exactly what the claims allow, each as the text `ADDRESSES|PROTOCOLS|PORTS`, a
- * range being `FIRST-LAST` or, where it holds one value, that value. Throws a FirewallPlanError where there are too many.
+ * range being `FIRST-LAST` or, where it holds one value, that value. `excluded`, sorted and disjoint, is in none. Throws a FirewallPlanError where there are too many.
  */
-export function disjointBoxes(family: Family, claims: readonly Claim[], group: string): string[] {
+export function disjointBoxes(
+  family: Family,
+  claims: readonly Claim[],
+  group: string,
+  excluded: readonly AddressRange[] = [],
+): string[] {
+  if (claims.length === 0) return [];
   const services: Services[] = [];
   const ids = new Map<string, number>();
   const rangesById: AddressRange[][] = [];
@@ -49,7 +58,10 @@ export function disjointBoxes(family: Family, claims: readonly Claim[], group: s
   }
 
   // Along the address axis, services begin and end; those of one identifier never overlap.
-  const events: { at: bigint; id: number; begins: boolean }[] = [];
+  const events: { at: bigint; id: number; begins: boolean }[] = excluded.flatMap(({ first, last }) => [
+    { at: first, id: EXCLUDED, begins: true },
+    { at: last + 1n, id: EXCLUDED, begins: false },
+  ]);
   rangesById.forEach((ranges, id) => {
     for (const { first, last } of unite(ranges)) {
       events.push({ at: first, id, begins: true }, { at: last + 1n, id, begins: false });
@@ -68,9 +80,10 @@ export function disjointBoxes(family: Family, claims: readonly Claim[], group: s
       if (events[i].begins) active.add(events[i].id);
       else active.delete(events[i].id);
     }
-    for (const id of active) steps += services[id].length;
+    const granted = active.has(EXCLUDED) ? [] : Array.from(active, (id) => services[id]);
+    for (const list of granted) steps += list.length;
     if (steps > MAX_STEPS) throw tooLarge(group);
-    const next = rectangles(uniteServices([...active].map((id) => services[id])));
+    const next = rectangles(uniteServices(granted));
     if (next.length === current.length && next.every((part, j) => part === current[j])) continue;
     if (current.length > 0) {
       const addresses = rangeText(formatAddress({ family, value: start }), formatAddress({ family, value: at - 1n }));

@@ -22,6 +22,7 @@ export function checkPlan(plan: FirewallPlan): void {
   const { udp, tcp } = plan.tunnelPorts ?? { udp: [], tcp: [] };
   for (const port of [...udp, ...tcp]) expect(isPort(port) && port > 0, 'tunnelPorts');
   for (const { port } of plan.neighbours ?? []) expect(isPort(port) && port > 0, 'neighbours');
+  for (const network of plan.connectedNetworks ?? []) expect(isPrefix(network, familyOf(network)), 'connectedNetworks');
   checkGroups(plan);
   checkDevices(plan);
   const { faults } = usableNetworks(plan.devices, [gateway.pool4, gateway.pool6, ...plan.ownAddresses]);
@@ -77,6 +78,10 @@ function isAddress(text: string, family: Family): boolean {
 
 function isPrefix(text: string, family: Family): boolean {
   return text.includes('/') && parsePrefix(text)?.family === family;
+}
+
+function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
 }
 
 function isPort(value: number): boolean {

@@ -20,7 +20,7 @@ import { checkPlan, invalid } from './check-plan.ts';
 import { leavingRules, postroutingRules } from './egress.ts';
 import { addNeighbours, localRules } from './local.ts';
 import { Names } from './names.ts';
-import { networkRanges } from './networks.ts';
+import { cutOffRanges, insidePrefixes, networkRanges } from './networks.ts';
 import type { FirewallPlan } from './plan.ts';
 import { addRates, BUCKET6, bucketNumber, rateChain, rateOf } from './rates.ts';
 import {
@@ -73,8 +73,8 @@ function addGroups(
   sets: Map<string, ElementSet>,
   chains: Map<string, Chain>,
 ): ReadonlyMap<string, string> {
-  const behindDevices = plan.devices.flatMap(({ networks = [] }) => networks);
-  const excluded = [plan.gateway.pool4, plan.gateway.pool6, ...plan.ownAddresses, ...behindDevices];
+  const excluded = insidePrefixes(plan);
+  const cutOff = { 4: cutOffRanges(4, plan), 6: cutOffRanges(6, plan) };
   const internet = { 4: internetRanges(4, excluded), 6: internetRanges(6, excluded) };
   const names = new Names('group');
   const groupChains = new Map<string, string>();
@@ -83,7 +83,7 @@ function addGroups(
     const claims = claimsOf(plan, group, internet);
     const rules: Rule[] = [];
     for (const family of FAMILIES) {
-      const boxes = disjointBoxes(family, claims[family], group.id);
+      const boxes = disjointBoxes(family, claims[family], group.id, cutOff[family]);
       if (boxes.length === 0) continue;
       const set = `${name}-${String(family)}`;
       const elements = new Map(boxes.map((box) => [box, '']));

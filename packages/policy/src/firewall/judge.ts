@@ -33,7 +33,7 @@ export function judge(plan: FirewallPlan, packet: FirstPacket): Judgement {
   if (device === undefined || destination === undefined || source?.family !== destination.family) {
     return { allowed: false, reason: 'unknownSource' };
   }
-  for (const id of device.groups) {
+  for (const id of isCutOff(plan, destination) ? [] : device.groups) {
     for (const grant of plan.groups.find((group) => group.id === id)?.grants ?? []) {
       const fits =
         serviceFits(grant, destination.family, packet) && destinationFits(plan, grant.destination, destination);
@@ -72,13 +72,26 @@ function isInternet(plan: FirewallPlan, address: IpAddress): boolean {
 }
 
 /** What is this service's own or behind it. */
-function insideOf({ gateway, ownAddresses, devices }: FirewallPlan): readonly string[] {
-  return [gateway.pool4, gateway.pool6, ...ownAddresses, ...devices.flatMap(({ networks = [] }) => networks)];
+function insideOf({ gateway, ownAddresses, devices, connectedNetworks = [] }: FirewallPlan): readonly string[] {
+  const routed = devices.flatMap(({ networks = [] }) => networks);
+  return [gateway.pool4, gateway.pool6, ...ownAddresses, ...routed, ...connectedNetworks];
+}
+
+/** Whether it lies behind a device of the service, and behind none here. */
+function isCutOff({ devices, connectedNetworks = [] }: FirewallPlan, address: IpAddress): boolean {
+  const routed = devices.flatMap(({ networks = [] }) => networks);
+  return isWithin(connectedNetworks, address) && !isWithin(routed, address);
 }
 
 function isNeighbour(plan: FirewallPlan, packet: FirstPacket, destination: IpAddress): boolean {
   if (packet.protocol !== PROTOCOL_NUMBERS[destination.family].udp || isWithin(insideOf(plan), destination))
     return false;
+  if (isWithin(SPECIAL_RANGES[destination.family], destination)) {
+    const named = plan.groups.flatMap(({ grants }) => grants.map((grant) => grant.destination));
+    if (packet.port < 1024 || !isWithin(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'], destination))
+      return false;
+    if (named.some((wanted) => wanted.kind === 'network' && isWithin([wanted.prefix], destination))) return false;
+  }
   return (plan.neighbours ?? []).some(
     ({ host, port }) => port === packet.port && isWithin(addressesOf(plan, host), destination),
   );

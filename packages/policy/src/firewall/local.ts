@@ -1,9 +1,11 @@
 /** What every device may reach, whatever its groups: this machine's services for it, and other gateways' entrances. */
-import { formatAddress, parseAddress, parsePrefix, prefixContains } from '../access/ip.ts';
+import { formatAddress, parseAddress, parsePrefix, prefixContains, type IpAddress, type IpPrefix } from '../access/ip.ts'; // prettier-ignore
 import type { Family } from './address-ranges.ts';
 import { PROTOCOL_NUMBERS } from './boxes.ts';
+import { insidePrefixes } from './networks.ts';
 import type { FirewallPlan } from './plan.ts';
 import { ALLOW, type ElementSet, type Rule } from './ruleset.ts';
+import { SPECIAL_RANGES } from './special-ranges.ts';
 import * as nft from './statements.ts';
 
 const FAMILIES = [4, 6] as const;
@@ -81,21 +83,47 @@ export function addNeighbours(plan: FirewallPlan, sets: Map<string, ElementSet>)
 }
 
 /**
- * Addresses and UDP ports of other gateways' entrances. What a name says is not trusted to lead elsewhere: neither tunnel
- * addresses nor this machine's own nor networks behind devices are opened by it.
+ * Addresses and UDP ports of other gateways' entrances. A gateway says itself where it is, so it is not trusted to lead
+ * elsewhere: neither tunnel addresses nor this machine's own nor networks behind devices are opened by it. Of what is
+ * not the internet only private addresses, at ports where no system's own services are, and outside the networks that
+ * rules name: what is there takes a rule.
  */
 export function neighbourEndpoints(plan: FirewallPlan): { readonly address: string; readonly port: number }[] {
-  const { gateway, neighbours = [], ownAddresses, devices, names } = plan;
+  const { neighbours = [], names } = plan;
   if (neighbours.length === 0) return [];
-  const inside = [gateway.pool4, gateway.pool6, ...ownAddresses, ...devices.flatMap(({ networks = [] }) => networks)];
-  const prefixes = inside.flatMap((text) => parsePrefix(text) ?? []);
+  const inside = prefixesOf(insidePrefixes(plan));
+  let named: readonly IpPrefix[] | undefined;
   return neighbours.flatMap(({ host, port }) => {
     const name = host.toLowerCase();
     const addresses = parseAddress(host) !== undefined ? [host] : Object.hasOwn(names, name) ? names[name] : [];
     return addresses.flatMap((text) => {
       const address = parseAddress(text);
-      const outside = address !== undefined && !prefixes.some((prefix) => prefixContains(prefix, address));
-      return outside ? [{ address: formatAddress(address), port }] : [];
+      if (address === undefined || holds(inside, address)) return [];
+      const open =
+        !holds(SPECIAL[address.family], address) ||
+        (holds(PRIVATE, address) && port >= FIRST_PRIVATE_PORT && !holds((named ??= namedPrefixes(plan)), address));
+      return open ? [{ address: formatAddress(address), port }] : [];
     });
   });
+}
+
+/** RFC 1918, RFC 4193. */
+const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
+/** Below are the systems' own services (RFC 6335): names, time, management. */
+const FIRST_PRIVATE_PORT = 1024;
+const PRIVATE = prefixesOf(PRIVATE_RANGES);
+const SPECIAL = { 4: prefixesOf(SPECIAL_RANGES[4]), 6: prefixesOf(SPECIAL_RANGES[6]) };
+
+/** The networks that rules name. */
+function namedPrefixes({ groups }: FirewallPlan): IpPrefix[] {
+  const destinations = groups.flatMap(({ grants }) => grants.map(({ destination }) => destination));
+  return prefixesOf(destinations.flatMap((one) => (one.kind === 'network' ? one.prefix : [])));
+}
+
+function prefixesOf(texts: readonly string[]): IpPrefix[] {
+  return [...new Set(texts)].flatMap((text) => parsePrefix(text) ?? []);
+}
+
+function holds(prefixes: readonly IpPrefix[], address: IpAddress): boolean {
+  return prefixes.some((prefix) => prefixContains(prefix, address));
 }

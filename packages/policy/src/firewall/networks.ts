@@ -1,9 +1,12 @@
 /** Networks that lie behind devices: which of them a gateway can route to the tunnel. */
 import { formatPrefix, parsePrefix, type IpPrefix } from '../access/ip.ts';
-import { rangeOf, rangesOf, type AddressRange, type Family } from './address-ranges.ts';
+import { rangeOf, rangesOf, subtract, unite, type AddressRange, type Family } from './address-ranges.ts';
+import type { FirewallPlan } from './plan.ts';
 
 /** The most networks behind all devices of a gateway. */
 export const MAX_NETWORKS = 1000;
+/** The most networks behind all devices of the service. */
+export const MAX_CONNECTED_NETWORKS = 10_000;
 
 /** Shorter prefixes are halves of the world rather than anybody's network. */
 const SHORTEST: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
@@ -80,6 +83,24 @@ export function usableNetworks(devices: Iterable<WithNetworks>, taken: readonly 
 /** The networks of all devices as ranges. */
 export function networkRanges(family: Family, devices: readonly WithNetworks[]): AddressRange[] {
   return devices.flatMap(({ networks = [] }) => rangesOf(family, networks));
+}
+
+/**
+ * What is known to lie behind devices, though behind none that the gateway routes it to. Whoever has these addresses where
+ * the gateway's own routes lead is somebody else, and no rule means them.
+ */
+export function cutOffRanges(
+  family: Family,
+  plan: Pick<FirewallPlan, 'connectedNetworks' | 'devices'>,
+): AddressRange[] {
+  const routed = unite(networkRanges(family, plan.devices));
+  return unite(rangesOf(family, plan.connectedNetworks ?? [])).flatMap((range) => subtract(range, routed));
+}
+
+/** What is this service's own, or behind its devices: neither the internet nor another gateway. */
+export function insidePrefixes({ gateway, ownAddresses, devices, connectedNetworks = [] }: FirewallPlan): string[] {
+  const behind = devices.flatMap(({ networks = [] }) => networks);
+  return [gateway.pool4, gateway.pool6, ...ownAddresses, ...behind, ...connectedNetworks];
 }
 
 function overlap(a: IpPrefix, b: IpPrefix): boolean {

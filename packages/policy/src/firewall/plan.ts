@@ -18,6 +18,8 @@ export interface FirewallPlan {
   readonly tunnelPorts?: { readonly udp: readonly number[]; readonly tcp: readonly number[] } | undefined;
   /** Entrances of other gateways, which every device may reach. A host name counts as what `names` says of it. */
   readonly neighbours?: readonly Neighbour[] | undefined;
+  /** Networks behind any device of the service. What of them lies behind none of `devices` is not reached from here. */
+  readonly connectedNetworks?: readonly string[] | undefined;
   readonly groups: readonly GroupPlan[];
   readonly devices: readonly FirewallDevice[];
   /** What the names of destinations and neighbours resolve to now: addresses. */

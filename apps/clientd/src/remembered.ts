@@ -1,0 +1,34 @@
+import type { ClientSettings, Remembered } from '@sallyport/client';
+import { messageOf } from './failure.ts';
+import type { StateFolder } from './state-folder.ts';
+
+/**
+ * What the last daemon kept, but for the account. Throws where settings or wish are damaged: they say what protects. The
+ * rest is convenience: what is damaged there is as if it were not there.
+ */
+export async function readRemembered(folder: StateFolder, onFault: (message: string) => void): Promise<Remembered> {
+  const optional = async <T>(read: Promise<T>): Promise<T | 'damaged'> => {
+    try {
+      return await read;
+    } catch (error) {
+      onFault(messageOf(error));
+      return 'damaged';
+    }
+  };
+  const settings = await folder.settings.read();
+  const intent = (await folder.intent.read()) ?? undefined;
+  const configuration = await optional(folder.configuration.read());
+  const good = await optional(folder.good.read());
+  const automatic = settings?.autoConnect === true ? { target: settings.target, via: settings.via } : undefined;
+  return {
+    settings: configuration === 'damaged' ? protecting(settings) : settings,
+    configuration: configuration === 'damaged' ? undefined : configuration,
+    good: good === 'damaged' ? undefined : good?.map(({ mtu, ...path }) => ({ ...path, mtu })),
+    intent: intent ?? automatic,
+  };
+}
+
+/** An administrator's demand may have been in what can't be read. */
+function protecting(settings: ClientSettings | undefined): ClientSettings | undefined {
+  return settings && { ...settings, killSwitch: true };
+}
