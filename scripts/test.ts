@@ -91,7 +91,7 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   yield* runPhase(phases.alone ?? [], 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
   lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`, 'the slowest files, in seconds:');
-  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, Number(process.env["SLOWEST"] ?? SLOWEST));
+  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, Number(process.env['SLOWEST'] ?? SLOWEST));
   for (const [file, ms] of slowest) lines.push(`${(ms / 1000).toFixed(1).padStart(7)}  ${relative(root, file)}`);
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
 }
