@@ -63,10 +63,19 @@ describe('the process that answers names', () => {
     return JSON.parse((await from.run(argv)).stdout) as unknown;
   }
 
+  /** Empty where it has ended by now. */
+  function commandLine(pid: number): string {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
   /** The process that answers, as it is now. */
   function namesProcess(): number | undefined {
     const children = readFileSync(`/proc/${part.pid}/task/${part.pid}/children`, 'utf8').trim().split(' ');
-    return children.map(Number).find((pid) => pid > 0 && existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('names-process.ts')); // prettier-ignore
+    return children.map(Number).find((pid) => pid > 0 && commandLine(pid).includes('names-process.ts'));
   }
 
   async function listens(): Promise<boolean> {
