@@ -36,6 +36,7 @@ export class TunnelService {
   readonly #gateway: string;
   readonly #socket: Socket;
   readonly #waiting = new Map<bigint, (answer: Answer | undefined) => void>();
+  #closed = false;
 
   /** Throws a SystemCallError where there is no such interface. */
   constructor({ device, mark, gateway }: TunnelServiceOptions) {
@@ -84,13 +85,15 @@ export class TunnelService {
     return false;
   }
 
+  /** What is asked, or still to be asked once more, has no answer. */
   close(): void {
+    this.#closed = true;
     for (const answered of this.#waiting.values()) answered(undefined);
     this.#socket.close();
   }
 
   #ask(message: TunnelServiceMessage, timeoutMs: number): Promise<Answer | undefined> {
-    if (this.#waiting.size >= MAX_WAITING) return Promise.resolve(undefined);
+    if (this.#closed || this.#waiting.size >= MAX_WAITING) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const end = (answer: Answer | undefined): void => {
         clearTimeout(timer);
