@@ -1,5 +1,5 @@
 /** What the daemon remembers across restarts, and where. */
-import { chownSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync } from 'node:fs';
 import { clientConfiguration } from '@sallyport/api';
 import { clientSettings, TRANSPORTS } from '@sallyport/client';
 import { z } from 'zod';
@@ -69,4 +69,6 @@ export function ensureFolder(path: string, mode: number, groupId: number): void 
   if (!stat.isDirectory() || (own !== undefined && stat.uid !== own) || (stat.mode & 0o022) !== 0)
     throw new Error(`${path} has to be a folder that root owns and nobody else can write`);
   if (stat.gid !== groupId && own === 0) chownSync(path, 0, groupId);
+  // The umask has taken its part of what mkdir was told.
+  if ((stat.mode & 0o777) !== mode) chmodSync(path, mode);
 }
