@@ -1,6 +1,6 @@
 /** The name server as a process, on port 53 in a namespace, before a real name server. */
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -50,7 +50,9 @@ describe('the process that answers names', () => {
 
   function order(plan: Partial<NamesPlan> | undefined, addresses = ADDRESSES, clients = CLIENTS): void {
     const given = plan === undefined ? {} : { plan: { ...EMPTY, ...plan } };
-    writeFileSync(orders, JSON.stringify({ kind: 'names', addresses, clients, ...given }));
+    // Whole or not at all: it is read as soon as it changes.
+    writeFileSync(`${orders}.new`, JSON.stringify({ kind: 'names', addresses, clients, ...given }));
+    renameSync(`${orders}.new`, orders);
   }
 
   async function ask(
