@@ -252,6 +252,32 @@ describe('the packet filter in the kernel', () => {
     });
   });
 
+  it('carries nothing into the tunnel that a neighbour sends with the tunnel’s own address', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const policy = policies().find(([name]) => name === 'connected')?.[1];
+      assert.ok(policy !== undefined && policy !== 'open');
+      const ours = policy.tunnelAddresses.find((address) => address.includes(':')) ?? '';
+      await client.run(['sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1']);
+      await outside.ip('address', 'add', `${ours}/128`, 'dev', 'lo', 'nodad');
+      await outside.ip('route', 'add', 'fd00:77::a/128', 'via', '2001:db8:1::2', 'src', ours);
+      const into = async (loaded: FirewallPolicy): Promise<number> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(loaded) });
+        const capture = await Capture.start(outside, 'tunnel');
+        const script = laboratory.file('sender.mjs', sender);
+        const packet = { protocol: 'udp', family: 6, address: 'fd00:77::a', port: 4242, ownPort: 7004 };
+        await outside.run([process.execPath, script], { input: `${JSON.stringify([packet])}\n` });
+        const { packets: caught } = await capture.stop();
+        return caught.filter(({ bytes }) => {
+          const seen = dissect(bytes);
+          return seen.kind === 'ip' && seen.ports?.source === 7004;
+        }).length;
+      };
+      assert.equal(await into({ ...policy, tunnelAddresses: [] }), 1, 'it would get there');
+      assert.equal(await into(policy), 0);
+    });
+  });
+
   it('takes the group of programs beside the tunnel, where the kernel has the hierarchy', async () => {
     await withLaboratory(async (laboratory) => {
       const client = await laboratory.namespace('client');

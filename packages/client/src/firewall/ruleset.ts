@@ -32,12 +32,15 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
 
 /**
  * Our tunnel addresses are reached through the tunnel alone: a neighbour who sends to them could find out by the answers
- * what they are and which connections they have (CVE-2019-14899). Before connection tracking, so that answers to what is
- * translated are not meant.
+ * what they are and which connections they have (CVE-2019-14899). Nor are they anybody's source elsewhere: a machine that
+ * forwards would carry that into the tunnel, and the gateway take it for ours. Before connection tracking, so that answers
+ * to what is translated are not meant.
  */
 function arrival(policy: FirewallPolicy): string[] {
   const inside = interfaces(['lo', ...policy.tunnelInterfaces]);
-  return byFamily(policy.tunnelAddresses).map(([ip, set]) => `iifname != ${inside} ${ip} daddr ${set} drop`);
+  return byFamily(policy.tunnelAddresses).flatMap(([ip, set]) =>
+    ['daddr', 'saddr'].map((end) => `iifname != ${inside} ${ip} ${end} ${set} drop`),
+  );
 }
 
 /** What answers one of ours is looked up as the question was, or a strict reverse path filter would drop it. */
@@ -128,7 +131,7 @@ function forward(policy: FirewallPolicy): string[] {
   }
   rules.push(...namesInside(policy));
   if (policy.blocking && policy.only === undefined) {
-    for (const field of ['daddr', 'saddr'] as const) {
+    for (const field of ['daddr'] as const) {
       rules.push(...byFamily(policy.excluded).map(([ip, set]) => `${ip} ${field} ${set} accept`));
       rules.push(...byFamily(policy.localNetworks ?? []).map(([ip, set]) => `${ip} ${field} ${set} accept`));
     }
