@@ -1,4 +1,4 @@
-import type { ClientSettings, Remembered } from '@sallyport/client';
+import { automaticIntent, clientSettings, protecting, type Remembered } from '@sallyport/client';
 import { messageOf } from './failure.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -15,20 +15,15 @@ export async function readRemembered(folder: StateFolder, onFault: (message: str
       return 'damaged';
     }
   };
-  const settings = await folder.settings.read();
+  const settings = (await folder.settings.read()) ?? clientSettings.parse({});
   const intent = (await folder.intent.read()) ?? undefined;
   const configuration = await optional(folder.configuration.read());
   const good = await optional(folder.good.read());
-  const automatic = settings?.autoConnect === true ? { target: settings.target, via: settings.via } : undefined;
   return {
+    // An administrator's demand may have been in what can't be read.
     settings: configuration === 'damaged' ? protecting(settings) : settings,
     configuration: configuration === 'damaged' ? undefined : configuration,
     good: good === 'damaged' ? undefined : good?.map(({ mtu, ...path }) => ({ ...path, mtu })),
-    intent: intent ?? automatic,
+    intent: intent ?? automaticIntent(settings),
   };
-}
-
-/** An administrator's demand may have been in what can't be read. */
-function protecting(settings: ClientSettings | undefined): ClientSettings | undefined {
-  return settings && { ...settings, killSwitch: true };
 }

@@ -44,3 +44,18 @@ export const clientSettings = z.strictObject({
 });
 
 export type ClientSettings = z.infer<typeof clientSettings>;
+
+/** The settings as if an administrator demanded the kill switch, for everything: where it can't be known that none does. */
+export function protecting(settings: ClientSettings): ClientSettings {
+  const { split } = settings;
+  return { ...settings, killSwitch: true, split: split.mode === 'include' ? { ...split, mode: 'off' } : split };
+}
+
+/** What is wanted at a start without a wish of the last run's. */
+export function automaticIntent({
+  autoConnect,
+  target,
+  via,
+}: ClientSettings): { target: string; via: string | null } | undefined {
+  return autoConnect ? { target, via } : undefined;
+}

@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  automaticIntent,
   CLIENT_STATE_FOLDER,
   clientSettings,
   initialState,
+  protecting,
   rulesetOf,
   step,
   type FirewallPolicy,
@@ -13,7 +15,9 @@ import { CommandRunner, Nft } from '@sallyport/io';
 import { z } from 'zod';
 import { tell } from '../command.ts';
 
-const intent = z.strictObject({ target: z.string(), via: z.string().nullable() }).nullable();
+const intentForm = z.strictObject({ target: z.string(), via: z.string().nullable() }).nullable();
+/** Of what the control plane gave last, what counts here. */
+const demands = z.object({ requirements: z.object({ killSwitch: z.boolean() }) });
 
 /** Puts the rules in force that the daemon would begin with. Answers whether there is something to block. */
 export async function lockDownAtBoot(folder: string = CLIENT_STATE_FOLDER): Promise<boolean> {
@@ -25,17 +29,20 @@ export async function lockDownAtBoot(folder: string = CLIENT_STATE_FOLDER): Prom
 
 /**
  * What the daemon's own machine begins with where there is no network yet; `open`: neither lockdown, nor a tunnel with
- * kill switch that was wanted when the machine went down. What can't be read may have said lockdown, so it blocks.
+ * kill switch that is wanted again. What can't be read may have said so, and blocks.
  */
 export function bootPolicy(read: (name: string) => string | undefined): FirewallPolicy | 'open' {
-  const settings = parse(read('settings.json') ?? '{}', clientSettings);
-  if (settings === undefined) tell('the client’s settings are damaged: everything is blocked until the daemon runs');
-  const wanted = parse(read('intent.json') ?? 'null', intent) ?? undefined;
+  const given = parse(read('settings.json') ?? '{}', clientSettings);
+  const intent = parse(read('intent.json') ?? 'null', intentForm);
+  const isDamaged = given === undefined || intent === undefined;
+  if (isDamaged) tell('the client’s settings are damaged: everything is blocked until the daemon runs');
+  const demanded = parse(read('configuration.json') ?? '{"requirements":{"killSwitch":false}}', demands);
+  const settings = isDamaged ? clientSettings.parse({ lockdown: true }) : given;
   const isLoggedIn = read('account.json') !== undefined;
   const state = initialState(0, {
-    settings: settings ?? clientSettings.parse({ lockdown: true }),
+    settings: demanded?.requirements.killSwitch === false ? settings : protecting(settings),
     account: isLoggedIn ? { controlAddresses: [], controlPort: 443 } : undefined,
-    intent: wanted,
+    intent: intent ?? automaticIntent(settings),
   });
   const network = { id: '', ipv4: false, ipv6: false, onLink: [], mtu: 1500 };
   return step(state, { kind: 'network', network }, 0, () => 0).state.desired.firewall;
