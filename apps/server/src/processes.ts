@@ -44,17 +44,34 @@ export function startControlProcess(
   configuration: ControlConfiguration,
   onMessage: (message: unknown) => void,
 ): Started {
+  return startAlone(
+    'control',
+    new URL('./control-process.ts', import.meta.url),
+    CONTROL_CAPABILITIES,
+    configuration,
+    onMessage,
+  );
+}
+
+/** Starts a process that lives and ends by itself. */
+function startAlone(
+  name: string,
+  module: URL,
+  capabilities: readonly string[],
+  configuration: object,
+  onMessage?: (message: unknown) => void,
+): Started {
   const { child, ended } = startRestricted({
-    module: fileURLToPath(new URL('./control-process.ts', import.meta.url)),
-    capabilities: CONTROL_CAPABILITIES,
+    module: fileURLToPath(module),
+    capabilities,
     configuration,
     environment: environment(),
     nodeOptions: NODE_OPTIONS,
     streams: ['ipc'],
   });
-  child.on('message', onMessage);
+  if (onMessage !== undefined) child.on('message', onMessage);
   return {
-    pids: pidsOf({ control: child }),
+    pids: pidsOf({ [name]: child }),
     ended,
     signal: (signal) => void child.kill(signal),
     send: (message) => {
@@ -104,43 +121,18 @@ export function startCarrierProcess(
   configuration: CarrierConfiguration,
   onMessage: (message: unknown) => void,
 ): Started {
-  const { child, ended } = startRestricted({
-    module: fileURLToPath(new URL('./carrier/carrier-process.ts', import.meta.url)),
-    capabilities: CARRIER_CAPABILITIES,
+  return startAlone(
+    'carrier',
+    new URL('./carrier/carrier-process.ts', import.meta.url),
+    CARRIER_CAPABILITIES,
     configuration,
-    environment: environment(),
-    nodeOptions: NODE_OPTIONS,
-    streams: ['ipc'],
-  });
-  child.on('message', onMessage);
-  return {
-    pids: pidsOf({ carrier: child }),
-    ended,
-    signal: (signal) => void child.kill(signal),
-    send: (message) => {
-      send(child, message);
-    },
-  };
+    onMessage,
+  );
 }
 
 /** Starts the gateway's name server. */
 export function startNamesProcess(configuration: NamesConfiguration): Started {
-  const { child, ended } = startRestricted({
-    module: fileURLToPath(new URL('./names/names-process.ts', import.meta.url)),
-    capabilities: NAMES_CAPABILITIES,
-    configuration,
-    environment: environment(),
-    nodeOptions: NODE_OPTIONS,
-    streams: ['ipc'],
-  });
-  return {
-    pids: pidsOf({ names: child }),
-    ended,
-    signal: (signal) => void child.kill(signal),
-    send: (message) => {
-      send(child, message);
-    },
-  };
+  return startAlone('names', new URL('./names/names-process.ts', import.meta.url), NAMES_CAPABILITIES, configuration);
 }
 
 function environment(): Record<string, string> {
