@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Secret } from '@sallyport/core';
 import { z } from 'zod';
+import { storeFile } from '../store-file.ts';
 
 const stored = z.strictObject({
   path: z.string().regex(/^\/[A-Za-z0-9_-]{16,100}$/),
@@ -41,7 +42,7 @@ export async function newIdentityFor(folder: string, hosts: readonly string[]): 
 /** The identity of a folder, where there is none `made`. As the folder's owner. Throws where it can't be used. */
 export function openIdentity(folder: string, made: NewIdentity | undefined): CarrierIdentity {
   const file = fileIn(folder);
-  if (made !== undefined) writeForOwner(file, made);
+  if (made !== undefined) storeFile(file, made);
   let parsed: z.infer<typeof stored>;
   let certificate: X509Certificate;
   try {
@@ -58,15 +59,4 @@ export function openIdentity(folder: string, made: NewIdentity | undefined): Car
 
 function fileIn(folder: string): string {
   return join(folder, 'identity.json');
-}
-
-function writeForOwner(path: string, text: string): void {
-  const file = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(`${path}.new`, path);
 }

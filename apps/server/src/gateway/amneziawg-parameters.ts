@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { checkVariant, VARIANT_KEYS, type Variant } from '@sallyport/wireguard';
-import { readIfThere, storeFile } from './store-file.ts';
+import { readIfThere, storeFile } from '../store-file.ts';
 
 /** Type words from here on are nobody else's; AmneziaWG's apps take them up to half of the numbers there are. */
 const HEADERS = { from: 5, to: 2 ** 31 } as const;

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { Secret } from '@sallyport/core';
 import { decodeBase64Key, encodeBase64Key } from '@sallyport/wireguard';
-import { readIfThere, storeFile } from './store-file.ts';
+import { readIfThere, storeFile } from '../store-file.ts';
 
 /** A bare X25519 private key in PKCS #8 (RFC 8410 section 7) has this before its 32 bytes. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
