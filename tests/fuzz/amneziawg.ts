@@ -27,7 +27,7 @@ import {
 import { WireGuardPackets } from '../../packages/wireguard/src/packet-half.ts';
 import { allocateTables, openTables } from '../../packages/wireguard/src/tables.ts';
 import { checkVariant, PLAIN_VARIANT, type Variant } from '../../packages/wireguard/src/variant.ts';
-import { UNCHANGED_DEVICE, UNCHANGED_PEER } from '../simulation/changes.ts';
+import { UNCHANGED_DEVICE, UNCHANGED_PEER } from '../../packages/wireguard/src/uapi.ts';
 
 /** From its type word to the end of mac1: a change elsewhere, in padding and mac2, is none. */
 const AUTHENTIC_BYTES = 132;

@@ -22,10 +22,15 @@ import { PEER_ENDPOINT, PEER_RECEIVED_BYTES } from '../../packages/wireguard/src
 import { decodeVariant, MESSAGE_INITIATION, MESSAGE_RESPONSE } from '../../packages/wireguard/src/messages.ts';
 import { WireGuardPackets } from '../../packages/wireguard/src/packet-half.ts';
 import { allocateTables, openTables, type Capacity, type TableRegions } from '../../packages/wireguard/src/tables.ts';
-import { parseEndpoint, type DeviceChange, type Endpoint } from '../../packages/wireguard/src/uapi.ts';
+import {
+  parseEndpoint,
+  UNCHANGED_DEVICE,
+  UNCHANGED_PEER,
+  type DeviceChange,
+  type Endpoint,
+} from '../../packages/wireguard/src/uapi.ts';
 import { PLAIN_VARIANT } from '../../packages/wireguard/src/variant.ts';
 import { AuditedCipher } from './audit.ts';
-import { UNCHANGED_DEVICE, UNCHANGED_PEER } from './changes.ts';
 import { buildPacket, packetName } from './packets.ts';
 import { addressAt, writePath } from './paths.ts';
 import { TimerModel } from './timer-model.ts';

@@ -4,7 +4,7 @@ import { Secret } from '../../packages/core/src/index.ts';
 import { withSeed, type SeededRandom } from '../../packages/testkit/src/seeded-random.ts';
 import { PERFECT_NETWORK } from '../../packages/testkit/src/simulated-network.ts';
 import { MESSAGE_INITIATION } from '../../packages/wireguard/src/messages.ts';
-import { UNCHANGED_DEVICE, UNCHANGED_PEER } from './changes.ts';
+import { UNCHANGED_DEVICE, UNCHANGED_PEER } from '../../packages/wireguard/src/uapi.ts';
 import type { SimulatedPeer } from './simulated-peer.ts';
 import { pairOf, type World } from './world.ts';
 

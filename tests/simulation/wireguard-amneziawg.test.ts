@@ -5,7 +5,7 @@ import { withSeed } from '../../packages/testkit/src/seeded-random.ts';
 import { PERFECT_NETWORK } from '../../packages/testkit/src/simulated-network.ts';
 import { decodeVariant, MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION } from '../../packages/wireguard/src/messages.ts';
 import { checkVariant, PLAIN_VARIANT, type Variant } from '../../packages/wireguard/src/variant.ts';
-import { UNCHANGED_DEVICE } from './changes.ts';
+import { UNCHANGED_DEVICE } from '../../packages/wireguard/src/uapi.ts';
 import type { SimulatedPeer } from './simulated-peer.ts';
 import { World } from './world.ts';
 

@@ -50,6 +50,24 @@ export interface DeviceChange {
   readonly peers: readonly PeerChange[];
 }
 
+/** Changes that change nothing, to be spread into ones that do. */
+export const UNCHANGED_DEVICE: DeviceChange = {
+  privateKey: undefined,
+  listenPort: undefined,
+  fwmark: undefined,
+  replacePeers: false,
+  peers: [],
+};
+export const UNCHANGED_PEER: Omit<PeerChange, 'publicKey'> = {
+  remove: false,
+  updateOnly: false,
+  presharedKey: undefined,
+  endpoint: undefined,
+  persistentKeepalive: undefined,
+  replaceAllowedIps: false,
+  allowedIps: [],
+};
+
 /** What {@link UapiDecoder.push} makes of a client's bytes. */
 export type UapiRequest =
   | { readonly kind: 'get' }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandRunner, findProgram, Ip, Nft } from '@sallyport/io';
 import type { Route } from '@sallyport/io';
 import { getDevice, listDevices, setDevice, UapiClientError } from '@sallyport/runtime';
-import { encodeDeviceChange, formatIpAddress, formatIpPrefix } from '@sallyport/wireguard';
+import { encodeDeviceChange, formatIpAddress, formatIpPrefix, UNCHANGED_DEVICE } from '@sallyport/wireguard';
 import type { DeviceChange, Endpoint, IpFamily } from '@sallyport/wireguard';
 import type { WgQuickConfig } from './config.ts';
 import type { DeviceProgram, ForegroundDevice } from './device-program.ts';
@@ -247,7 +247,7 @@ class Up {
     const inUse = async (family: IpFamily) => (await this.#ip.routes(family, String(table))).length > 0;
     while ((await inUse(4)) || (await inUse(6))) table++;
     this.#runner.tell(`wg set ${name} fwmark ${String(table)}`);
-    await setDevice(name, encodeDeviceChange({ ...NO_CHANGE, fwmark: table }));
+    await setDevice(name, encodeDeviceChange({ ...UNCHANGED_DEVICE, fwmark: table }));
     return table;
   }
 
@@ -307,14 +307,6 @@ class Up {
     return leftovers;
   }
 }
-
-const NO_CHANGE: DeviceChange = {
-  privateKey: undefined,
-  listenPort: undefined,
-  fwmark: undefined,
-  replacePeers: false,
-  peers: [],
-};
 
 const GONE_TIMEOUT_MS = 3000;
 const POLL_MS = 20;

@@ -3,21 +3,17 @@ import { Secret } from '@sallyport/core';
 import type { PeerPlan, TunnelPlan } from '@sallyport/client';
 import { openCarrierClient, type CarrierClient } from '@sallyport/carrier';
 import type { Ip } from '@sallyport/io';
-import { parseIpPrefix, type PeerActivity, type PeerChange } from '@sallyport/wireguard';
+import {
+  parseIpPrefix,
+  UNCHANGED_DEVICE,
+  UNCHANGED_PEER,
+  type PeerActivity,
+  type PeerChange,
+} from '@sallyport/wireguard';
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 import { messageOf } from '../failure.ts';
 import { connectFirst } from '../network/connect.ts';
-import {
-  endCarrier,
-  endPeer,
-  endpointOf,
-  newPeer,
-  NO_CHANGE,
-  NO_PEER_CHANGE,
-  sameVariant,
-  sameWay,
-  type Peer,
-} from './peer.ts';
+import { endCarrier, endPeer, endpointOf, newPeer, sameVariant, sameWay, type Peer } from './peer.ts';
 
 /** When a handshake that nobody answers is begun again; the last goes on for ever. A begun one replaces the one before. */
 const HANDSHAKE_RETRY_MS = [500, 1000, 1500, 2000] as const;
@@ -78,7 +74,7 @@ export class Hop {
       hop.#listenPort = wireguard.plane.listen(0, plan.mark, { dontFragment: true });
       await wireguard.start();
       const fault = wireguard.device.apply(
-        { ...NO_CHANGE, privateKey: new Secret(privateKey.slice()), peers: [] },
+        { ...UNCHANGED_DEVICE, privateKey: new Secret(privateKey.slice()) },
         wireguard.plane.now,
       );
       if (fault !== undefined) throw new Error(`the tunnel doesn't take its key: ${fault}`);
@@ -102,7 +98,7 @@ export class Hop {
 
   /** To be called when the machine's addresses may be others: what was remembered of the way to the peers is forgotten. */
   forgetPaths(): void {
-    this.#change([...this.#peers.values()].map((peer) => ({ ...NO_PEER_CHANGE, publicKey: peer.key, updateOnly: true, endpoint: endpointOf(peer) }))); // prettier-ignore
+    this.#change([...this.#peers.values()].map((peer) => ({ ...UNCHANGED_PEER, publicKey: peer.key, updateOnly: true, endpoint: endpointOf(peer) }))); // prettier-ignore
   }
 
   /** Opens carriers anew, of which the connection's own address is gone with the network that had it. */
@@ -184,7 +180,7 @@ export class Hop {
       if (wanted.has(publicKey)) continue;
       endPeer(peer);
       this.#peers.delete(publicKey);
-      changes.push({ ...NO_PEER_CHANGE, publicKey: peer.key, remove: true });
+      changes.push({ ...UNCHANGED_PEER, publicKey: peer.key, remove: true });
     }
     const begin: Peer[] = [];
     const fresh: string[] = [];
@@ -283,13 +279,13 @@ export class Hop {
       return prefix === undefined ? [] : [{ ...prefix, remove: false }];
     });
     const endpoint = endpointOf(peer);
-    return { ...NO_PEER_CHANGE, publicKey: peer.key, replaceAllowedIps: true, allowedIps, endpoint };
+    return { ...UNCHANGED_PEER, publicKey: peer.key, replaceAllowedIps: true, allowedIps, endpoint };
   }
 
   #change(peers: readonly PeerChange[]): void {
     if (peers.length === 0) return;
     const { device, plane } = this.#wireguard;
-    const fault = device.apply({ ...NO_CHANGE, peers }, plane.now);
+    const fault = device.apply({ ...UNCHANGED_DEVICE, peers }, plane.now);
     plane.reschedule();
     if (fault !== undefined) this.#options.onFailed('tunnel', undefined, `the tunnel doesn't take its peers: ${fault}`);
   }

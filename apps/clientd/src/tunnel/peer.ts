@@ -15,22 +15,6 @@ export interface Peer {
   retry: NodeJS.Timeout | undefined;
 }
 
-export const NO_CHANGE = {
-  privateKey: undefined,
-  listenPort: undefined,
-  fwmark: undefined,
-  replacePeers: false,
-} as const;
-export const NO_PEER_CHANGE = {
-  remove: false,
-  updateOnly: false,
-  presharedKey: undefined,
-  endpoint: undefined,
-  persistentKeepalive: undefined,
-  replaceAllowedIps: false,
-  allowedIps: [],
-} as const;
-
 export function newPeer(plan: PeerPlan): Peer | undefined {
   const key = decodeBase64Key(plan.publicKey);
   if (key === undefined) return undefined;

@@ -1,7 +1,14 @@
 import type { ObservedDevice, Tunnel } from '@sallyport/agent';
 import type { Secret } from '@sallyport/core';
 import type { DevicePlan } from '@sallyport/policy';
-import { decodeBase64Key, encodeBase64Key, parseIpAddress, type PeerChange, type Variant } from '@sallyport/wireguard';
+import {
+  decodeBase64Key,
+  encodeBase64Key,
+  parseIpAddress,
+  UNCHANGED_PEER,
+  type PeerChange,
+  type Variant,
+} from '@sallyport/wireguard';
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 
 /** Devices that were refused, whose counters are still told. */
@@ -117,7 +124,7 @@ export class WireGuardTunnel implements Tunnel {
       for (const publicKey of refused) {
         this.#admitted.delete(publicKey);
         const key = decodeBase64Key(publicKey);
-        if (key !== undefined) peers.push({ ...NO_CHANGE, publicKey: key, remove: true });
+        if (key !== undefined) peers.push({ ...UNCHANGED_PEER, publicKey: key, remove: true });
       }
     }
     for (const device of put) {
@@ -127,7 +134,7 @@ export class WireGuardTunnel implements Tunnel {
         this.#onFault(`device ${device.id} has a key or an address that can't be used`);
         continue;
       }
-      peers.push({ ...NO_CHANGE, publicKey: key, replaceAllowedIps: true, allowedIps });
+      peers.push({ ...UNCHANGED_PEER, publicKey: key, replaceAllowedIps: true, allowedIps });
       const known = this.#admitted.get(device.publicKey);
       if (known?.deviceId !== device.id)
         this.#admitted.set(device.publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
@@ -190,13 +197,3 @@ function allowedIpsOf({ ipv4, ipv6, networks = [] }: DevicePlan): PeerChange['al
   }
   return allowed;
 }
-
-const NO_CHANGE = {
-  remove: false,
-  updateOnly: false,
-  presharedKey: undefined,
-  endpoint: undefined,
-  persistentKeepalive: undefined,
-  replaceAllowedIps: false,
-  allowedIps: [],
-} as const;
