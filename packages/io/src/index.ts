@@ -8,6 +8,7 @@ export * from './link-monitor.ts';
 export * from './linux/cgroup.ts';
 export * from './linux/conntrack.ts';
 export * from './linux/ip.ts';
+export { type Monitor } from './linux/line-monitor.ts';
 export * from './linux/network-monitor.ts';
 export * from './linux/nft.ts';
 export * from './linux/nft-json.ts';

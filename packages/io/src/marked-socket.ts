@@ -1,20 +1,12 @@
 import { Buffer } from 'node:buffer';
 import { isIPv6, Socket } from 'node:net';
-import koffi from 'koffi';
 import { errno, libc, SystemCallError } from './libc.ts';
+import { getSocketOption, setSocketOption } from './socket-option.ts';
 
 /*
  * Sockets of the client's own, for Node to wrap: `new net.Socket({ fd })`, `dgram.bind({ fd })`. Node itself can set
- * neither mark nor interface. They are few and opened seldom, so these calls take buffers, not addresses in the arena.
+ * neither mark nor interface.
  */
-
-const library = koffi.load('libc.so.6');
-const setOption = library.func(
-  'int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)',
-) as unknown as (fd: number, level: number, name: number, value: Buffer, bytes: number) => number;
-const getOption = library.func(
-  'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *bytes)',
-) as unknown as (fd: number, level: number, name: number, value: Buffer, bytes: number[]) => number;
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -102,7 +94,7 @@ export function openMarkedUdpSocket(family: 4 | 6, marking: Marking, probing = f
 /** Who is at the other end of a Unix socket (SO_PEERCRED), as it was when it connected; undefined for others. */
 export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } | undefined {
   const value = Buffer.alloc(12);
-  if (getOption(fd, SOL_SOCKET, SO_PEERCRED, value, [12]) < 0) return undefined;
+  if (getSocketOption(fd, SOL_SOCKET, SO_PEERCRED, value) < 0) return undefined;
   const pid = value.readInt32LE(0);
   return pid <= 0 ? undefined : { pid, uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
 }
@@ -129,5 +121,5 @@ function number(value: number): Buffer {
 }
 
 function set(fd: number, level: number, name: number, value: Buffer, what: string): void {
-  if (setOption(fd, level, name, value, value.length) < 0) throw new SystemCallError(what, errno());
+  if (setSocketOption(fd, level, name, value) < 0) throw new SystemCallError(what, errno());
 }

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { applyNftJson, CommandError, listNftChains, Nft, watchNftRules } from '@sallyport/io';
-import type { CommandRunner, NftMonitor } from '@sallyport/io';
+import type { CommandRunner, Monitor } from '@sallyport/io';
 import { changeRuleset, compileFirewall } from '@sallyport/policy';
 import type { FirewallPlan, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
 import type { Flows } from './flows.ts';
@@ -38,7 +38,7 @@ export class Firewall {
   /** Whether the kernel may have something else than what was applied last. */
   #suspect = false;
   readonly #own = new OwnChanges();
-  #monitor: NftMonitor | undefined;
+  #monitor: Monitor | undefined;
   #timer: NodeJS.Timeout | undefined;
   #checkQueued = false;
 

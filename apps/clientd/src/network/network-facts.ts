@@ -6,7 +6,7 @@ import {
   TUNNEL_ROUTE_TABLE,
   type NetworkFacts,
 } from '@sallyport/client';
-import { watchNetwork, type CommandRunner, type NetworkChange, type NetworkMonitor } from '@sallyport/io';
+import { watchNetwork, type CommandRunner, type Monitor, type NetworkChange } from '@sallyport/io';
 
 const OWN = [TUNNEL_INTERFACE, ENTRY_INTERFACE];
 /** Changes come in bursts: one question for all of them. */
@@ -109,7 +109,7 @@ export function watchNetworkFacts(
 ): NetworkWatch {
   let last = '';
   let timer: NodeJS.Timeout | undefined;
-  let monitor: NetworkMonitor | undefined;
+  let monitor: Monitor | undefined;
   let stopped = false;
   const look = async (always: boolean): Promise<NetworkFacts> => {
     const facts = await networkFacts(runner);

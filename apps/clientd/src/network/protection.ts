@@ -1,6 +1,6 @@
 /** The packet filter: replaced whole in one transaction, and put back where somebody else takes it away. */
 import { FIREWALL_TABLE, rulesetOf, type FirewallPolicy } from '@sallyport/client';
-import { watchNftRules, type CommandRunner, type Nft, type NftMonitor } from '@sallyport/io';
+import { watchNftRules, type CommandRunner, type Monitor, type Nft } from '@sallyport/io';
 import { messageOf } from '../failure.ts';
 
 const SETTLE_MS = 50;
@@ -11,7 +11,7 @@ export class Protection {
   readonly #nft: Nft;
   readonly #onFault: (message: string) => void;
   #policy: FirewallPolicy | 'open' | undefined;
-  #monitor: NftMonitor | undefined;
+  #monitor: Monitor | undefined;
   #timer: NodeJS.Timeout | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #stopped = false;

@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { systemPath } from './run.ts';
+import { watchLines, type Monitor } from './line-monitor.ts';
 
 /** Something about the machine's links, addresses, routes or rules is another now. What, is then asked. */
 export interface NetworkChange {
@@ -12,39 +10,19 @@ export interface NetworkChange {
   readonly removed: boolean;
 }
 
-export interface NetworkMonitor {
-  stop(): void;
-}
-
 /**
- * Tells of every change, one's own included, until {@link NetworkMonitor.stop}. `onEnd` is called where the program
+ * Tells of every change, one's own included, until {@link Monitor.stop}. `onEnd` is called where the program
  * behind it ends by itself.
  */
-export function watchNetwork(onChange: (change: NetworkChange) => void, onEnd: () => void): NetworkMonitor {
-  // The program would outlive this process, since it writes only when something happens.
-  const child = spawn(
-    'setpriv',
-    ['--pdeathsig', 'KILL', '--', 'ip', '-o', 'monitor', 'label', 'link', 'address', 'route', 'rule'],
-    { env: { PATH: systemPath(), LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'ignore'] },
-  );
-  let stopped = false;
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const change = stopped ? undefined : parseNetworkChange(line);
-    if (change !== undefined) onChange(change);
-  });
-  const ended = (): void => {
-    if (stopped) return;
-    stopped = true;
-    onEnd();
-  };
-  child.on('error', ended);
-  child.on('close', ended);
-  return {
-    stop: () => {
-      stopped = true;
-      child.kill('SIGKILL');
+export function watchNetwork(onChange: (change: NetworkChange) => void, onEnd: () => void): Monitor {
+  return watchLines(
+    ['ip', '-o', 'monitor', 'label', 'link', 'address', 'route', 'rule'],
+    (line) => {
+      const change = parseNetworkChange(line);
+      if (change !== undefined) onChange(change);
     },
-  };
+    onEnd,
+  );
 }
 
 const KINDS = { LINK: 'link', ADDR: 'address', ROUTE: 'route', RULE: 'rule' } as const;

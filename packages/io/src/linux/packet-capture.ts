@@ -2,17 +2,12 @@ import { Buffer } from 'node:buffer';
 import { setTimeout as delay } from 'node:timers/promises';
 import koffi from 'koffi';
 import { errno, libc, SystemCallError } from '../libc.ts';
+import { getSocketOption, setSocketOption } from '../socket-option.ts';
 
 const library = koffi.load('libc.so.6');
 const receive = library.func(
   'int64_t recvfrom(int fd, _Out_ uint8_t *to, size_t bytes, int flags, _Out_ uint8_t *address, _Inout_ uint32_t *length)',
 ) as unknown as (fd: number, to: Buffer, bytes: number, flags: number, address: Buffer, length: number[]) => number;
-const setOption = library.func(
-  'int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)',
-) as unknown as (fd: number, level: number, name: number, value: Buffer, bytes: number) => number;
-const getOption = library.func(
-  'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *bytes)',
-) as unknown as (fd: number, level: number, name: number, value: Buffer, bytes: number[]) => number;
 
 const AF_PACKET = 17;
 const SOCK_DGRAM = 2;
@@ -55,7 +50,7 @@ export async function captureOutgoing(
   try {
     const size = Buffer.alloc(4);
     size.writeInt32LE(BUFFER_BYTES);
-    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4);
+    setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size);
     const bytes = Buffer.alloc(SNAP_BYTES);
     const address = Buffer.alloc(ADDRESS_BYTES);
     const end = performance.now() + milliseconds;
@@ -77,7 +72,7 @@ export async function captureOutgoing(
       if (left) await delay(TURN_MS);
     }
     const statistics = Buffer.alloc(8);
-    return getOption(fd, SOL_PACKET, PACKET_STATISTICS, statistics, [8]) < 0 ? 0 : statistics.readUInt32LE(4);
+    return getSocketOption(fd, SOL_PACKET, PACKET_STATISTICS, statistics) < 0 ? 0 : statistics.readUInt32LE(4);
   } finally {
     libc.close(fd);
   }
