@@ -10,7 +10,7 @@ import type { Services } from '../services.ts';
 import { found } from './answers.ts';
 import { tunnelParameters } from './device-configuration.ts';
 import { offeredNetworks, storeNetworks } from './device-networks.ts';
-import { choicesAmong, readGateways, type KnownGateways } from './me-gateways.ts';
+import { choicesAmong, offerOf, readGateways, type KnownGateways } from './me-gateways.ts';
 
 /** How often clients ask again, in seconds. */
 const REFRESH_SECONDS = 60;
@@ -104,21 +104,11 @@ async function configurationOf(
       message: messageOf(standing, validUntil),
     },
     gateways: choices.map(({ gateway, load, recommended }): ClientGateway => ({
-      id: gateway.id,
-      name: gateway.name,
-      regionId: gateway.regionId,
-      regionName: known.regionNames.get(gateway.regionId) ?? gateway.regionId,
-      country: gateway.country,
-      city: gateway.city,
-      wireguardPublicKey: gateway.wireguardPublicKey,
-      endpointHost: gateway.endpointHost,
-      endpointPort: gateway.endpointPort,
+      ...offerOf(gateway, known),
       endpointAddresses: [...(addresses.get(gateway.endpointHost) ?? [])],
       amneziawg: gateway.transports.amneziawg,
       tls: gateway.transports.tls,
-      health: gateway.health,
       load,
-      draining: gateway.draining,
       recommended,
     })),
     tunnel: {

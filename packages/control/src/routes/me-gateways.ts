@@ -47,6 +47,26 @@ export function choicesAmong(
   });
 }
 
+/** What every answer about a gateway says to those who may use it. */
+export function offerOf(gateway: Gateway, { regionNames }: KnownGateways) {
+  const { id, name, regionId, country, city, endpointHost, endpointPort, wireguardPublicKey, health, draining } =
+    gateway;
+  const regionName = regionNames.get(regionId) ?? regionId;
+  return {
+    id,
+    name,
+    regionId,
+    regionName,
+    country,
+    city,
+    endpointHost,
+    endpointPort,
+    wireguardPublicKey,
+    health,
+    draining,
+  };
+}
+
 function placeOf(gateway: Gateway): GatewayPlace {
   const { country, latitude, longitude, lastSeenAt } = gateway;
   return {
@@ -68,18 +88,8 @@ export const myGatewayRoutes: readonly RouteImplementation[] = [
     const choices = choicesAmong(known, services, caller.userId, { near, regionId });
     return {
       items: choices.map(({ gateway, load, distanceKm, recommended }) => ({
-        id: gateway.id,
-        name: gateway.name,
-        regionId: gateway.regionId,
-        regionName: known.regionNames.get(gateway.regionId) ?? gateway.regionId,
-        country: gateway.country,
-        city: gateway.city,
-        endpointHost: gateway.endpointHost,
-        endpointPort: gateway.endpointPort,
-        wireguardPublicKey: gateway.wireguardPublicKey,
-        health: gateway.health,
+        ...offerOf(gateway, known),
         load,
-        draining: gateway.draining,
         distanceKm,
         recommended,
       })),
