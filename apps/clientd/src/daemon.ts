@@ -67,7 +67,6 @@ export class Daemon {
     initial: (now: number) => State,
     store: AgreedKeyStore,
   ) {
-    // prettier-ignore
     const { runFolder, log } = options;
     this.#options = options;
     this.folder = folder;
@@ -350,7 +349,6 @@ export class Daemon {
       this.folder.good
         .write(state.good.map(({ mtu, ...path }) => ({ ...path, ...(mtu === undefined ? {} : { mtu }) })))
         .catch((error: unknown) => {
-          // prettier-ignore
           log('warn', messageOf(error));
         });
     }

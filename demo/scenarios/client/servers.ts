@@ -1,6 +1,7 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { until, type Process } from '@sallyport/netlab';
+import { announced } from '../../announced.ts';
 import { sallyport } from '../service/person.ts';
 import { GATEWAYS, WEB, type ClientWorld, type GatewayName } from './world.ts';
 
@@ -133,17 +134,4 @@ function configuration(world: ClientWorld, name: GatewayName, before = '', gatew
   const data = `data = ${JSON.stringify(join(world.laboratory.folder, name))}\n`;
   const place = `[gateway]\nname = "${name.toLowerCase()}"\npublic_address = "${GATEWAYS[name].ipv4}"\n`;
   return world.laboratory.file(`${name}.toml`, `${data}${before}${place}${gateway}`);
-}
-
-/** Waits for the JSON that a server prints when it is ready. */
-async function announced<T>(what: string, process: Process): Promise<T> {
-  await until(
-    `${what} to be ready`,
-    () => {
-      if (process.exit !== undefined) throw new Error(`${what} ended: ${process.stderr}`);
-      return /^\}\s*$|^\{.*\}\s*$/m.test(process.stdout);
-    },
-    30_000,
-  );
-  return JSON.parse(process.stdout) as T;
 }

@@ -1,6 +1,7 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { until, type Process } from '@sallyport/netlab';
+import { announced } from '../../announced.ts';
 import { sallyport, type Person } from './person.ts';
 import { ADDRESSES, controlPort, type ServiceWorld } from './world.ts';
 
@@ -79,17 +80,4 @@ export async function runGateway(
     : world.gateway2.start([sallyport, 'gateway', 'join', joining.url, '-', ...options], { input: joining.token }));
   await announced('gateway 2', process);
   return process;
-}
-
-/** Waits for the JSON that a server prints when it is ready. */
-async function announced<T>(what: string, process: Process): Promise<T> {
-  await until(
-    `${what} to be ready`,
-    () => {
-      if (process.exit !== undefined) throw new Error(`${what} ended: ${process.stderr}`);
-      return /^\}\s*$|^\{.*\}\s*$/m.test(process.stdout);
-    },
-    30_000,
-  );
-  return JSON.parse(process.stdout) as T;
 }

@@ -40,7 +40,6 @@ export const amneziawgOffer = z.strictObject({
   h3: typeWord,
   h4: typeWord,
 });
-export type AmneziawgOffer = z.infer<typeof amneziawgOffer>;
 
 /** Where a gateway's tunnel is reached over TLS. */
 export const tlsOffer = z.strictObject({
@@ -54,7 +53,6 @@ export const tlsOffer = z.strictObject({
     .regex(/^[0-9a-f]{64}$/)
     .nullable(),
 });
-export type TlsOffer = z.infer<typeof tlsOffer>;
 
 /** Gateway: the first message. `token` joins, once; without it the key of its TLS certificate must be known. */
 export const hello = z.strictObject({

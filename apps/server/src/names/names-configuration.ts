@@ -26,7 +26,6 @@ export type NamesOrder = z.infer<typeof namesOrder>;
 
 /** What the supervisor tells the process while it runs. */
 export const namesChange = z.object({ clients: namesOrder.shape.clients, plan: namesPlan });
-export type NamesChange = z.infer<typeof namesChange>;
 
 /** What the process reads from its standard input. */
 export const namesConfiguration = namesChange.extend({
