@@ -1,7 +1,7 @@
 /**
  * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
  *
- * Files that build network namespaces run two at a time, for they wait more than they work; those that measure run
+ * Files that build network namespaces run three at a time, for they wait more than they work; those that measure run
  * alone, so that the machine is theirs; the others run side by side. With CI=true a skipped test is a fault: nothing may
  * pass there by not having been run.
  */
@@ -15,7 +15,7 @@ import { spec } from 'node:test/reporters';
 const root = resolve(import.meta.dirname, '..');
 const fileTimeoutMs = 10 * 60_000;
 /** Folders of tests/ whose files use network namespaces or compete for the machine. */
-const pairedAreas = ['demo', 'faults', 'interop', 'netns'];
+const networkAreas = ['demo', 'faults', 'interop', 'netns'];
 /** Files of theirs whose proof is a rate, a moment, that no packet is lost, or that nothing is left on the machine. */
 const aloneFiles = [
   'faults/service-control',
@@ -68,7 +68,7 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
       succeeded &&= success;
       continue;
     }
-    if (type === 'test:complete' && data.nesting === 0 && data.file !== undefined)
+    if ((type === 'test:pass' || type === 'test:fail') && data.nesting === 0 && data.file !== undefined)
       durations.set(data.file, (durations.get(data.file) ?? 0) + (data.details?.duration_ms ?? 0));
     if (type === 'test:pass' && data.skip !== undefined && data.skip !== false) {
       const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
@@ -80,18 +80,18 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
 
 async function* runAll(files: string[]): AsyncGenerator<object> {
   const start = performance.now();
-  const isPaired = (file: string): boolean =>
-    pairedAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
+  const isOfNetworks = (file: string): boolean =>
+    networkAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
   const phases = Object.groupBy(files, (file) =>
-    aloneFiles.includes(file) ? 'alone' : isPaired(file) ? 'paired' : 'parallel',
+    aloneFiles.includes(file) ? 'alone' : isOfNetworks(file) ? 'networks' : 'parallel',
   );
   // Browsers and databases are waited for.
   yield* runPhase(phases.parallel ?? [], availableParallelism() + 1);
-  yield* runPhase(phases.paired ?? [], 2);
+  yield* runPhase(phases.networks ?? [], 3);
   yield* runPhase(phases.alone ?? [], 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
   lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`, 'the slowest files, in seconds:');
-  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, Number(process.env['SLOWEST'] ?? SLOWEST));
+  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, SLOWEST);
   for (const [file, ms] of slowest) lines.push(`${(ms / 1000).toFixed(1).padStart(7)}  ${relative(root, file)}`);
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
 }
