@@ -81,6 +81,17 @@ async function play({ steps }: Stage, world: ClientWorld, service: ClientService
     },
     ({ besideTunnel }) => `${String(besideTunnel.leaked)} packets leaked`,
   );
+  // While there is a tunnel, or was one, names are guarded without the kill switch too.
+  const openNames = await steps.step(
+    'Questions for names once it has disconnected, without the kill switch',
+    () =>
+      leaksDuring(world, async () => {
+        await machine.run(['connect', REGIONS.near]);
+        await machine.run(['disconnect']);
+        await pause();
+      }),
+    ({ besideTunnel }) => `${String(besideTunnel.names)} left`,
+  );
   await traffic.stop();
   await machine.run(['set', 'kill-switch', 'on']);
 
@@ -97,7 +108,7 @@ async function play({ steps }: Stage, world: ClientWorld, service: ClientService
     leakedPacketsProtectionOff: openLeaks.besideTunnel.leaked,
     failoverMilliseconds,
     dnsLeaked: protectedLeaks.besideTunnel.names,
-    dnsLeakedProtectionOff: openLeaks.besideTunnel.names,
+    dnsLeakedProtectionOff: openNames.besideTunnel.names,
     withoutTunnelSawIpv4: withoutTunnel ?? '',
     clientIpv4: ACCESS.home.outside,
     ...oneHop,
