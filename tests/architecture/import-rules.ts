@@ -18,13 +18,15 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
   'packages/core': { arrows: [], pure: true },
   'packages/wire': { arrows: ['core'], pure: true },
   'packages/wireguard': { arrows: ['core', 'wire'], pure: true },
+  'packages/openvpn': { arrows: ['core', 'wire'], pure: true },
   'packages/gateway': { arrows: ['core', 'wire'], pure: true },
   // io supplies the cryptography for which a protocol states the interface.
-  'packages/io': { arrows: ['core'], typeArrows: ['wireguard'], npm: ['koffi'] },
+  'packages/io': { arrows: ['core'], typeArrows: ['wireguard', 'openvpn'], npm: ['koffi'] },
   // A protocol reaches the runtime as a value, from an app.
   'packages/runtime': { arrows: ['core', 'wire', 'gateway', 'io'], typeArrows: ['wireguard'] },
   // A protocol and the runtime, put together once for all apps.
   'packages/wireguard-plane': { arrows: ['io', 'runtime', 'wireguard'] },
+  'packages/openvpn-plane': { arrows: ['core', 'io', 'runtime', 'openvpn'] },
   'packages/testkit': { arrows: ['core', 'wire'] },
   'packages/netlab': { arrows: [] },
   // Access and firewall as data and decisions, for control plane and gateway alike.
@@ -45,6 +47,7 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
       '@simplewebauthn/server',
       'otpauth',
       'openid-client',
+      '@peculiar/x509',
     ],
   },
   // What client and gateway say inside the tunnel; the cryptography is handed in.
@@ -91,6 +94,8 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
       'privileged',
       'wireguard',
       'wireguard-plane',
+      'openvpn',
+      'openvpn-plane',
       'carrier',
       'resolver',
     ],
@@ -106,6 +111,8 @@ export const packageRules: Readonly<Partial<Record<string, PackageRules>>> = {
       'wire',
       'wireguard',
       'wireguard-plane',
+      'openvpn',
+      'openvpn-plane',
       'gateway',
       'io',
       'runtime',

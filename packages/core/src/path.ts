@@ -25,11 +25,12 @@ export const PATH_INTERFACE = 40;
 export const PATH_TOS = 44;
 /** u32: the record that this one is a copy of, or 0: who finds the local address gone has it forgotten there too. */
 export const PATH_ORIGIN = 48;
-/** u32: which of the device's two listeners ({@link Listener}) the datagram came in by, or leaves by. */
+/** u32: which of the device's listeners ({@link Listener}) the datagram came in by, or leaves by. */
 export const PATH_LISTENER = 52;
 
-/** A device may listen on two ports at once; the first is 0. */
-export type Listener = 0 | 1;
+/** A device may listen on several ports at once, {@link LISTENERS} at the most; the first is 0. */
+export type Listener = 0 | 1 | 2;
+export const LISTENERS = 3;
 
 /** Whether two paths have the same remote, local address, interface and listener. */
 export function samePath(memory: Memory, a: number, b: number): boolean {

@@ -20,6 +20,8 @@ export interface Outbox {
   control(at: number, length: number, path: number): void;
   /** An IP packet for a session that has no key yet: the session half keeps it, bounded, and negotiates. */
   hold(at: number, length: number, session: SessionId): void;
+  /** What the session's peer says inside the tunnel, authenticated and no IP packet: for the session half. */
+  inner(at: number, length: number, session: SessionId): void;
   /** An IP packet that can't go to its session now; the sender is to be told by ICMP. `reason` is a `DropReason`. */
   undeliverable(at: number, length: number, reason: number): void;
   /**
@@ -72,6 +74,8 @@ export interface SessionHalf {
   noteBacklog(waiting: number, now: Instant): void;
   handleControl(message: Uint8Array, path: number, now: Instant, out: SessionOutbox): void;
   handleHold(packet: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void;
+  /** What a packet half gave to {@link Outbox.inner}; protocols that never do leave it out. */
+  handleInner?(message: Uint8Array, session: SessionId, now: Instant, out: SessionOutbox): void;
   handleAttend(session: SessionId, now: Instant, out: SessionOutbox): void;
   handleTimeout(now: Instant, out: SessionOutbox): void;
   /** The next moment at which handleTimeout has work, and why. */
