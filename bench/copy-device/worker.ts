@@ -1,9 +1,9 @@
 import { workerData } from 'node:worker_threads';
-import { runWorker, type WorkerStart } from '@sallyport/runtime';
+import { runWorker, type AttachProtocol, type WorkerStart } from '@sallyport/runtime';
 import { openTables, WireGuardPackets, type PacketAead, type TableRegions } from '@sallyport/wireguard';
 
-runWorker(workerData as WorkerStart, (arena, _aead, protocol, scratch) => {
-  const tables = openTables(arena, protocol as TableRegions);
+const attach: AttachProtocol = (arena, regions, scratch) => {
+  const tables = openTables(arena, regions as TableRegions);
   const copy = arena.u8.length - 131_072; // the end of the arena, which nothing else takes in a benchmark
   const aead: PacketAead = {
     useSealingKey: () => undefined,
@@ -17,4 +17,5 @@ runWorker(workerData as WorkerStart, (arena, _aead, protocol, scratch) => {
     },
   };
   return { packets: new WireGuardPackets(arena, aead, tables, scratch), routes: tables.allowedIps };
-});
+};
+runWorker(workerData as WorkerStart, [attach]);

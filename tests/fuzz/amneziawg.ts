@@ -138,7 +138,7 @@ class Gateway {
   }
 
   /** Hands a datagram to the packet half, and on to the session half where it says so. */
-  #arrive(bytes: Uint8Array, listener: Listener, variant: Variant = PLAIN_VARIANT): void {
+  #arrive(bytes: Uint8Array, listener: 0 | 1, variant: Variant = PLAIN_VARIANT): void {
     const { u8 } = this.#arena;
     this.#answers = [];
     this.#controls = this.#drops = 0;
@@ -164,6 +164,7 @@ class Gateway {
     datagram: () => assert.fail('nothing is sealed'),
     packet: () => assert.fail('there is no key'),
     hold: () => assert.fail('nothing is sealed'),
+    inner: () => assert.fail('there is no key'),
     undeliverable: () => assert.fail('nothing is sealed'),
     attend: () => true,
   };

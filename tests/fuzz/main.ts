@@ -4,6 +4,7 @@ import { fuzzAmneziaWg } from './amneziawg.ts';
 import { fuzzCarrier } from './carrier.ts';
 import { fuzzHandshake } from './handshake.ts';
 import { fuzzLink } from './link.ts';
+import { fuzzProfile } from './profile.ts';
 import { fuzzResolver } from './resolver.ts';
 import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
@@ -22,6 +23,7 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   'tunnel-service': fuzzTunnelService,
   carrier: fuzzCarrier,
   resolver: fuzzResolver,
+  'openvpn-profile': fuzzProfile,
 };
 
 const { values, positionals } = parseArgs({

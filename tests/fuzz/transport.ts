@@ -82,7 +82,11 @@ class Loop implements Outbox {
       { frame: () => undefined },
       { tcp: true, udp: true },
     );
-    this.inbound = new Inbound(arena, allowedIps, this.packets, coalescer, this);
+    this.inbound = new Inbound(
+      arena,
+      [{ packets: this.packets, routes: allowedIps, out: this, listeners: [0] }],
+      coalescer,
+    );
   }
 
   /** Begins anew with the same keys. */
@@ -114,6 +118,10 @@ class Loop implements Outbox {
 
   control(): void {
     this.accepted++;
+  }
+
+  inner(): void {
+    assert.fail('WireGuard says nothing inside');
   }
 
   hold(): void {

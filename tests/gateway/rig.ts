@@ -98,11 +98,12 @@ export class Rig implements Outbox {
       },
     };
     const coalescer = new Coalescer(arena, allocate(COALESCER_SCRATCH_BYTES), sink, { tcp: true, udp: true });
-    this.inbound = new Inbound(arena, allowedIps, this.packets, coalescer, this);
+    const protocol = { packets: this.packets, routes: allowedIps, out: this, listeners: [0 as const] };
+    this.inbound = new Inbound(arena, [protocol], coalescer);
     this.#frame = allocate(66_000) + 6;
     this.#train = allocate(TRAIN_ROOM + 256) + 64;
     this.area = allocate(Outbound.areaBytes);
-    this.outbound = new Outbound(arena, allowedIps, this.packets, this, () => this.#takeSent(), this.area, MTU);
+    this.outbound = new Outbound(arena, [protocol], () => this.#takeSent(), this.area, MTU);
   }
 
   /** A frame as TUN gives it. */
@@ -159,6 +160,10 @@ export class Rig implements Outbox {
 
   control(): void {
     assert.fail('no handshake was sent');
+  }
+
+  inner(): void {
+    assert.fail('WireGuard says nothing inside');
   }
 
   hold(): void {

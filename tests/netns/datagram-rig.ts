@@ -58,7 +58,7 @@ export class Device {
     this.port = port;
     this.sockets = sockets[0];
     this.sender = new DatagramSender(arena, arena.allocate(DatagramSender.scratchBytes), canWait);
-    this.sender.sockets = this.sockets;
+    this.sender.sockets[0] = this.sockets;
     this.#receiver = new DatagramReceiver(arena, arena.allocate(DatagramReceiver.scratchBytes));
     this.#poller = new Poller(arena, arena.allocate(Poller.scratchBytes(2)));
     this.#poller.watch([this.sockets.fd4, this.sockets.fd6]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DropReason } from '@sallyport/core';
-import { Arena, NO_SOCKETS } from '@sallyport/io';
+import { Arena } from '@sallyport/io';
 import { SessionSender } from '../../packages/runtime/src/session-sender.ts';
 import { Device } from './datagram-rig.ts';
 import { enterPrivateNetwork } from './private-network.ts';
@@ -20,7 +20,7 @@ test('a message of a negotiation goes by its path, marked AF41; what could not g
       () => assert.fail('there is no session'),
       () => assert.fail('there is no session'),
     );
-    sender.setSockets(from.sockets, NO_SOCKETS);
+    sender.setSockets([from.sockets]);
     for (const [remote, length] of [
       ['127.0.0.1', 148],
       ['::1', 92],

@@ -434,6 +434,7 @@ export class SimulatedPeer {
       const { u8 } = this.arena;
       this.#push({ kind: 'control', bytes: u8.slice(at, at + length), path: u8.slice(path, path + PATH_BYTES) });
     },
+    inner: () => assert.fail('WireGuard says nothing inside'),
     hold: (at, length, session) => {
       this.#push({ kind: 'hold', bytes: this.arena.u8.slice(at, at + length), session });
     },

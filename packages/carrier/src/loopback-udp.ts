@@ -128,7 +128,7 @@ class Socket implements LoopbackSocket {
     const { arena, sender, destination, outgoing, train, bytes } = this.#udp;
     if (this.#fd < 0 || this.#peerPort === 0) return 0;
     arena.view.setUint16(destination + PATH_PORT, this.#peerPort, true);
-    sender.sockets = { fd4: this.#fd, fd6: -1 };
+    sender.sockets[0] = { fd4: this.#fd, fd6: -1 };
     let sent = 0;
     for (let at = 0; at < message.length; at = train.next) {
       gatherTrain(message, at, bytes, outgoing, train);

@@ -1,5 +1,6 @@
 import type { Instant } from './instant.ts';
 import type { PacketBatch } from './packet-batch.ts';
+import type { Listener } from './path.ts';
 
 /**
  * A session is one peer's tunnel, named by a number that its protocol gives out: the offset of the session's
@@ -33,17 +34,23 @@ export interface Outbox {
   drop(reason: number): void;
 }
 
-/** The half of a protocol that every packet passes. It runs in any worker, on keys and counters in shared memory. */
-export interface PacketHalf {
-  /** Bytes that a sealed packet needs before its payload. */
+/** The room that a packet needs to be sealed in place. */
+export interface SealRoom {
+  /** Bytes before its payload. */
   readonly headroom: number;
-  /** Bytes that a sealed packet needs behind its padded payload. */
+  /** Bytes behind its padded payload. */
   readonly tailroom: number;
   /** The length that a payload of `length` bytes has once padded, for an interface of this MTU. */
   paddedLength(length: number, mtu: number): number;
+}
+
+/** The half of a protocol that every packet passes. It runs in any worker, on keys and counters in shared memory. */
+export interface PacketHalf {
+  /** What the packets of a session need around them, one of a few objects that stay. */
+  room(session: SessionId): SealRoom;
   /** Opens datagrams, in place. `wire.owner` is the path that each came by. */
   open(wire: PacketBatch, now: Instant, out: Outbox): void;
-  /** Seals IP packets, in place; around each there is room as stated above. `plain.owner` is each one's session. */
+  /** Seals IP packets, in place; around each there is room as {@link room} says. `plain.owner` is each one's session. */
   seal(plain: PacketBatch, now: Instant, out: Outbox, mtu: number): void;
 }
 
@@ -87,6 +94,17 @@ export interface TunnelProtocol {
   readonly name: string;
   readonly packets: PacketHalf;
   readonly sessions: SessionHalf;
+}
+
+/** One protocol as a thread that moves packets uses it. Several share a data plane. */
+export interface PacketProtocol {
+  readonly packets: PacketHalf;
+  /** No two protocols' prefixes overlap: the first whose table knows an address has it. */
+  readonly routes: RouteTable;
+  /** Where its packet half puts what it makes. */
+  readonly out: Outbox;
+  /** Whose datagrams are its. */
+  readonly listeners: readonly Listener[];
 }
 
 /** Which session an address belongs to: the longest prefix that holds it. */

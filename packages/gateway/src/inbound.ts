@@ -1,12 +1,13 @@
 import {
   DropReason,
+  LISTENERS,
   PacketBatch,
+  PATH_LISTENER,
   PATH_TOS,
   type Instant,
+  type Listener,
   type Memory,
-  type Outbox,
-  type PacketHalf,
-  type RouteTable,
+  type PacketProtocol,
   type SessionId,
 } from '@sallyport/core';
 import { decapsulateEcn, ipLength, type Coalescer } from '@sallyport/wire';
@@ -29,27 +30,37 @@ const BATCH = 128;
  */
 export class Inbound {
   readonly #memory: Memory;
-  readonly #routes: RouteTable;
-  readonly #packets: PacketHalf;
+  /** By listener. */
+  readonly #protocols: readonly PacketProtocol[];
   readonly #coalescer: Coalescer;
-  readonly #out: Outbox;
+  /** Whose datagrams are being opened. */
+  #protocol: PacketProtocol;
   readonly #batch = new PacketBatch(BATCH);
   /** The last IPv4 source that was looked up: packets of one flow come together. Not kept over {@link flush}. */
   #source = 0;
   #sourceSession: SessionId = 0;
 
-  constructor(memory: Memory, routes: RouteTable, packets: PacketHalf, coalescer: Coalescer, out: Outbox) {
+  constructor(memory: Memory, protocols: readonly PacketProtocol[], coalescer: Coalescer) {
     this.#memory = memory;
-    this.#routes = routes;
-    this.#packets = packets;
+    const [first] = protocols;
+    this.#protocol = first;
+    this.#protocols = Array.from(
+      { length: LISTENERS },
+      (_, listener) => protocols.find(({ listeners }) => listeners.includes(listener as Listener)) ?? first,
+    );
     this.#coalescer = coalescer;
-    this.#out = out;
   }
 
   /** Datagrams of `segmentSize` bytes, the last may be shorter, that came by one path: `length` bytes at `at`. */
   handleTrain(at: number, length: number, segmentSize: number, path: number, now: Instant): void {
+    const protocol = this.#protocols[this.#memory.u32[(path + PATH_LISTENER) >> 2]];
+    if (protocol !== this.#protocol) {
+      this.#protocol = protocol;
+      this.#sourceSession = 0;
+    }
+    const { packets, out } = protocol;
     if (segmentSize <= 0) {
-      this.#out.drop(MALFORMED_DATAGRAM);
+      out.drop(MALFORMED_DATAGRAM);
       return;
     }
     const batch = this.#batch;
@@ -57,28 +68,28 @@ export class Inbound {
     for (let offset = 0; offset < length; offset += segmentSize) {
       const size = length - offset < segmentSize ? length - offset : segmentSize;
       if (batch.count === BATCH) {
-        this.#packets.open(batch, now, this.#out);
+        packets.open(batch, now, out);
         batch.count = 0;
       }
       batch.push(at + offset, size, path);
     }
-    this.#packets.open(batch, now, this.#out);
+    packets.open(batch, now, out);
   }
 
-  /** An opened packet, as a protocol gives it. */
+  /** An opened packet, as the protocol whose datagrams are being opened gives it. */
   handlePacket(at: number, available: number, session: SessionId, path: number): void {
     const length = ipLength(this.#memory, at, available);
     if (length === 0) {
-      this.#out.drop(MALFORMED_PACKET);
+      this.#protocol.out.drop(MALFORMED_PACKET);
       return;
     }
     if (!this.#isFrom(session, at)) {
-      this.#out.drop(WRONG_SOURCE);
+      this.#protocol.out.drop(WRONG_SOURCE);
       return;
     }
     const outerTos = this.#memory.u32[(path + PATH_TOS) >> 2];
     if ((outerTos & 3) !== 0 && !decapsulateEcn(this.#memory, at, outerTos)) {
-      this.#out.drop(ECN_MISMATCH);
+      this.#protocol.out.drop(ECN_MISMATCH);
       return;
     }
     this.#coalescer.add(at, length);
@@ -93,10 +104,11 @@ export class Inbound {
   /** Only the session that an address belongs to may send from it. */
   #isFrom(session: SessionId, at: number): boolean {
     const { u8, view } = this.#memory;
-    if (u8[at] >> 4 === 6) return this.#routes.lookup6(at + IPV6_SOURCE) === session;
+    const { routes } = this.#protocol;
+    if (u8[at] >> 4 === 6) return routes.lookup6(at + IPV6_SOURCE) === session;
     const source = view.getInt32(at + IPV4_SOURCE);
     if (source !== this.#source || this.#sourceSession === 0) {
-      this.#sourceSession = this.#routes.lookup4(at + IPV4_SOURCE);
+      this.#sourceSession = routes.lookup4(at + IPV4_SOURCE);
       this.#source = source;
     }
     return this.#sourceSession === session;

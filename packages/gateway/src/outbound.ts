@@ -1,12 +1,4 @@
-import {
-  DropReason,
-  PacketBatch,
-  type Instant,
-  type Memory,
-  type Outbox,
-  type PacketHalf,
-  type RouteTable,
-} from '@sallyport/core';
+import { DropReason, PacketBatch, type Instant, type Memory, type PacketProtocol } from '@sallyport/core';
 import { Segmenter, VIRTIO_NET_HEADER_BYTES } from '@sallyport/wire';
 
 const MALFORMED_FRAME = DropReason.malformedFrame;
@@ -36,9 +28,9 @@ export class Outbound {
 
   mtu: number;
   readonly #memory: Memory;
-  readonly #routes: RouteTable;
-  readonly #packets: PacketHalf;
-  readonly #out: Outbox;
+  readonly #protocols: readonly PacketProtocol[];
+  /** Whose the frame being handled is. */
+  #protocol: PacketProtocol;
   readonly #flushTrains: () => void;
   readonly #segmenter: Segmenter;
   readonly #batch = new PacketBatch(MAX_SEGMENTS);
@@ -46,20 +38,17 @@ export class Outbound {
   readonly #areaEnd: number;
   #cursor: number;
 
-  /** `area` is {@link areaBytes} of this thread's own; `flushTrains` sends what `out` has been given. */
+  /** `area` is {@link areaBytes} of this thread's own; `flushTrains` sends what their outboxes have been given. */
   constructor(
     memory: Memory,
-    routes: RouteTable,
-    packets: PacketHalf,
-    out: Outbox,
+    protocols: readonly PacketProtocol[],
     flushTrains: () => void,
     area: number,
     mtu: number,
   ) {
     this.#memory = memory;
-    this.#routes = routes;
-    this.#packets = packets;
-    this.#out = out;
+    this.#protocols = protocols;
+    this.#protocol = protocols[0];
     this.#flushTrains = flushTrains;
     this.#segmenter = new Segmenter(memory);
     this.#area = area + MARGIN_BYTES;
@@ -74,8 +63,9 @@ export class Outbound {
     const packetLength = length - VIRTIO_NET_HEADER_BYTES;
     const session = this.#route(packet, packetLength);
     if (session <= 0) {
-      if (session === 0) this.#out.undeliverable(packet, packetLength, NO_ROUTE);
-      else this.#out.drop(MALFORMED_PACKET);
+      const { out } = this.#protocol;
+      if (session === 0) out.undeliverable(packet, packetLength, NO_ROUTE);
+      else out.drop(MALFORMED_PACKET);
       return;
     }
     let used = this.#segment(at, length, session);
@@ -85,11 +75,11 @@ export class Outbound {
       used = this.#segment(at, length, session);
     }
     if (used < 0) {
-      this.#out.drop(MALFORMED_FRAME);
+      this.#protocol.out.drop(MALFORMED_FRAME);
       return;
     }
     this.#cursor += used;
-    this.#packets.seal(this.#batch, now, this.#out, this.mtu);
+    this.#protocol.packets.seal(this.#batch, now, this.#protocol.out, this.mtu);
   }
 
   /** Sends what waits; the area is free again. */
@@ -105,18 +95,28 @@ export class Outbound {
       length,
       this.#cursor,
       this.#areaEnd,
-      this.#packets,
+      this.#protocol.packets.room(session),
       this.mtu,
       this.#batch,
       session,
     );
   }
 
-  /** The session for the packet's destination, 0 for none, -1 where it is no IP packet. */
+  /** The session for the packet's destination, 0 for none, -1 where it is no IP packet. Sets whose it is. */
   #route(packet: number, length: number): number {
+    const protocols = this.#protocols;
     const version = this.#memory.u8[packet] >> 4;
-    if (version === 4 && length >= IPV4_HEADER_BYTES) return this.#routes.lookup4(packet + IPV4_DESTINATION);
-    if (version === 6 && length >= IPV6_HEADER_BYTES) return this.#routes.lookup6(packet + IPV6_DESTINATION);
-    return -1;
+    const four = version === 4 && length >= IPV4_HEADER_BYTES;
+    if (!four && (version !== 6 || length < IPV6_HEADER_BYTES)) return -1;
+    for (let i = 0; i < protocols.length; i++) {
+      const protocol = protocols[i];
+      const session = four
+        ? protocol.routes.lookup4(packet + IPV4_DESTINATION)
+        : protocol.routes.lookup6(packet + IPV6_DESTINATION);
+      if (session === 0) continue;
+      this.#protocol = protocol;
+      return session;
+    }
+    return 0;
   }
 }

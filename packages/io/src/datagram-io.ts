@@ -1,5 +1,6 @@
 import {
   forgetLocal,
+  LISTENERS,
   PATH_BYTES,
   PATH_FAMILY,
   PATH_INTERFACE,
@@ -153,9 +154,8 @@ export class DatagramSender {
   static readonly scratchBytes = SCRATCH_BYTES;
   /** Datagrams that could not be sent. */
   failures = 0;
-  /** The first listener's, and the second's. */
-  sockets: UdpSockets = NO_SOCKETS;
-  secondSockets: UdpSockets = NO_SOCKETS;
+  /** By listener. */
+  readonly sockets: UdpSockets[] = Array.from({ length: LISTENERS }, () => NO_SOCKETS);
   readonly #arena: Arena;
   readonly #scratch: number;
   /** Whether the kernel segments for us; found out by trying, for each family. */
@@ -230,7 +230,7 @@ export class DatagramSender {
     const scratch = this.#scratch;
     const message = scratch + MESSAGE;
     const four = view.getUint16(path + PATH_FAMILY, true) === 4;
-    const sockets = u32[(path + PATH_LISTENER) >> 2] === 0 ? this.sockets : this.secondSockets;
+    const sockets = this.sockets[u32[(path + PATH_LISTENER) >> 2]];
     const fd = four ? sockets.fd4 : sockets.fd6;
     if (fd < 0) return ENETUNREACH;
     this.#writeAddress(path, four);

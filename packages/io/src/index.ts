@@ -17,6 +17,7 @@ export * from './linux/packet-capture.ts';
 export * from './linux/run.ts';
 export * from './linux/sysctl.ts';
 export * from './marked-socket.ts';
+export * from './openssl/data-cipher.ts';
 export * from './openssl/packet-cipher.ts';
 export * from './openssl/wireguard-crypto.ts';
 export * from './poller.ts';

@@ -1,6 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { Worker as Thread } from 'node:worker_threads';
 import {
   DROP_REASONS,
+  LISTENERS,
   type DropReasonName,
   type Instant,
   type Listener,
@@ -8,6 +10,7 @@ import {
   type SessionEvent,
   type SessionHalf,
   type SessionId,
+  type SessionOutbox,
 } from '@sallyport/core';
 import {
   Clock,
@@ -23,7 +26,6 @@ import {
   openLinkMonitor,
   openTun,
   openUdpSockets,
-  PACKET_CIPHER_SCRATCH_BYTES,
   setInterfaceMtu,
   signalEvent,
   SystemCallError,
@@ -31,7 +33,6 @@ import {
   type TunDevice,
   type UdpSockets,
 } from '@sallyport/io';
-import { COALESCER_SCRATCH_BYTES } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import {
   allocatePlane,
@@ -43,17 +44,22 @@ import {
   RING_BYTES,
   type PlaneRegions,
 } from './plane-layout.ts';
-import { ATTEND, CONTROL, HOLD, Ring } from './ring.ts';
+import { ATTEND, CONTROL, HOLD, INNER, Ring } from './ring.ts';
 import { SessionSender } from './session-sender.ts';
 import type { WorkerStart } from './worker.ts';
 
 /** WireGuard's usual MTU: 1500 less an IPv6 and a UDP header and the protocol's own 32 bytes. */
 export const DEFAULT_MTU = 1420;
 
+/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
+const MAX_WORKERS = 4;
+
+export function defaultWorkers(): number {
+  return Math.min(MAX_WORKERS, availableParallelism());
+}
+
 /** Records taken from a worker's queue before others and the timers get their turn. */
 const RECORDS_A_TURN = 64;
-
-const LISTENERS: readonly Listener[] = [0, 1];
 
 const EADDRINUSE = 98;
 /** How long the port of closed sockets may still be taken. */
@@ -66,26 +72,48 @@ export interface DataPlaneOptions {
   readonly name: string;
   readonly workers: number;
   readonly mtu: number;
-  /** Bytes that the protocol adds to a full packet. */
-  readonly overheadBytes: number;
-  /** The module that calls `runWorker` with the same protocol. */
+  /** The module that calls `runWorker` with the same protocols, in the same order. */
   readonly workerModule: URL;
-  /** What each worker's protocol needs to find its tables, and how much memory of its own it needs. */
-  readonly protocol: unknown;
-  readonly protocolScratchBytes: number;
-  readonly onEvent: (event: SessionEvent) => void;
+  /** No two of them have an address or a listener in common. */
+  readonly protocols: readonly PlaneProtocol[];
   readonly onLink: (up: boolean) => void;
+}
+
+/** A protocol as the plane has to know it before there are threads. */
+export interface PlaneProtocol {
+  /** Whose datagrams are its. */
+  readonly listeners: readonly Listener[];
+  /** Bytes that it adds to a full packet. */
+  readonly overheadBytes: number;
+  /** What it needs in each worker: to find its tables, and memory of its own. */
+  readonly tables: unknown;
+  readonly scratchBytes: number;
+  readonly onEvent?: ((event: SessionEvent) => void) | undefined;
+}
+
+/** The two halves of a protocol as the main thread uses them. */
+export interface ProtocolHalves {
+  readonly sessions: SessionHalf;
+  readonly packets: PacketHalf;
+}
+
+/** What the main thread has for one protocol. */
+interface Side {
+  readonly out: SessionSender;
+  /** One from each worker. */
+  readonly rings: readonly Ring[];
+  sessions: SessionHalf | undefined;
 }
 
 /** How a port is listened on. */
 export interface ListenOptions {
-  /** Which of the two listeners: by default the first, 0. */
+  /** By default the first, 0. */
   readonly listener?: Listener;
   /** Datagrams are not fragmented, and one that is too large is lost; see `openUdpSockets`. */
   readonly dontFragment?: boolean;
 }
 
-/** The main thread's end of a device: the interface, its sockets, its workers, and the session half of its protocol. */
+/** The main thread's end of a device: the interface, its sockets, its workers, and the session halves of its protocols. */
 export class DataPlane {
   readonly #tun: TunDevice;
   /** Settles when the interface is gone or the plane was closed; rejects when a worker failed. */
@@ -95,16 +123,14 @@ export class DataPlane {
   readonly #regions: PlaneRegions;
   readonly #control: number;
   readonly #gate: Gate;
-  readonly #rings: Ring[];
   readonly #clock: Clock;
-  readonly #out: SessionSender;
+  readonly #sides: readonly Side[];
   readonly #scratch: number;
   readonly #events: number[] = [];
   readonly #link: number;
   readonly #threads: Thread[] = [];
-  #sessions: SessionHalf | undefined;
-  /** The sockets of each listener, one pair for each worker; none where it does not listen. */
-  readonly #sockets: [UdpSockets[], UdpSockets[]] = [[], []];
+  /** By listener, one pair for each worker; none where it does not listen. */
+  readonly #sockets: UdpSockets[][] = Array.from({ length: LISTENERS }, () => []);
   #mtu: number;
   #up = false;
   #timer: NodeJS.Timeout | undefined;
@@ -119,46 +145,58 @@ export class DataPlane {
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
 
   constructor(options: DataPlaneOptions) {
-    const { arena, name, workers } = options;
+    const { arena, name, workers, protocols } = options;
     this.#arena = arena;
     this.#options = options;
     this.#tun = openTun(arena, name, workers);
     setInterfaceMtu(arena, name, options.mtu);
     this.#mtu = options.mtu;
-    fitSuperPackets(arena, this.#tun.index, options.mtu, options.overheadBytes);
+    this.#fitSuperPackets();
     this.#link = openLinkMonitor(arena);
     const allocate = (bytes: number): number => arena.allocate(bytes);
-    this.#regions = allocatePlane(allocate, workers, {
-      coalescer: COALESCER_SCRATCH_BYTES,
-      aead: PACKET_CIPHER_SCRATCH_BYTES,
-      protocol: options.protocolScratchBytes,
-    });
+    this.#regions = allocatePlane(
+      allocate,
+      workers,
+      protocols.map(({ scratchBytes }) => scratchBytes),
+    );
     this.#control = this.#regions.control >> 2;
     this.#gate = new Gate(arena.i32, this.#regions.gate, workers);
-    this.#rings = this.#regions.workers.map(({ ring }) => new Ring(arena, ring, RING_BYTES));
     this.#clock = new Clock(arena, arena.allocate(16));
-    this.#out = new SessionSender(
-      arena,
-      () => this.#mtu,
-      options.onEvent,
-      (session) => {
-        queueMicrotask(() => {
-          this.#sessions?.handleAttend(session, this.now, this.#out);
-          this.reschedule();
-        });
-      },
-    );
+    this.#sides = protocols.map((protocol, i) => this.#openSide(protocol, i));
     this.#scratch = arena.allocate(16);
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
   }
 
-  /** Starts the workers, with the two halves of the protocol as this thread uses them; settles when they are at work. */
-  async start(sessions: SessionHalf, packets: PacketHalf): Promise<void> {
-    this.#sessions = sessions;
-    this.#out.attach(sessions, packets);
-    const { arena, workerModule, protocol } = this.#options;
+  #openSide({ onEvent }: PlaneProtocol, index: number): Side {
+    const arena = this.#arena;
+    const side: Side = {
+      sessions: undefined,
+      rings: this.#regions.workers.map(({ protocols }) => new Ring(arena, protocols[index].ring, RING_BYTES)),
+      out: new SessionSender(
+        arena,
+        () => this.#mtu,
+        (event) => onEvent?.(event),
+        (session) => {
+          queueMicrotask(() => {
+            side.sessions?.handleAttend(session, this.now, side.out);
+            this.reschedule();
+          });
+        },
+      ),
+    };
+    return side;
+  }
+
+  /** Starts the workers, with each protocol's halves as this thread uses them; settles when they are at work. */
+  async start(halves: readonly ProtocolHalves[]): Promise<void> {
+    halves.forEach(({ sessions, packets }, i) => {
+      this.#sides[i].sessions = sessions;
+      this.#sides[i].out.attach(sessions, packets);
+    });
+    const { arena, workerModule } = this.#options;
+    const protocols = this.#options.protocols.map(({ listeners, tables }) => ({ listeners, tables }));
     arena.i32[this.#control + (CONTROL_MTU >> 2)] = this.#mtu;
     this.#publishSockets();
     // However this process ends, Node waits for its threads then, and one that blocks in poll has to be woken.
@@ -175,7 +213,7 @@ export class DataPlane {
         event,
         link: index === 0 ? this.#link : -1,
         interface: this.#tun.index,
-        protocol,
+        protocols,
       };
       const thread = new Thread(workerModule, { workerData });
       thread.on('error', (error) => {
@@ -208,11 +246,23 @@ export class DataPlane {
   get drops(): Partial<Record<DropReasonName, number>> {
     const result: Partial<Record<DropReasonName, number>> = {};
     DROP_REASONS.forEach((name, reason) => {
-      let count = this.#out.drops[reason];
+      let count = this.#sides.reduce((sum, { out }) => sum + out.drops[reason], 0);
       for (const { counters } of this.#regions.workers) count += this.#arena.f64[(counters >> 3) + reason];
       if (count !== 0) result[name] = count;
     });
     return result;
+  }
+
+  /**
+   * Does something with the session half of the i-th protocol that nothing within the plane has asked for, and looks at
+   * its timers after that.
+   */
+  run<T>(protocol: number, action: (now: Instant, out: SessionOutbox) => T): T {
+    try {
+      return action(this.now, this.#sides[protocol].out);
+    } finally {
+      this.reschedule();
+    }
   }
 
   /** Runs a change to tables or keys while no worker is in the middle of a batch. */
@@ -225,7 +275,7 @@ export class DataPlane {
    * their ids can be given out again. To be called from within {@link exclusive}.
    */
   forgetSessions(gone: ReadonlySet<SessionId>): void {
-    for (const ring of this.#rings) ring.forget(gone);
+    for (const { rings } of this.#sides) for (const ring of rings) ring.forget(gone);
   }
 
   /**
@@ -251,9 +301,9 @@ export class DataPlane {
     }
   }
 
-  /** By default both listeners stop. */
+  /** By default all listeners stop. */
   stopListening(listener?: Listener): void {
-    for (const one of listener === undefined ? LISTENERS : [listener]) this.#useSockets(one, []);
+    for (const one of listener === undefined ? this.#sockets.keys() : [listener]) this.#useSockets(one, []);
   }
 
   /** Whether the first listener listens. */
@@ -261,7 +311,7 @@ export class DataPlane {
     return this.#sockets[0].length !== 0;
   }
 
-  #useSockets(listener: Listener, sockets: UdpSockets[]): void {
+  #useSockets(listener: number, sockets: UdpSockets[]): void {
     const old = this.#sockets[listener];
     this.exclusive(() => {
       this.#sockets[listener] = sockets;
@@ -272,10 +322,10 @@ export class DataPlane {
     if (old.length > 0) this.#closedAt = performance.now();
   }
 
-  /** Marks what is sent from now on, by default by both listeners; 0 is no mark. */
+  /** Marks what is sent from now on, by default by all listeners; 0 is no mark. */
   setMark(mark: number, listener?: Listener): void {
-    for (const one of listener === undefined ? LISTENERS : [listener])
-      markUdpSockets(this.#arena, this.#sockets[one], mark);
+    const marked = listener === undefined ? this.#sockets : [this.#sockets[listener]];
+    for (const sockets of marked) markUdpSockets(this.#arena, sockets, mark);
   }
 
   /** Ends the workers and closes everything; the interface goes with it. */
@@ -289,8 +339,7 @@ export class DataPlane {
 
   /** To be called after something outside changed what the session half's next deadline depends on. */
   reschedule(): void {
-    const next = this.#sessions?.pollTimeout();
-    const at = next?.at ?? Infinity;
+    const at = Math.min(...this.#sides.map((side) => nextTimeout(side)));
     if (at === this.#timerAt || this.#closing) return;
     this.#timerAt = at;
     clearTimeout(this.#timer);
@@ -298,19 +347,22 @@ export class DataPlane {
     const delay = Math.min(Math.max(0, Math.ceil(at - this.now)), TIMER_MAX_MS);
     this.#timer = setTimeout(() => {
       this.#timerAt = Infinity;
-      this.#sessions?.handleTimeout(this.now, this.#out);
+      for (const side of this.#sides)
+        if (nextTimeout(side) <= this.now) side.sessions?.handleTimeout(this.now, side.out);
       this.reschedule();
     }, delay);
   }
 
   #publishSockets(): void {
     const { i32 } = this.#arena;
-    const of = (listener: Listener, worker: number): UdpSockets => this.#sockets[listener][worker] ?? NO_SOCKETS;
+    const of = (worker: number): UdpSockets[] => this.#sockets.map((sockets) => sockets[worker] ?? NO_SOCKETS);
     this.#regions.workers.forEach(({ sockets }, worker) => {
-      const [first, second] = [of(0, worker), of(1, worker)];
-      i32.set([first.fd4, first.fd6, second.fd4, second.fd6], sockets >> 2);
+      i32.set(
+        of(worker).flatMap(({ fd4, fd6 }) => [fd4, fd6]),
+        sockets >> 2,
+      );
     });
-    this.#out.setSockets(of(0, 0), of(1, 0));
+    for (const { out } of this.#sides) out.setSockets(of(0));
   }
 
   /** Makes the workers look at the control block. */
@@ -337,33 +389,39 @@ export class DataPlane {
 
   /** True when more is left. */
   #takeRecords(): boolean {
-    const sessions = this.#sessions;
-    if (sessions === undefined) return false;
     const seen = Atomics.exchange(this.#arena.i32, this.#control + (CONTROL_LINK >> 2), 0);
     // Down and up again before anybody looked: what was negotiated goes all the same.
     if ((seen & LINK_WAS_DOWN) !== 0) this.#setUp(false);
     // A packet may come before the word that the interface is up, by another worker.
     if (seen !== 0 || !this.#up) this.lookAtLink();
     let more = false;
+    for (const side of this.#sides) if (this.#takeRecordsOf(side)) more = true;
+    this.reschedule();
+    return more;
+  }
+
+  #takeRecordsOf({ sessions, rings, out }: Side): boolean {
+    if (sessions === undefined) return false;
+    let more = false;
     const now = this.now;
     sessions.noteBacklog(
-      this.#rings.reduce((sum, ring) => sum + ring.controls, 0),
+      rings.reduce((sum, ring) => sum + ring.controls, 0),
       now,
     );
-    for (const ring of this.#rings) {
+    for (const ring of rings) {
       let left = RECORDS_A_TURN;
       while (
         left > 0 &&
         ring.pop((kind, session, bytes, path) => {
-          if (kind === CONTROL) sessions.handleControl(bytes, path, this.now, this.#out);
-          else if (kind === HOLD) sessions.handleHold(bytes, session, now, this.#out);
-          else if (kind === ATTEND) sessions.handleAttend(session, now, this.#out);
+          if (kind === CONTROL) sessions.handleControl(bytes, path, this.now, out);
+          else if (kind === HOLD) sessions.handleHold(bytes, session, now, out);
+          else if (kind === ATTEND) sessions.handleAttend(session, now, out);
+          else if (kind === INNER) sessions.handleInner?.(bytes, session, now, out);
         })
       )
         left--;
       if (left === 0) more = true;
     }
-    this.reschedule();
     return more;
   }
 
@@ -378,11 +436,16 @@ export class DataPlane {
     }
     if (mtu !== this.#mtu) {
       this.#mtu = mtu;
-      fitSuperPackets(this.#arena, this.#tun.index, mtu, this.#options.overheadBytes);
+      this.#fitSuperPackets();
       Atomics.store(this.#arena.i32, this.#control + (CONTROL_MTU >> 2), mtu);
       this.#changed();
     }
     this.#setUp(up);
+  }
+
+  #fitSuperPackets(): void {
+    const overhead = Math.max(...this.#options.protocols.map(({ overheadBytes }) => overheadBytes));
+    fitSuperPackets(this.#arena, this.#tun.index, this.#mtu, overhead);
   }
 
   #setUp(up: boolean): void {
@@ -404,4 +467,8 @@ export class DataPlane {
     for (const fd of [...this.#tun.queues, ...this.#events, this.#link]) libc.close(fd);
     this.#settle.resolve();
   }
+}
+
+function nextTimeout({ sessions }: Side): Instant {
+  return sessions?.pollTimeout()?.at ?? Infinity;
 }

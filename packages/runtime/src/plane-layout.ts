@@ -1,6 +1,7 @@
-import { DROP_REASONS } from '@sallyport/core';
+import { DROP_REASONS, LISTENERS } from '@sallyport/core';
 import { Outbound } from '@sallyport/gateway';
 import { DatagramReceiver, DatagramSender, FrameWriter, Poller } from '@sallyport/io';
+import { COALESCER_SCRATCH_BYTES } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { Ring } from './ring.ts';
 
@@ -31,7 +32,6 @@ export const CONTROL_BYTES = 64;
 
 /** Offsets of what one worker owns. */
 export interface WorkerRegions {
-  readonly ring: number;
   readonly frame: number;
   readonly outboundArea: number;
   readonly receiveArea: number;
@@ -41,13 +41,20 @@ export interface WorkerRegions {
   readonly sender: number;
   readonly receiver: number;
   readonly poller: number;
-  readonly aead: number;
-  readonly protocol: number;
+  /** In the order of the plane's protocols. */
+  readonly protocols: readonly ProtocolRegions[];
   readonly small: number;
   /** f64s: the drop counters, one for each reason. */
   readonly counters: number;
-  /** i32s: the worker's sockets for IPv4 and IPv6, of the first listener and of the second. */
+  /** i32s: the worker's sockets for IPv4 and IPv6, of one listener after the other. */
   readonly sockets: number;
+}
+
+/** What one worker has for one protocol. */
+export interface ProtocolRegions {
+  /** To the main thread: a flood of one protocol's datagrams does not keep those of others out. */
+  readonly ring: number;
+  readonly scratch: number;
 }
 
 export interface PlaneRegions {
@@ -56,30 +63,32 @@ export interface PlaneRegions {
   readonly workers: readonly WorkerRegions[];
 }
 
+/** `scratchBytes`: what each protocol needs for itself in each worker. */
 export function allocatePlane(
   allocate: (bytes: number) => number,
   workers: number,
-  sizes: { coalescer: number; aead: number; protocol: number },
+  scratchBytes: readonly number[],
 ): PlaneRegions {
   return {
     control: allocate(CONTROL_BYTES),
     gate: allocate(Gate.bytes(workers)),
     workers: Array.from({ length: workers }, () => ({
-      ring: allocate(Ring.bytes(RING_BYTES)),
       frame: allocate(FRAME_BYTES),
       outboundArea: allocate(Outbound.areaBytes),
       receiveArea: allocate(RECEIVE_TRAINS * TRAIN_BYTES),
       path: allocate(64),
-      coalescer: allocate(sizes.coalescer),
+      coalescer: allocate(COALESCER_SCRATCH_BYTES),
       writer: allocate(FrameWriter.scratchBytes),
       sender: allocate(DatagramSender.scratchBytes),
       receiver: allocate(DatagramReceiver.scratchBytes),
-      poller: allocate(Poller.scratchBytes(8)),
-      aead: allocate(sizes.aead),
-      protocol: allocate(sizes.protocol),
+      poller: allocate(Poller.scratchBytes(3 + 2 * LISTENERS)),
+      protocols: scratchBytes.map((bytes) => ({
+        ring: allocate(Ring.bytes(RING_BYTES)),
+        scratch: allocate(bytes),
+      })),
       small: allocate(4096),
       counters: allocate(8 * DROP_REASONS.length),
-      sockets: allocate(16),
+      sockets: allocate(8 * LISTENERS),
     })),
   };
 }

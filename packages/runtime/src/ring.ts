@@ -4,6 +4,7 @@ import { copyPath, PATH_BYTES, type Memory } from '@sallyport/core';
 export const CONTROL = 1;
 export const HOLD = 2;
 export const ATTEND = 3;
+export const INNER = 4;
 
 const HEAD = 0; // bytes read so far, written by the reader
 const TAIL = 64; // bytes written so far, written by the writer; on a cache line of its own
@@ -69,9 +70,9 @@ export class Ring {
     return true;
   }
 
-  /** Waiting packets can't keep handshakes out, and neither what is said of timers. */
+  /** Neither waiting packets nor what peers say inside the tunnel can keep handshakes out, or what is said of timers. */
   #room(kind: number): number {
-    if (kind === HOLD) return this.#bytes >> 1;
+    if (kind === HOLD || kind === INNER) return this.#bytes >> 1;
     return kind === CONTROL ? this.#bytes - RESERVED_BYTES : this.#bytes;
   }
 

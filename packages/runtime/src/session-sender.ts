@@ -21,7 +21,7 @@ const NEGOTIATION_TOS = 0x88;
 const PACKET_BYTES = 65_536 + 1024;
 const PACKET_OFFSET = 256;
 
-/** Sends what the session half decides: handshake messages, keepalives, and packets that waited for a key. */
+/** Sends what a session half decides: handshake messages, keepalives, and packets that waited for a key. */
 export class SessionSender implements SessionOutbox, Outbox, TrainSink {
   readonly drops = new Float64Array(DROP_REASONS.length);
   readonly #arena: Arena;
@@ -60,10 +60,11 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
     this.#packets = packets;
   }
 
-  /** The sockets of the first listener, and of the second. */
-  setSockets(first: UdpSockets, second: UdpSockets): void {
-    this.#sender.sockets = first;
-    this.#sender.secondSockets = second;
+  /** By listener. */
+  setSockets(sockets: readonly UdpSockets[]): void {
+    sockets.forEach((pair, listener) => {
+      this.#sender.sockets[listener] = pair;
+    });
   }
 
   // --- SessionOutbox ---------------------------------------------------------------------------------------
@@ -109,6 +110,10 @@ export class SessionSender implements SessionOutbox, Outbox, TrainSink {
   }
 
   packet(): void {
+    throw new Error('the main thread opens no datagrams');
+  }
+
+  inner(): void {
     throw new Error('the main thread opens no datagrams');
   }
 

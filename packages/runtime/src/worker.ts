@@ -1,11 +1,17 @@
 import { parentPort } from 'node:worker_threads';
-import type { Instant, Listener, Outbox, PacketHalf, RouteTable } from '@sallyport/core';
-import { DropReason } from '@sallyport/core';
+import {
+  DropReason,
+  LISTENERS,
+  type Instant,
+  type Listener,
+  type PacketHalf,
+  type PacketProtocol,
+  type RouteTable,
+} from '@sallyport/core';
 import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/gateway';
 import {
   Arena,
   Clock,
-  createPacketCipher,
   DatagramReceiver,
   DatagramSender,
   drainEvent,
@@ -16,7 +22,6 @@ import {
   libc,
   LINK_CHANGED,
   Poller,
-  type PacketCipher,
   type SharedArena,
 } from '@sallyport/io';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
@@ -36,12 +41,12 @@ import {
   type PlaneRegions,
   type WorkerRegions,
 } from './plane-layout.ts';
-import { ATTEND, CONTROL, HOLD, Ring } from './ring.ts';
+import { Ring } from './ring.ts';
+import { WorkerOutbox } from './worker-outbox.ts';
 
 /** Frames that are read from TUN before the sealed datagrams leave. */
 const FRAMES_A_BATCH = 64;
 
-const QUEUE_FULL = DropReason.queueFull;
 const SEND_FAILED = DropReason.sendFailed;
 const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
 
@@ -57,29 +62,36 @@ export interface WorkerStart {
   readonly link: number;
   /** The interface's index. */
   readonly interface: number;
-  /** What the protocol needs to find its tables again. */
-  readonly protocol: unknown;
+  /** In the order of the plane's protocols. */
+  readonly protocols: readonly {
+    readonly listeners: readonly Listener[];
+    /** What it needs to find its tables again. */
+    readonly tables: unknown;
+  }[];
 }
 
-/** The packet half of a protocol and its routes, built in this thread by whoever composes the program. */
+/** Builds the packet half of a protocol and its routes in this thread: `scratch` is for this thread alone, and zeroed. */
 export type AttachProtocol = (
   arena: Arena,
-  aead: PacketCipher,
-  protocol: unknown,
+  tables: unknown,
   scratch: number,
 ) => { packets: PacketHalf; routes: RouteTable };
 
+/** The first of the poller's descriptors that is a socket: two for each listener. */
+const POLLED_SOCKETS = 3;
+
 /**
  * A data-plane worker: one thread that blocks in poll on its TUN queue and its sockets and drains both. No event
- * loop, no promise and no allocation once it runs. Returns when the device is closed.
+ * loop, no promise and no allocation once it runs. `attach` is in the order of the plane's protocols. Returns when the
+ * device is closed.
  */
-export function runWorker(start: WorkerStart, attach: AttachProtocol): void {
+export function runWorker(start: WorkerStart, attach: readonly AttachProtocol[]): void {
   const worker = new Worker(start, attach);
   parentPort?.postMessage('ready');
   worker.run();
 }
 
-class Worker implements Outbox, TrainSink, FrameSink {
+class Worker implements TrainSink, FrameSink {
   readonly #arena: Arena;
   readonly #regions: WorkerRegions;
   readonly #control: number;
@@ -94,7 +106,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
   readonly #receiver: DatagramReceiver;
   readonly #sender: DatagramSender;
   readonly #writer: FrameWriter;
-  readonly #ring: Ring;
   readonly #trains: DatagramTrains;
   readonly #outbound: Outbound;
   readonly #inbound: Inbound;
@@ -104,7 +115,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
   #generation = -1;
   #rang = false;
 
-  constructor(start: WorkerStart, attach: AttachProtocol) {
+  constructor(start: WorkerStart, attach: readonly AttachProtocol[]) {
     const arena = new Arena(start.arena);
     const regions = start.plane.workers[start.index];
     this.#arena = arena;
@@ -121,16 +132,16 @@ class Worker implements Outbox, TrainSink, FrameSink {
     this.#receiver = new DatagramReceiver(arena, regions.receiver);
     this.#sender = new DatagramSender(arena, regions.sender, true);
     this.#writer = new FrameWriter(arena, regions.writer);
-    this.#ring = new Ring(arena, regions.ring, RING_BYTES);
     this.#counter = regions.counters >> 3;
-    const aead = createPacketCipher(arena, regions.aead);
-    const { packets, routes } = attach(arena, aead, start.protocol, regions.protocol);
     this.#trains = new DatagramTrains(this);
+    const protocols = start.protocols.map(({ listeners, tables }, i): PacketProtocol => {
+      const { ring, scratch } = regions.protocols[i];
+      const out = new WorkerOutbox(this.#trains, new Ring(arena, ring, RING_BYTES), this);
+      return { ...attach[i](arena, tables, scratch), out, listeners };
+    });
     this.#outbound = new Outbound(
       arena,
-      routes,
-      packets,
-      this,
+      protocols,
       () => {
         this.#trains.flush();
       },
@@ -138,7 +149,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
       arena.i32[this.#control + (CONTROL_MTU >> 2)],
     );
     const coalescer = new Coalescer(arena, regions.coalescer, this, start.offloads);
-    this.#inbound = new Inbound(arena, routes, packets, coalescer, this);
+    this.#inbound = new Inbound(arena, protocols, coalescer);
   }
 
   run(): void {
@@ -152,11 +163,13 @@ class Worker implements Outbox, TrainSink, FrameSink {
         if (this.#takeChanges()) return;
         let alive = true;
         if (this.#poller.readable(1)) alive = this.#readTun();
-        if (this.#poller.readable(2)) this.#readSocket(this.#sender.sockets.fd4, 0);
-        if (this.#poller.readable(3)) this.#readSocket(this.#sender.sockets.fd6, 0);
-        if (this.#poller.readable(4)) this.#readLink();
-        if (this.#poller.readable(5)) this.#readSocket(this.#sender.secondSockets.fd4, 1);
-        if (this.#poller.readable(6)) this.#readSocket(this.#sender.secondSockets.fd6, 1);
+        if (this.#poller.readable(2)) this.#readLink();
+        for (let listener = 0; listener < LISTENERS; listener++) {
+          const { fd4, fd6 } = this.#sender.sockets[listener];
+          const first = POLLED_SOCKETS + 2 * listener;
+          if (this.#poller.readable(first)) this.#readSocket(fd4, listener);
+          if (this.#poller.readable(first + 1)) this.#readSocket(fd6, listener);
+        }
         this.#gate.leave(this.#index);
         if (this.#rang) this.#ringDoorbell();
         if (!alive) return;
@@ -175,10 +188,10 @@ class Worker implements Outbox, TrainSink, FrameSink {
     drainEvent(this.#arena, this.#event, this.#regions.small + 16);
     this.#outbound.mtu = i32[this.#control + (CONTROL_MTU >> 2)];
     const at = this.#regions.sockets >> 2;
-    const [fd4, fd6, second4, second6] = i32.subarray(at, at + 4);
-    this.#sender.sockets = { fd4, fd6 };
-    this.#sender.secondSockets = { fd4: second4, fd6: second6 };
-    this.#poller.watch([this.#event, this.#tun, fd4, fd6, this.#link, second4, second6]);
+    const sockets = i32.subarray(at, at + 2 * LISTENERS);
+    for (let listener = 0; listener < LISTENERS; listener++)
+      this.#sender.sockets[listener] = { fd4: sockets[2 * listener], fd6: sockets[2 * listener + 1] };
+    this.#poller.watch([this.#event, this.#tun, this.#link, ...sockets]);
     return i32[this.#control + (CONTROL_STOP >> 2)] !== 0;
   }
 
@@ -202,7 +215,7 @@ class Worker implements Outbox, TrainSink, FrameSink {
     return true;
   }
 
-  #readSocket(fd: number, listener: Listener): void {
+  #readSocket(fd: number, listener: number): void {
     if (fd < 0) return;
     const { receiveArea, path } = this.#regions;
     for (let i = 0; i < RECEIVE_TRAINS; i++) {
@@ -232,29 +245,19 @@ class Worker implements Outbox, TrainSink, FrameSink {
     Atomics.notify(this.#arena.i32, doorbell);
   }
 
-  // --- Outbox: what the packet half makes of a batch ------------------------------------------------------
+  // --- what the outboxes can't do by themselves -----------------------------------------------------------
 
-  datagram(at: number, length: number, path: number, ecn: number): void {
-    this.#trains.add(at, length, path, ecn);
-  }
-
+  /** See Outbox. */
   packet(at: number, length: number, session: number, path: number): void {
     this.#inbound.handlePacket(at, length, session, path);
   }
 
-  control(at: number, length: number, path: number): void {
-    this.#push(CONTROL, 0, at, length, path);
-  }
-
-  hold(at: number, length: number, session: number): void {
-    this.#push(HOLD, session, at, length, 0);
-  }
-
-  attend(session: number): boolean {
+  /** The main thread has something to take out of a ring, once this batch is done. */
+  ring(): void {
     this.#rang = true;
-    return this.#ring.push(ATTEND, session, 0, 0, 0);
   }
 
+  /** See Outbox. */
   undeliverable(at: number, length: number, reason: number): void {
     this.drop(reason);
     if (!this.#icmp.take(this.#now)) return;
@@ -267,11 +270,6 @@ class Worker implements Outbox, TrainSink, FrameSink {
 
   drop(reason: number): void {
     this.#arena.f64[this.#counter + reason]++;
-  }
-
-  #push(kind: number, session: number, at: number, length: number, path: number): void {
-    if (!this.#ring.push(kind, session, at, length, path)) this.drop(QUEUE_FULL);
-    this.#rang = true;
   }
 
   // --- sinks ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-import type { Memory, PacketBatch } from '@sallyport/core';
+import type { Memory, PacketBatch, SealRoom } from '@sallyport/core';
 import { fold, networkSum, pseudoHeaderSum } from './checksum.ts';
 import {
   IPV4_CHECKSUM,
@@ -39,13 +39,6 @@ import {
 export const FRAME_MALFORMED = -1;
 /** What it returns where the out area or the batch can't take all of the frame's packets: try again when empty. */
 export const FRAME_TOO_LARGE = -2;
-
-/** The room that a sealed packet needs; every `PacketHalf` states it. */
-export interface SealRoom {
-  readonly headroom: number;
-  readonly tailroom: number;
-  paddedLength(length: number, mtu: number): number;
-}
 
 /**
  * Turns the frames that TUN gives (a virtio_net_hdr, then an IP packet, which may be a TCP or UDP super-packet of

@@ -1,1 +1,2 @@
 export * from './wireguard-plane.ts';
+export * from './wireguard-protocol.ts';

@@ -1,20 +1,10 @@
-import { availableParallelism } from 'node:os';
-import { Arena, createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES } from '@sallyport/io';
-import { DataPlane, DEFAULT_MTU } from '@sallyport/runtime';
-import {
-  allocateTables,
-  openTables,
-  TAG_BYTES,
-  TRANSPORT_HEADER_BYTES,
-  WireGuardDevice,
-  WireGuardPackets,
-  type Endpoint,
-} from '@sallyport/wireguard';
+import { Arena } from '@sallyport/io';
+import { DataPlane, DEFAULT_MTU, defaultWorkers } from '@sallyport/runtime';
+import type { Endpoint, WireGuardDevice } from '@sallyport/wireguard';
+import { prepareWireGuard, type Zones } from './wireguard-protocol.ts';
 
-/** One worker a core, but no more: beyond it the TUN device's own locks cost more than a worker brings. */
-const MAX_WORKERS = 4;
 /** Address space, not memory: the kernel gives pages as tables and queues fill. */
-const ARENA_BYTES = 704 * 1024 * 1024;
+export const WIREGUARD_ARENA_BYTES = 704 * 1024 * 1024;
 
 export interface WireGuardPlaneOptions {
   /** The interface to create. */
@@ -27,8 +17,8 @@ export interface WireGuardPlaneOptions {
   readonly onEvent?: ((kind: string) => void) | undefined;
   /** The interface came up, or went down. Sessions begin and end with `device.sessions.start` and `stop`. */
   readonly onLink: (up: boolean) => void;
-  /** The interface index of a zone of IPv6 addresses and back; by default nobody names one. */
-  readonly zones?: { readonly index: (zone: string) => number; readonly name: (index: number) => string } | undefined;
+  /** By default nobody names zones. */
+  readonly zones?: Zones | undefined;
 }
 
 export interface WireGuardPlane {
@@ -44,46 +34,23 @@ export interface WireGuardPlane {
 
 /** Creates an interface whose packets WireGuard carries. Takes root; throws a SystemCallError. */
 export function openWireGuardPlane(options: WireGuardPlaneOptions): WireGuardPlane {
-  const { name, zones, onEvent } = options;
-  const arena = Arena.create(ARENA_BYTES);
-  const regions = allocateTables((bytes) => arena.allocate(bytes));
+  const arena = Arena.create(WIREGUARD_ARENA_BYTES);
+  const wireguard = prepareWireGuard(arena, options);
   const plane = new DataPlane({
     arena,
-    name,
-    workers: options.workers ?? Math.min(MAX_WORKERS, availableParallelism()),
+    name: options.name,
+    workers: options.workers ?? defaultWorkers(),
     mtu: options.mtu ?? DEFAULT_MTU,
-    overheadBytes: TRANSPORT_HEADER_BYTES + TAG_BYTES,
     workerModule: options.workerModule ?? new URL('./wireguard-worker.ts', import.meta.url),
-    protocol: regions,
-    protocolScratchBytes: WireGuardPackets.scratchBytes,
-    onEvent: ({ kind }) => onEvent?.(kind),
+    protocols: [wireguard.protocol],
     onLink: options.onLink,
   });
-  const device = new WireGuardDevice({
-    memory: arena,
-    regions,
-    crypto: new HandshakeCrypto(),
-    wallClock: () => Date.now(),
-    exclusive: (change) => {
-      plane.exclusive(change);
-    },
-    forgetSessions: (gone) => {
-      plane.forgetSessions(gone);
-    },
-    zoneIndex: zones?.index ?? (() => 0),
-    zoneName: zones?.name ?? String,
-  });
-  const cipher = createPacketCipher(arena, arena.allocate(PACKET_CIPHER_SCRATCH_BYTES));
-  const scratch = arena.allocate(WireGuardPackets.scratchBytes);
-  const rescheduled = (done: boolean): boolean => {
-    plane.reschedule();
-    return done;
-  };
+  const { device, halves } = wireguard.attach(plane);
   return {
     plane,
     device,
-    start: () => plane.start(device.sessions, new WireGuardPackets(arena, cipher, openTables(arena, regions), scratch)),
-    startHandshake: (publicKey) => rescheduled(device.startHandshake(publicKey, plane.now)),
-    probeEndpoint: (publicKey, endpoint) => rescheduled(device.probeEndpoint(publicKey, endpoint, plane.now)),
+    start: () => plane.start([halves]),
+    startHandshake: (publicKey) => plane.run(0, (now) => device.startHandshake(publicKey, now)),
+    probeEndpoint: (publicKey, endpoint) => plane.run(0, (now) => device.probeEndpoint(publicKey, endpoint, now)),
   };
 }

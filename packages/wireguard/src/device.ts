@@ -1,4 +1,4 @@
-import { PATH_BYTES, Secret, type Instant, type Listener, type Memory, type SessionId } from '@sallyport/core';
+import { LISTENERS, PATH_BYTES, Secret, type Instant, type Listener, type Memory, type SessionId } from '@sallyport/core';
 import type { AllowedIps } from './allowed-ips.ts';
 import { CookieGenerator } from './cookie.ts';
 import { KEY_BYTES, secretBytes, type WireGuardCrypto } from './crypto.ts';
@@ -66,7 +66,8 @@ export class WireGuardDevice {
   readonly #records: RecordPool;
   readonly #keypairs: Keypairs;
   readonly #table: VariantTable;
-  readonly #variants: [Variant, Variant] = [PLAIN_VARIANT, PLAIN_VARIANT];
+  /** By listener. */
+  readonly #variants: Variant[] = Array.from({ length: LISTENERS }, () => PLAIN_VARIANT);
   #privateKey: Secret<Uint8Array> | undefined;
   #identity: Identity | undefined;
   /** Removed, their records not yet to be given out again. */

@@ -10,6 +10,7 @@ import {
   type Outbox,
   type PacketBatch,
   type PacketHalf,
+  type SealRoom,
 } from '@sallyport/core';
 import { outerEcn, tosOf } from '@sallyport/wire';
 import type { PacketAead } from './aead.ts';
@@ -63,7 +64,7 @@ const NO_ENDPOINT = DropReason.noEndpoint;
  * WireGuard's packet half: transport messages (section 5.4.6) against keypairs in shared memory. Everything else
  * that comes goes to the session half.
  */
-export class WireGuardPackets implements PacketHalf {
+export class WireGuardPackets implements PacketHalf, SealRoom {
   readonly headroom = TRANSPORT_HEADER_BYTES;
   readonly tailroom = TAG_BYTES;
   readonly #memory: Memory;
@@ -96,6 +97,11 @@ export class WireGuardPackets implements PacketHalf {
   }
 
   static readonly scratchBytes = 2 * PATH_BYTES;
+
+  /** All sessions need the same. */
+  room(): SealRoom {
+    return this;
+  }
 
   /** Padded to a multiple of 16, but not above the MTU (as the Linux driver, so that a full packet stays one). */
   paddedLength(length: number, mtu: number): number {

@@ -1,4 +1,4 @@
-import { PATH_LISTENER, type Listener, type Memory } from '@sallyport/core';
+import { LISTENERS, PATH_LISTENER, type Listener, type Memory } from '@sallyport/core';
 import { COOKIE_REPLY_BYTES, INITIATION_BYTES, RESPONSE_BYTES } from './messages.ts';
 
 /**
@@ -66,7 +66,6 @@ export function isPlain(variant: Variant): boolean {
 }
 
 const BLOCK_WORDS = 16;
-const LISTENERS = 2;
 const S1 = VARIANT_KEYS.indexOf('s1');
 const S2 = VARIANT_KEYS.indexOf('s2');
 const H1 = VARIANT_KEYS.indexOf('h1');

@@ -42,6 +42,18 @@ function bindAll(library: ReturnType<typeof koffi.load>) {
     cipherInit: bind<
       (c: Address, cipher: Address, engine: Address, key: Address, iv: Address, encrypt: number) => Status
     >('int EVP_CipherInit_ex(uint64_t c, uint64_t cipher, uint64_t engine, uint64_t key, uint64_t iv, int encrypt)'),
+    /** As `cipherInit`, with parameters. */
+    cipherInit2: bind<
+      (c: Address, cipher: Address, key: Address, iv: Address, encrypt: number, parameters: Address) => Status
+    >(
+      'int EVP_CipherInit_ex2(uint64_t c, uint64_t cipher, uint64_t key, uint64_t iv, int encrypt, uint64_t parameters)',
+    ),
+    cipherParameters: bind<(c: Address, parameters: Address) => Status>(
+      'int EVP_CIPHER_CTX_get_params(uint64_t c, uint64_t parameters)',
+    ),
+    cipherPadding: bind<(c: Address, padding: number) => Status>(
+      'int EVP_CIPHER_CTX_set_padding(uint64_t c, int padding)',
+    ),
     cipherUpdate: bind<(c: Address, to: Address, written: Address, from: Address, bytes: number) => Status>(
       'int EVP_CipherUpdate(uint64_t c, uint64_t to, uint64_t written, uint64_t from, int bytes)',
     ),
@@ -51,6 +63,8 @@ function bindAll(library: ReturnType<typeof koffi.load>) {
     cipherControl: bind<(c: Address, type: number, argument: number, pointer: Address) => Status>(
       'int EVP_CIPHER_CTX_ctrl(uint64_t c, int type, int argument, uint64_t pointer)',
     ),
+
+    randomBytes: bind<(to: Address, bytes: number) => Status>('int RAND_bytes(uint64_t to, int bytes)'),
 
     newPrivateKey: bind<(type: number, engine: Address, key: Address, bytes: number) => Address>(
       'uint64_t EVP_PKEY_new_raw_private_key(int type, uint64_t engine, uint64_t key, size_t bytes)',

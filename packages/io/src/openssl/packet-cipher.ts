@@ -101,7 +101,7 @@ export class EvpPacketCipher implements PacketCipher {
 
 // --- by OpenSSL's ChaCha20 and Poly1305, joined as RFC 8439 says ------------------------------------------------
 
-interface Functions {
+export interface ChaCha20Poly1305Functions {
   /** XORs the key stream that begins with block `counter[0]` and nonce `counter[1..3]`. */
   chacha20(to: Address, from: Address, bytes: number, key: Address, counter: Address): void;
   poly1305Init(c: Address, key: Address): void;
@@ -113,7 +113,7 @@ interface Functions {
  * The functions behind EVP's ChaCha20-Poly1305. The official node binary exports them, as it does all of OpenSSL, but
  * they are not promised: undefined where they are not there.
  */
-function loadFunctions(): Functions | undefined {
+export function loadFunctions(): ChaCha20Poly1305Functions | undefined {
   try {
     const library = koffi.load(null);
     const size = library.func('size_t Poly1305_ctx_size()') as unknown as () => number;
@@ -121,16 +121,16 @@ function loadFunctions(): Functions | undefined {
     return {
       chacha20: library.func(
         'void ChaCha20_ctr32(uint64_t to, uint64_t from, size_t bytes, uint64_t key, uint64_t counter)',
-      ) as unknown as Functions['chacha20'],
+      ) as unknown as ChaCha20Poly1305Functions['chacha20'],
       poly1305Init: library.func(
         'void Poly1305_Init(uint64_t c, uint64_t key)',
-      ) as unknown as Functions['poly1305Init'],
+      ) as unknown as ChaCha20Poly1305Functions['poly1305Init'],
       poly1305Update: library.func(
         'void Poly1305_Update(uint64_t c, uint64_t from, size_t bytes)',
-      ) as unknown as Functions['poly1305Update'],
+      ) as unknown as ChaCha20Poly1305Functions['poly1305Update'],
       poly1305Final: library.func(
         'void Poly1305_Final(uint64_t c, uint64_t tag)',
-      ) as unknown as Functions['poly1305Final'],
+      ) as unknown as ChaCha20Poly1305Functions['poly1305Final'],
     };
   } catch {
     return undefined;
@@ -162,14 +162,14 @@ const JOINED_SCRATCH_BYTES = WORK + BLOCK_BYTES + 65_536 + 64; // a packet, and 
  */
 export class JoinedPacketCipher implements PacketCipher {
   readonly #arena: Arena;
-  readonly #functions: Functions;
+  readonly #functions: ChaCha20Poly1305Functions;
   readonly #base: number;
   readonly #scratch: number;
   readonly #poly1305: Address;
   #sealingKey: Address = 0;
   #openingKey: Address = 0;
 
-  constructor(arena: Arena, scratch: number, functions: Functions) {
+  constructor(arena: Arena, scratch: number, functions: ChaCha20Poly1305Functions) {
     this.#arena = arena;
     this.#functions = functions;
     this.#base = arena.address;
