@@ -4,7 +4,9 @@ import { fuzzAmneziaWg } from './amneziawg.ts';
 import { fuzzCarrier } from './carrier.ts';
 import { fuzzHandshake } from './handshake.ts';
 import { fuzzLink } from './link.ts';
+import { fuzzOpenVpnData } from './openvpn-data.ts';
 import { fuzzProfile } from './profile.ts';
+import { fuzzOpenVpnControl } from './openvpn-control.ts';
 import { fuzzResolver } from './resolver.ts';
 import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
@@ -23,6 +25,8 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   'tunnel-service': fuzzTunnelService,
   carrier: fuzzCarrier,
   resolver: fuzzResolver,
+  'openvpn-data': fuzzOpenVpnData,
+  'openvpn-control': fuzzOpenVpnControl,
   'openvpn-profile': fuzzProfile,
 };
 

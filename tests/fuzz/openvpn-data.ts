@@ -9,7 +9,7 @@ export function fuzzOpenVpnData(iterations: number, seed: number): { accepted: n
   let accepted = 0;
   let dropped = 0;
   const kinds = KINDS.map((kind) => pair(kind, { kind: 'real', bytes: 2 ** 20 }));
-  for (let done = 0; done < iterations; ) {
+  for (let done = 0; done < iterations;) {
     const { server, client, s, c } = random.pick(kinds);
     // Authentic payloads of any bytes; some are IP packets by their first.
     const payloads = Array.from({ length: 1 + random.below(8) }, () => {
@@ -23,7 +23,8 @@ export function fuzzOpenVpnData(iterations: number, seed: number): { accepted: n
       if (random.chance(0.5)) return good;
       mutated++;
       const bad = good.slice(0, random.chance(0.3) ? random.below(good.length + 1) : good.length);
-      for (let k = random.below(4); k >= 0 && bad.length > 0; k--) bad[random.below(bad.length)] ^= 1 << random.below(8);
+      for (let k = random.below(4); k >= 0 && bad.length > 0; k--)
+        bad[random.below(bad.length)] ^= 1 << random.below(8);
       return bad;
     });
     if (random.chance(0.3)) datagrams.push(random.bytes(random.below(100)));

@@ -33,20 +33,30 @@ export interface DataSessions {
   peerId(session: SessionId): number;
   /** A client's peer id is its server's to give. */
   setPeerId(session: SessionId, peerId: number): void;
-  /** The record of the path by which it was last heard of; it follows authenticated packets. */
+  /** A record of the path by which it was last heard of; it follows authenticated packets. Good until the next call. */
   pathOf(session: SessionId): number;
   /** Copies a path record. */
   setPath(session: SessionId, path: number): void;
   /** What is routed to it and may come from it: 4 and 16 bytes. A client takes in whatever comes: `everything`. */
   setAddresses(session: SessionId, addresses: { ipv4?: Uint8Array | undefined; ipv6?: Uint8Array | undefined } | 'everything'): void; // prettier-ignore
-  /** Opens with this key from now on, beside those that are there. Key ids are 0 to 7. */
-  installKey(session: SessionId, keyId: number, key: DataKey, now: Instant): void;
+  /**
+   * Opens with this key from now on, beside those that are there. Key ids are 0 to 7. False where the table is full. Throws
+   * a RangeError where the key id is taken, or the session's other keys have another format.
+   */
+  installKey(session: SessionId, keyId: number, key: DataKey): boolean;
   /** Seals with this key from now on. */
   sendWith(session: SessionId, keyId: number): void;
   /** Erases a key. */
   removeKey(session: SessionId, keyId: number): void;
-  /** Whether a packet came that this key opened. */
+  /** Whether a packet came that this key opened. The session half is asked to attend to it when the first does. */
   heardBy(session: SessionId, keyId: number): boolean;
+  /**
+   * Whether a key is nearly used up, by packets or for its cipher: time for another. The session half is asked to attend
+   * when it is. Past its limits nothing is sent with it.
+   */
+  wornOut(session: SessionId, keyId: number): boolean;
+  /** To be called first when a session is to be attended to: takes its epochs on, and lets the packet half ask again. */
+  attend(session: SessionId): void;
   activity(session: SessionId): SessionActivity;
   /** Erases everything; the record is used again once nobody can mean the old session any more. */
   close(session: SessionId): void;

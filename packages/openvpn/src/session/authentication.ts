@@ -4,15 +4,20 @@ import type { Secret } from '@sallyport/core';
 export interface AuthenticationRequest {
   /** What the answer is given for. */
   readonly id: number;
-  /** What the tls-crypt-v2 key of its profile says, or undefined where it has no such key. */
+  /** What the tls-crypt-v2 key of its profile says, its type first, or undefined where it has no such key. */
   readonly profile: Uint8Array | undefined;
   /** DER, verified against the authority. */
   readonly certificate: Uint8Array | undefined;
   readonly userName: string | undefined;
+  /** The password, or the token that stands for it; what was joined to it is in `response` and `challengeState`. */
   readonly password: Secret<string> | undefined;
+  /** What the user answered to the static challenge of the profile, or to a dynamic one. */
+  readonly response: Secret<string> | undefined;
+  /** Set where `response` answers a challenge of an earlier verdict: the state that it had. */
+  readonly challengeState: string | undefined;
   /** What the client says of itself: `IV_VER`, `IV_PLAT`, `IV_SSO`, … */
   readonly peerInfo: ReadonlyMap<string, string>;
-  /** The record of the path that it came by. */
+  /** The record of the path that it came by; its bytes are good for the time of the call. */
   readonly path: number;
   /** Set where a session that was let in renegotiates: whom it was let in as. */
   readonly renewing: string | undefined;

@@ -1,0 +1,203 @@
+import { constants, randomBytes, type X509Certificate } from 'node:crypto';
+import { Duplex } from 'node:stream';
+import { connect, createSecureContext, TLSSocket, type SecureContext } from 'node:tls';
+import type { Secret } from '@sallyport/core';
+import type { TlsEngine, TlsOutput, TlsSession } from '@sallyport/openvpn';
+
+/** Bytes of records that may wait for OpenSSL to take them: it takes them at once, so more is a fault. */
+const MAX_WAITING_BYTES = 256 * 1024;
+const MAX_REASON_LENGTH = 200;
+
+export interface NodeTlsOptions {
+  readonly role: 'server' | 'client';
+  /** PEM, one or several: what the peer's certificate has to lead to. Undefined: {@link check} decides alone. */
+  readonly authority: string | undefined;
+  /** PEM, with what it needs to lead to the authority. A server has both. */
+  readonly certificate?: string | undefined;
+  readonly privateKey?: Secret<string> | undefined;
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
+  /** What else is wrong with the peer's certificate, in words. Called after it was verified against the authority. */
+  readonly check?: ((certificate: X509Certificate) => string | undefined) | undefined;
+}
+
+/** Gives what sessions make to the protocol, never from within a call of theirs. */
+export type TellTlsOutput = (id: number, output: TlsOutput) => void;
+
+/**
+ * TLS by `node:tls`, over whatever carries its records. A server asks for a certificate and lets in who has none: what
+ * that means is the caller's to say. A client takes only a verified server.
+ */
+export class NodeTls implements TlsEngine {
+  readonly #tell: TellTlsOutput;
+  #options: NodeTlsOptions;
+  #context: SecureContext;
+
+  /** Throws where certificate, key or authority can't be used. */
+  constructor(options: NodeTlsOptions, tell: TellTlsOutput) {
+    this.#options = options;
+    this.#context = contextOf(options);
+    this.#tell = tell;
+  }
+
+  /** Other certificates for the sessions from now on; throws as the constructor does, and changes nothing then. */
+  configure(options: NodeTlsOptions): void {
+    this.#context = contextOf(options);
+    this.#options = options;
+  }
+
+  open(id: number): TlsSession {
+    return new NodeTlsSession(id, this.#options, this.#context, this.#tell);
+  }
+}
+
+function contextOf({ authority, certificate, privateKey, minVersion, maxVersion }: NodeTlsOptions): SecureContext {
+  return createSecureContext({
+    // An empty list is nobody; leaving it out would be everybody that browsers trust.
+    ca: authority ?? [],
+    cert: certificate,
+    key: privateKey?.reveal(),
+    minVersion: minVersion ?? 'TLSv1.2',
+    maxVersion,
+    // Each session proves itself anew, once.
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  });
+}
+
+class NodeTlsSession implements TlsSession {
+  readonly #id: number;
+  readonly #tell: TellTlsOutput;
+  readonly #check: NodeTlsOptions['check'];
+  readonly #verifies: boolean;
+  readonly #isServer: boolean;
+  readonly #carrier: Duplex;
+  readonly #socket: TLSSocket;
+  #outputs: TlsOutput[] = [];
+  #ended = false;
+  #closed = false;
+
+  constructor(id: number, options: NodeTlsOptions, secureContext: SecureContext, tell: TellTlsOutput) {
+    this.#id = id;
+    this.#tell = tell;
+    this.#check = options.check;
+    this.#verifies = options.authority !== undefined;
+    this.#isServer = options.role === 'server';
+    this.#carrier = new Duplex({
+      read: () => undefined,
+      write: (bytes: Buffer, _encoding, done) => {
+        this.#records(bytes);
+        done();
+      },
+      writev: (chunks, done) => {
+        this.#records(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)));
+        done();
+      },
+    });
+    const common = { secureContext, rejectUnauthorized: false } as const;
+    if (this.#isServer) {
+      this.#socket = new TLSSocket(this.#carrier, { ...common, isServer: true, requestCert: true });
+      this.#socket.once('secure', () => {
+        this.#secure();
+      });
+    } else {
+      this.#socket = connect({ ...common, socket: this.#carrier, checkServerIdentity: () => undefined });
+      this.#socket.once('secureConnect', () => {
+        this.#secure();
+      });
+    }
+    this.#socket.on('data', (bytes: Buffer) => {
+      this.#output({ kind: 'plaintext', bytes: Uint8Array.from(bytes) });
+    });
+    this.#socket.on('error', (error: Error & { code?: unknown }) => {
+      this.#end(typeof error.code === 'string' ? error.code : error.message);
+    });
+    this.#socket.on('close', () => {
+      this.#end('closed by the peer');
+    });
+  }
+
+  receive(records: Uint8Array): void {
+    if (this.#ended || this.#closed) return;
+    // It is the caller's memory.
+    this.#carrier.push(Uint8Array.from(records));
+    if (this.#carrier.readableLength > MAX_WAITING_BYTES) this.#end('too many records wait');
+  }
+
+  send(plaintext: Uint8Array): void {
+    if (!this.#ended && !this.#closed) this.#socket.write(Uint8Array.from(plaintext));
+  }
+
+  exportKey(label: string, bytes: number): Uint8Array {
+    // It may have ended a moment ago, which the caller is told next: until then, a key that nobody else has.
+    if (this.#socket.destroyed) return randomBytes(bytes);
+    // Without context, which is not the same as with an empty one (RFC 5705 section 4), whatever the types say.
+    return this.#socket.exportKeyingMaterial(bytes, label, undefined as unknown as Buffer);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#outputs = [];
+    this.#destroy();
+  }
+
+  #secure(): void {
+    const certificate = this.#socket.getPeerX509Certificate();
+    const wrong = certificate === undefined ? this.#withoutCertificate() : this.#whatIsWrong(certificate);
+    if (wrong !== undefined) this.#end(wrong);
+    else this.#output({ kind: 'secure', certificate: certificate && Uint8Array.from(certificate.raw) });
+  }
+
+  #withoutCertificate(): string | undefined {
+    return this.#isServer ? undefined : 'the server showed no certificate';
+  }
+
+  #whatIsWrong(certificate: X509Certificate): string | undefined {
+    return (this.#verifies ? this.#verifyError() : undefined) ?? this.#check?.(certificate);
+  }
+
+  /**
+   * What OpenSSL found when it verified the peer's certificate. Node asks a server's in the same way and keeps it for its
+   * own servers; nobody to ask counts as a fault.
+   */
+  #verifyError(): string | undefined {
+    const socket = this.#socket;
+    if (!this.#isServer) return socket.authorized ? undefined : messageOf(socket.authorizationError);
+    const { ssl } = socket as unknown as { ssl?: { verifyError?: () => (Error & { code?: string }) | null | undefined } };
+    if (ssl?.verifyError === undefined) return 'the certificate could not be verified';
+    const error = ssl.verifyError();
+    return error === null || error === undefined ? undefined : messageOf(error.code ?? error);
+  }
+
+  #records(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#output({ kind: 'records', bytes });
+  }
+
+  #end(reason: string): void {
+    if (this.#ended) return;
+    this.#output({ kind: 'ended', reason: reason.slice(0, MAX_REASON_LENGTH) });
+    this.#ended = true;
+    this.#destroy();
+  }
+
+  #destroy(): void {
+    this.#socket.destroy();
+    this.#carrier.destroy();
+  }
+
+  #output(output: TlsOutput): void {
+    if (this.#ended || this.#closed) return;
+    if (this.#outputs.push(output) > 1) return;
+    queueMicrotask(() => {
+      const outputs = this.#outputs;
+      this.#outputs = [];
+      for (const one of outputs) {
+        if (this.#closed) return;
+        this.#tell(this.#id, one);
+      }
+    });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : typeof error === 'string' ? error : 'not verified';
+}

@@ -1,0 +1,28 @@
+import { authFailed, halt, restart, type AuthFailure } from '../wire/control-message.ts';
+import type { Verdict } from './authentication.ts';
+import type { Ending } from './server-events.ts';
+
+/** What a client is told that is not let in. `userName` is whose challenge it is. */
+export function failureOf(verdict: Extract<Verdict, { kind: 'refuse' }>, userName: string): AuthFailure {
+  const { reason: text, challenge, retryAfterSeconds: backoffSeconds } = verdict;
+  if (challenge !== undefined) {
+    const { state, text: question, echo } = challenge;
+    return { kind: 'challenge', challenge: { state, userName, text: question, echo, responseRequired: true } };
+  }
+  if (backoffSeconds !== undefined) return { kind: 'temporary', backoffSeconds, advance: 'no', text };
+  return verdict.sessionEnded === true ? { kind: 'sessionEnded', text } : { kind: 'plain', text };
+}
+
+/** What a client is told whose session is ended. */
+export function textOf(ending: Ending): string {
+  switch (ending.kind) {
+    case 'authFailed':
+      return authFailed({ kind: 'plain', text: ending.reason });
+    case 'sessionEnded':
+      return authFailed({ kind: 'sessionEnded', text: ending.reason });
+    case 'restart':
+      return restart({ advance: ending.advance, text: ending.reason });
+    case 'halt':
+      return halt(ending.reason);
+  }
+}

@@ -1,0 +1,33 @@
+import type { Memory } from '@sallyport/core';
+import type { OpenVpnCrypto } from '../crypto.ts';
+import type { DataSessions } from '../data/data-sessions.ts';
+import type { TlsEngine } from '../tls.ts';
+import type { AuthenticationRequest } from './authentication.ts';
+import type { TunnelNetwork } from './push-options.ts';
+import type { ServerCounters, ServerEvent } from './server-events.ts';
+import type { ServerSession } from './server-session.ts';
+import type { ServerSettings } from './settings.ts';
+
+/** What a session has of its server. */
+export interface ServerContext {
+  readonly memory: Memory;
+  readonly crypto: OpenVpnCrypto;
+  readonly tls: TlsEngine;
+  readonly data: DataSessions;
+  readonly scratchPath: number;
+  readonly settings: ServerSettings;
+  readonly counters: ServerCounters;
+  readonly network: () => TunnelNetwork;
+  report(event: ServerEvent): void;
+  /** A number for a TLS session, by which its output finds the exchange. */
+  openTlsId(session: ServerSession): number;
+  closeTlsId(id: number): void;
+  /** Asks whether the client may come in; the answer comes by {@link ServerSession.decide}. */
+  ask(session: ServerSession, request: Omit<AuthenticationRequest, 'id'>): void;
+  /** No answer is needed any more. */
+  unask(session: ServerSession): void;
+  /** A device is let in once more: closes the session that it had. */
+  replaceOf(deviceId: string): void;
+  /** The session is that of a device, and not a key exchange of a stranger any more. */
+  admitted(session: ServerSession, deviceId: string): void;
+}

@@ -1,0 +1,145 @@
+import { DropReason, Secret } from '@sallyport/core';
+import { concatenate, readU16, writeU16 } from './bytes.ts';
+import { isPrintable, utf8Decode, utf8Encode } from './text.ts';
+
+/*
+ * Key method 2: the first that either end says inside TLS. Four bytes of zero, the method, random bytes, and strings with
+ * a length of two bytes in front and a byte of zero behind: options, user name, password, peer info.
+ */
+
+const KEY_METHOD = 2;
+const KEY_METHOD_MASK = 15;
+export const PRE_MASTER_BYTES = 48;
+export const RANDOM_BYTES = 32;
+
+const MAX_OPTIONS_BYTES = 512;
+/** OpenVPN takes 128, or 4096 where it was built for smart cards. Tokens and answers to challenges are of that length. */
+const MAX_CREDENTIAL_BYTES = 4096;
+const MAX_PEER_INFO_BYTES = 4096;
+/** The longest message; whoever sends more before it is whole is not understood. */
+export const MAX_KEY_METHOD_BYTES = 5 + 112 + MAX_OPTIONS_BYTES + 2 * MAX_CREDENTIAL_BYTES + MAX_PEER_INFO_BYTES + 8;
+
+export interface KeySource {
+  readonly random1: Uint8Array;
+  readonly random2: Uint8Array;
+}
+
+export interface ClientKeySource extends KeySource {
+  readonly preMaster: Uint8Array;
+}
+
+export interface KeyMethod2 extends KeySource {
+  /** 48 bytes, from a client alone. */
+  readonly preMaster: Uint8Array | undefined;
+  readonly options: string;
+  readonly userName: string | undefined;
+  readonly password: Secret<string> | undefined;
+  /** Lines of `NAME=value`, or empty. */
+  readonly peerInfo: string;
+}
+
+export interface DecodedKeyMethod2 extends KeyMethod2 {
+  /** Bytes that were the message's; what is behind them is the first control text. */
+  readonly length: number;
+}
+
+/** The strings are ours: they hold no byte of zero. */
+export function encodeKeyMethod2(message: KeyMethod2): Uint8Array {
+  return concatenate([
+    Uint8Array.of(0, 0, 0, 0, KEY_METHOD),
+    message.preMaster ?? new Uint8Array(0),
+    message.random1,
+    message.random2,
+    encodeString(message.options),
+    encodeString(message.userName),
+    encodeString(message.password?.reveal()),
+    encodeString(message.peerInfo === '' ? undefined : message.peerInfo),
+  ]);
+}
+
+/** Undefined is no string at all, with a length of 0; an empty one has a length of 1. */
+function encodeString(text: string | undefined): Uint8Array {
+  if (text === undefined) return new Uint8Array(2);
+  const bytes = utf8Encode(text);
+  const encoded = new Uint8Array(2 + bytes.length + 1);
+  writeU16(encoded, 0, bytes.length + 1);
+  encoded.set(bytes, 2);
+  return encoded;
+}
+
+/**
+ * What the peer said, its random bytes in memory of their own. `short`: the message is not whole yet; ask again with what
+ * comes next behind it, up to {@link MAX_KEY_METHOD_BYTES}. `tooLong`: user name or password, which its user ought to be
+ * told. Otherwise the `DropReason`. Strings that older peers leave out at the end are taken as absent, where the
+ * message ends between two of them.
+ */
+export function decodeKeyMethod2(
+  plaintext: Uint8Array,
+  from: 'client' | 'server',
+): DecodedKeyMethod2 | 'short' | 'tooLong' | number {
+  const preMasterAt = 5;
+  const randomAt = preMasterAt + (from === 'client' ? PRE_MASTER_BYTES : 0);
+  const stringsAt = randomAt + 2 * RANDOM_BYTES;
+  if (plaintext.length > MAX_KEY_METHOD_BYTES) return DropReason.malformedDatagram;
+  if (plaintext.length >= preMasterAt && (plaintext[4] & KEY_METHOD_MASK) !== KEY_METHOD)
+    return DropReason.malformedDatagram;
+  const reader = new StringReader(plaintext, stringsAt);
+  if (plaintext.length < stringsAt + 2) return 'short';
+  const options = reader.read(MAX_OPTIONS_BYTES);
+  const userName = reader.readIfAny(MAX_CREDENTIAL_BYTES);
+  const password = reader.readIfAny(MAX_CREDENTIAL_BYTES);
+  const peerInfo = reader.readIfAny(MAX_PEER_INFO_BYTES);
+  if (options === 'short' || userName === 'short' || password === 'short' || peerInfo === 'short') return 'short';
+  if (typeof options === 'number' || typeof peerInfo === 'number') return DropReason.malformedDatagram;
+  if (userName === DropReason.malformedDatagram || password === DropReason.malformedDatagram)
+    return DropReason.malformedDatagram;
+  if (typeof userName === 'number' || typeof password === 'number') return 'tooLong';
+  if (userName !== undefined && !isPrintable(userName.text)) return DropReason.malformedDatagram;
+  return {
+    preMaster: from === 'client' ? plaintext.slice(preMasterAt, randomAt) : undefined,
+    random1: plaintext.slice(randomAt, randomAt + RANDOM_BYTES),
+    random2: plaintext.slice(randomAt + RANDOM_BYTES, stringsAt),
+    options: options?.text ?? '',
+    userName: userName?.text,
+    password: password === undefined ? undefined : new Secret(password.text),
+    peerInfo: peerInfo?.text ?? '',
+    length: plaintext.length - reader.rest,
+  };
+}
+
+type Reading = { readonly text: string } | undefined | 'short' | number;
+
+/** In place of a `DropReason`: longer than it may be. */
+const TOO_LONG = -1;
+
+class StringReader {
+  readonly #bytes: Uint8Array;
+  #at: number;
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  get rest(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  readIfAny(maxBytes: number): Reading {
+    return this.rest === 0 ? undefined : this.read(maxBytes);
+  }
+
+  /** Undefined for a length of 0. */
+  read(maxBytes: number): Reading {
+    if (this.rest < 2) return 'short';
+    const length = readU16(this.#bytes, this.#at);
+    if (this.rest < 2 + length) return 'short';
+    const bytes = this.#bytes.subarray(this.#at + 2, this.#at + 2 + length);
+    this.#at += 2 + length;
+    if (length > maxBytes + 1) return TOO_LONG;
+    if (length === 0) return undefined;
+    if (bytes.indexOf(0) !== length - 1) return DropReason.malformedDatagram;
+    const text = utf8Decode(bytes.subarray(0, length - 1));
+    return text === undefined ? DropReason.malformedDatagram : { text };
+  }
+}

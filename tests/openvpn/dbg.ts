@@ -1,0 +1,37 @@
+import { createSocket } from 'node:dgram';
+import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { SeededRandom } from '@sallyport/testkit';
+import { Secret, DROP_REASONS } from '@sallyport/core';
+import { formatTlsCryptV2ClientKey, formatStaticKey } from '@sallyport/openvpn';
+import { admit, cryptV2, makeCertificates, ServerEnd, World } from './simulation-world.ts';
+const certs = await makeCertificates();
+const base = new World(new SeededRandom(Date.now() | 0), certs) as any;
+const client_now = () => performance.now() + 86400000;
+const clock = { get now() { return performance.now() + 86400000; }, at(t: number, f: any) { return setTimeout(f, Math.max(0, t - this.now)); }, after(ms: number, f: any) { return setTimeout(f, ms); } };
+const sockets = new Map<string, any>();
+const network = { attach(a: string, cb: any) { const s = createSocket('udp4'); const [h, p] = a.split(':'); s.bind(Number(p), h); s.on('message', (m, r) => cb(new Uint8Array(m), `${r.address}:${r.port}`)); sockets.set(a, s); }, detach(a: string) { sockets.get(a)?.close(); }, send(f: string, t: string, b: Uint8Array) { const [h, p] = t.split(':'); sockets.get(f).send(Uint8Array.from(b), Number(p), h); } };
+const world = Object.create(base, { clock: { value: clock }, network: { value: network }, now: { get: () => clock.now } });
+const mode = process.argv[2] ?? 'v2';
+const args = process.argv.slice(4);
+const secs = Number(process.argv[3] ?? 6);
+const v2 = cryptV2(base.crypto, 2);
+const skey = Uint8Array.from({ length: 256 }, (_, i) => (i * 11 + 5) & 255);
+const key = mode === 'v2' ? v2.key : mode === 'crypt' ? { kind: 'tls-crypt', key: skey } : mode === 'auth' ? { kind: 'tls-auth', key: skey, hash: 'sha1', direction: 0 } : { kind: 'none' };
+let n = 0;
+const auth = process.env['AUTH'] ?? 'admit';
+const server = new ServerEnd(world, '127.0.0.1:41194', { key: key as any, settings: { renegotiateMs: Number(process.env['RENEG'] ?? 0), dataCiphers: ['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305', 'AES-256-CBC'] },
+  authenticate: (r) => { console.log('REQ', r.userName, r.password?.reveal(), r.response?.reveal(), r.challengeState, r.renewing, [...r.peerInfo].join(' ')); 
+    if (auth === 'refuse') return { kind: 'refuse', reason: 'nope' };
+    if (auth === 'temp') return { kind: 'refuse', reason: 'busy', retryAfterSeconds: 2 };
+    if (auth === 'pending') { if (!r.renewing) setTimeout(() => server.decide(r.id, admit(2)), 3000); return { kind: 'pending', timeoutSeconds: 60, info: 'WEB_AUTH::https://x.example/a' }; }
+    return admit(2, { token: new Secret('SESS' + n++), push: Array.from({ length: Number(process.env['ROUTES'] ?? 0) }, (_, i) => `route 10.${i}.0.0 255.255.0.0`) }); } });
+(server as any).report = 0;
+const d = '/tmp/w/bi/';
+writeFileSync(d + 'ca', certs.authority.certificate); writeFileSync(d + 'cert', certs.client.certificate); writeFileSync(d + 'key', certs.client.privateKey.reveal(), { mode: 0o600 });
+writeFileSync(d + 'up', 'bob\nsecret\n', { mode: 0o600 });
+if (mode === 'v2') writeFileSync(d + 'tc', formatTlsCryptV2ClientKey({ key: (v2.wrap as any).key, wrappedKey: (v2.wrap as any).wrappedKey } as any));
+else writeFileSync(d + 'tc', formatStaticKey(skey));
+const wrap = mode === 'v2' ? ['--tls-crypt-v2', d + 'tc'] : mode === 'crypt' ? ['--tls-crypt', d + 'tc'] : mode === 'auth' ? ['--tls-auth', d + 'tc', '1'] : [];
+const child = spawn('openvpn', ['--client', '--dev', 'null', '--proto', 'udp4', '--remote', '127.0.0.1', '41194', '--nobind', '--ca', d + 'ca', '--cert', d + 'cert', '--key', d + 'key', '--auth-user-pass', d + 'up', '--remote-cert-tls', 'server', '--verb', process.env['VERB'] ?? '4', '--ifconfig-noexec', '--route-noexec', ...wrap, ...args], { stdio: 'inherit' });
+setTimeout(() => { child.kill('SIGINT'); setTimeout(() => { console.log([...server.server.clients()].map((c) => server.data.activity(c.session)), client_now()); console.log(server.reports.map((r: any) => [r.kind, r.because, r.cipher, r.format, r.reason].join()), server.server.counters, server.drops.map((x, i) => x ? DROP_REASONS[i] + x : '').join(' '), server.data.count); process.exit(); }, 1500); }, secs * 1000);

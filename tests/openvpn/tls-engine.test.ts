@@ -1,0 +1,220 @@
+/** TLS by node:tls with the records carried by hand: who is let in, who is not, and what is told when. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { Duplex } from 'node:stream';
+import { before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import type { TlsOutput, TlsSession } from '@sallyport/openvpn';
+import { NodeTls, type NodeTlsOptions } from '@sallyport/openvpn-plane';
+import { TestAuthority, type Issued } from './authority.ts';
+
+const LABEL = 'EXPORTER-OpenVPN-datakeys';
+
+let authority: TestAuthority;
+let server: Issued;
+let client: Issued;
+
+before(async () => {
+  authority = await TestAuthority.make();
+  server = await authority.issue('the server', { usage: 'server' });
+  client = await authority.issue('the client', { usage: 'client' });
+});
+
+/** One end, and what was told of it. */
+class End {
+  readonly outputs: TlsOutput[] = [];
+  readonly session: TlsSession;
+  other: End | undefined;
+  /** Records are cut in pieces of this many bytes. */
+  piece = 1100;
+
+  constructor(options: NodeTlsOptions) {
+    let inCall = true;
+    const engine = new NodeTls(options, (id, output) => {
+      assert.equal(id, 7);
+      assert.equal(inCall, false, 'nothing is told from within a call');
+      this.outputs.push(output);
+      if (output.kind === 'records') this.#deliver(output.bytes);
+    });
+    this.session = engine.open(7);
+    inCall = false;
+  }
+
+  #deliver(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += this.piece) {
+      const piece = bytes.slice(at, at + this.piece);
+      this.other?.session.receive(piece);
+      piece.fill(0); // it was the caller's
+    }
+  }
+
+  kinds(): string[] {
+    return this.outputs.map(({ kind }) => kind).filter((kind) => kind !== 'records');
+  }
+
+  get reason(): string {
+    const ended = this.outputs.find((output) => output.kind === 'ended');
+    return ended?.reason ?? '';
+  }
+
+  get heard(): string {
+    const parts = this.outputs.flatMap((output) => (output.kind === 'plaintext' ? [output.bytes] : []));
+    return Buffer.concat(parts).toString();
+  }
+}
+
+function serverOptions(more: Partial<NodeTlsOptions> = {}): NodeTlsOptions {
+  return { role: 'server', authority: authority.certificate, ...server, ...more };
+}
+
+function clientOptions(more: Partial<NodeTlsOptions> = {}): NodeTlsOptions {
+  return { role: 'client', authority: authority.certificate, ...client, ...more };
+}
+
+async function meet(atServer: NodeTlsOptions, atClient: NodeTlsOptions): Promise<{ server: End; client: End }> {
+  const ends = { server: new End(atServer), client: new End(atClient) };
+  ends.server.other = ends.client;
+  ends.client.other = ends.server;
+  await settled(ends);
+  return ends;
+}
+
+/** Until nothing more is told. */
+async function settled(ends: { server: End; client: End }): Promise<void> {
+  for (let quiet = 0, before = -1; quiet < 3; ) {
+    const count = ends.server.outputs.length + ends.client.outputs.length;
+    quiet = count === before ? quiet + 1 : 0;
+    before = count;
+    await sleep(15);
+  }
+}
+
+describe('who is let in', () => {
+  test('both with certificates, TLS 1.3: secure, the same keys, plaintext both ways', async () => {
+    const ends = await meet(serverOptions(), clientOptions());
+    assert.deepEqual(ends.server.kinds(), ['secure']);
+    assert.deepEqual(ends.client.kinds(), ['secure']);
+    const shown = ends.server.outputs.find((output) => output.kind === 'secure')?.certificate;
+    assert.ok(shown !== undefined);
+    assert.equal(new X509Certificate(shown).subject, 'CN=the client');
+    const key = ends.server.session.exportKey(LABEL, 256);
+    assert.equal(key.length, 256);
+    assert.deepEqual(Buffer.from(key), Buffer.from(ends.client.session.exportKey(LABEL, 256)));
+    ends.client.session.send(Buffer.from('from the client '.repeat(4000)));
+    ends.server.session.send(Buffer.from('from the server'));
+    await settled(ends);
+    assert.equal(ends.server.heard, 'from the client '.repeat(4000));
+    assert.equal(ends.client.heard, 'from the server');
+    ends.server.session.close();
+    ends.client.session.close();
+  });
+
+  test('a session ticket is worth nothing: who comes back proves itself again', async () => {
+    let session: Buffer | undefined;
+    for (let turn = 0; turn < 2; turn++) {
+      const outputs: TlsOutput[] = [];
+      const engine = new NodeTls(serverOptions(), (_id, output) => {
+        outputs.push(output);
+        if (output.kind === 'records') carrier.push(Buffer.from(output.bytes));
+      });
+      const atServer = engine.open(1);
+      const carrier = new Duplex({
+        read: () => undefined,
+        write: (bytes: Buffer, _encoding, done) => {
+          atServer.receive(bytes);
+          done();
+        },
+      });
+      const socket = connect({ socket: carrier, rejectUnauthorized: false, session });
+      socket.on('session', (given) => (session = given));
+      await once(socket, 'secureConnect');
+      assert.equal(socket.isSessionReused(), false);
+      await sleep(30);
+      assert.equal(outputs.filter(({ kind }) => kind === 'secure').length, 1);
+      socket.destroy();
+      atServer.close();
+    }
+    assert.ok(session !== undefined);
+  });
+
+  test('RSA, TLS 1.2, records byte by byte', async () => {
+    const rsa = await authority.issue('with RSA', { usage: 'server', rsa: true });
+    const ends = { server: new End(serverOptions(rsa)), client: new End(clientOptions({ maxVersion: 'TLSv1.2' })) };
+    ends.server.other = ends.client;
+    ends.client.other = ends.server;
+    ends.server.piece = ends.client.piece = 1;
+    await settled(ends);
+    assert.deepEqual([ends.server.kinds(), ends.client.kinds()], [['secure'], ['secure']]);
+    assert.deepEqual(
+      Buffer.from(ends.server.session.exportKey(LABEL, 64)),
+      Buffer.from(ends.client.session.exportKey(LABEL, 64)),
+    );
+  });
+
+  test('a client without a certificate is secure without one', async () => {
+    const ends = await meet(serverOptions(), clientOptions({ certificate: undefined, privateKey: undefined }));
+    assert.deepEqual(ends.server.kinds(), ['secure']);
+    assert.equal(ends.server.outputs.find((output) => output.kind === 'secure')?.certificate, undefined);
+  });
+
+  test('other certificates count for the sessions from then on', async () => {
+    const engine = new NodeTls(serverOptions(), () => undefined);
+    assert.throws(() => engine.configure(serverOptions({ certificate: 'not a certificate' })));
+    engine.configure(serverOptions(await authority.issue('another', { usage: 'server' })));
+  });
+});
+
+describe('who is not', () => {
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
+    test(`clients with certificates that must not do, ${version}`, async () => {
+      const stranger = await (await TestAuthority.make('Another')).issue('the client', { usage: 'client' });
+      const impostor = await (await TestAuthority.make()).issue('the client', { usage: 'client' });
+      const expired = await authority.issue('the client', { usage: 'client', days: -1 });
+      const misused = await authority.issue('the client', { usage: 'server' });
+      for (const wrong of [stranger, impostor, expired, misused]) {
+        const ends = await meet(serverOptions(), clientOptions({ ...wrong, maxVersion: version }));
+        assert.deepEqual(ends.server.kinds(), ['ended'], ends.server.reason);
+        assert.match(ends.server.reason, /CERT|PURPOSE|ISSUER|SIGNATURE/);
+      }
+    });
+
+  test('servers that must not do', async () => {
+    const impostor = await (await TestAuthority.make()).issue('the server', { usage: 'server' });
+    const expired = await authority.issue('the server', { usage: 'server', days: -1 });
+    for (const wrong of [impostor, expired, client]) {
+      const ends = await meet(serverOptions(wrong), clientOptions());
+      assert.deepEqual(ends.client.kinds(), ['ended'], ends.client.reason);
+    }
+    const named = await meet(serverOptions(), clientOptions({ check: ({ subject }) => `${subject} is another` }));
+    assert.equal(named.client.reason, 'CN=the server is another');
+    const nobody = await meet(serverOptions(), clientOptions({ authority: '' }));
+    assert.deepEqual(nobody.client.kinds(), ['ended']);
+  });
+
+  test('TLS 1.1 and plain rubbish', async () => {
+    const ends = await meet(serverOptions({ minVersion: 'TLSv1.3' }), clientOptions({ maxVersion: 'TLSv1.2' }));
+    assert.deepEqual([ends.server.kinds(), ends.client.kinds()], [['ended'], ['ended']]);
+    const alone = new End(serverOptions());
+    alone.session.receive(Buffer.from('GET / HTTP/1.1\r\n\r\n'));
+    await sleep(20);
+    assert.deepEqual(alone.kinds(), ['ended']);
+    alone.session.receive(new Uint8Array(100));
+    alone.session.send(new Uint8Array(100));
+    assert.equal(alone.session.exportKey(LABEL, 32).length, 32);
+    await sleep(20);
+    assert.deepEqual(alone.kinds(), ['ended']);
+  });
+});
+
+test('once closed nothing is told, and what is given is passed over', async () => {
+  const ends = await meet(serverOptions(), clientOptions());
+  ends.client.session.send(Buffer.from('late'));
+  ends.server.session.close();
+  const count = ends.server.outputs.length;
+  ends.server.session.receive(new Uint8Array(10));
+  ends.server.session.send(new Uint8Array(10));
+  await sleep(30);
+  assert.equal(ends.server.outputs.length, count);
+});
