@@ -10,6 +10,8 @@ import { console as webConsole } from './figures/console.ts';
 import { footprint } from './figures/footprint.ts';
 import { handshake } from './figures/handshake.ts';
 import { latency } from './figures/latency.ts';
+import { openvpnHandshakes, openvpnSessions } from './figures/openvpn-logins.ts';
+import { openvpnOwnClient, openvpnServer } from './figures/openvpn.ts';
 import { peers } from './figures/peers.ts';
 import { recompute } from './figures/recompute.ts';
 import { revocation } from './figures/revocation.ts';
@@ -24,6 +26,10 @@ const figures: readonly Figure[] = [
   aeadCopy,
   udpPps,
   carrier,
+  openvpnServer,
+  openvpnOwnClient,
+  openvpnHandshakes,
+  openvpnSessions,
   latency,
   handshake,
   peers,
@@ -43,8 +49,8 @@ const figures: readonly Figure[] = [
 
 const usage = `Usage: npm run bench -- [OPTIONS] [FIGURE...]
 
-Measures this checkout's WireGuard device against wireguard-go, and its service against its bare tunnel, in turn and in
-one run, in network namespaces. Only the ratios count: absolute figures drift with the machine and the hour. Needs root.
+Measures this checkout's WireGuard device against wireguard-go, its OpenVPN against Debian's openvpn, and its service
+against its bare tunnel, in turn and in one run, in network namespaces. Only the ratios count: absolute figures drift with the machine and the hour. Needs root.
 
 Figures (all of them when none is named):
 ${figures.map(({ names, about }) => `  ${names.join(', ').padEnd(29)} ${about}`).join('\n')}

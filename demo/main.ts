@@ -4,11 +4,12 @@ import { parseArgs } from 'node:util';
 import { LaboratoryClosed, sallyportDevice, withLaboratory, type Program } from '@sallyport/netlab';
 import type { Scenario } from './scenario.ts';
 import { client } from './scenarios/client.ts';
+import { openvpn } from './scenarios/openvpn.ts';
 import { service } from './scenarios/service.ts';
 import { tunnel } from './scenarios/tunnel.ts';
 import { Steps } from './steps.ts';
 
-const scenarios: readonly Scenario[] = [tunnel, service, client];
+const scenarios: readonly Scenario[] = [tunnel, service, client, openvpn];
 const defaultScenario = tunnel;
 
 const usage = `Usage: npm run demo -- [SCENARIO] [--json]

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateKeys, wire, WireGuardDevice, type NetworkNamespace, type Program } from '@sallyport/netlab';
+import { shareCores, type Cores } from '../cores.ts';
 import { Pairs, type BenchContext, type Figure } from '../figure.ts';
 import type { FloodOrder, FloodReport } from '../handshake-flood.ts';
 
@@ -13,7 +13,7 @@ const prepareAndFloodMs = 60_000;
 
 interface Responder {
   readonly generator: NetworkNamespace;
-  readonly cores: { readonly device: string; readonly generator: string };
+  readonly cores: Cores;
   readonly order: FloodOrder;
 }
 
@@ -75,17 +75,6 @@ async function openResponder(context: BenchContext, label: string, program: Prog
     underWay,
   };
   return { generator, cores, order };
-}
-
-/** The last core that this process may use for the device, and the others for whoever asks it. */
-function shareCores(): Responder['cores'] {
-  const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  const cores = allowed.split(',').flatMap((range) => {
-    const [first = 0, last = first] = range.split('-').map(Number);
-    return Array.from({ length: last - first + 1 }, (_, core) => first + core);
-  });
-  const others = cores.slice(0, -1);
-  return { device: String(cores.at(-1)), generator: (others.length === 0 ? cores : others).join(',') };
 }
 
 async function answeredRate({ generator, cores, order }: Responder): Promise<number> {

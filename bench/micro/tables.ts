@@ -1,6 +1,6 @@
 import { AllowedIps, type AddressFamily } from '../../packages/wireguard/src/allowed-ips.ts';
 import { IndexTable } from '../../packages/wireguard/src/index-table.ts';
-import { accept, WINDOW_BYTES } from '../../packages/wireguard/src/replay-window.ts';
+import { REPLAY_WINDOW } from '../../packages/wireguard/src/constants.ts';
 import { Arena } from '../../packages/io/src/arena.ts';
 
 /*
@@ -100,12 +100,13 @@ function benchIndices(keypairs: number): void {
 }
 
 function benchAccept(name: string, counterOf: (k: number) => number): void {
-  const memory = Arena.create(WINDOW_BYTES + 1024);
-  const window = memory.allocate(WINDOW_BYTES);
+  const memory = Arena.create(REPLAY_WINDOW.bytes + 1024);
+  const window = memory.allocate(REPLAY_WINDOW.bytes);
   let base = 0;
   const figure = nanoseconds(PROBES, () => {
     let accepted = 0;
-    for (let k = 0; k < PROBES; k++) if (accept(memory, window, (base + counterOf(k)) >>> 0, 7)) accepted++;
+    for (let k = 0; k < PROBES; k++)
+      if (REPLAY_WINDOW.accept(memory, window, (base + counterOf(k)) >>> 0, 7)) accepted++;
     base += PROBES;
     return accepted;
   });

@@ -26,8 +26,9 @@ import {
   type FromGateway,
   type SignedState,
 } from '@sallyport/link';
-import { prefixesOverlap } from '@sallyport/policy';
+import { changePlan, prefixesOverlap } from '@sallyport/policy';
 import type { DevicePlan, FirewallPlan, StateChange } from '@sallyport/policy';
+import { OTHER_REVISION } from '@sallyport/privileged';
 import type { Privileged, PrivilegedAnswer, PrivilegedRequest } from '@sallyport/privileged';
 import { pino } from 'pino';
 
@@ -55,6 +56,8 @@ export class VirtualControl {
   readonly heard: FromGateway[] = [];
   readonly links: ControlLink[] = [];
   gatewayId = 'gw';
+  /** Of the link, as `welcome` says. */
+  protocolVersion = 1;
   /** What answers `hello`; by default a welcome. */
   answer: (link: ControlLink) => void = (link) => {
     link.send(this.welcome());
@@ -110,7 +113,7 @@ export class VirtualControl {
   }
 
   welcome(): Extract<FromControl, { kind: 'welcome' }> {
-    return { kind: 'welcome', protocolVersion: 1, gatewayId: this.gatewayId, stateKey: encodeStateKey(this.keys.publicKey) }; // prettier-ignore
+    return { kind: 'welcome', protocolVersion: this.protocolVersion, gatewayId: this.gatewayId, stateKey: encodeStateKey(this.keys.publicKey) }; // prettier-ignore
   }
 
   sign(version: number, base: number, change: Partial<StateChange>, key: KeyObject = this.keys.privateKey) {
@@ -146,7 +149,7 @@ export class Notes {
 }
 
 export class NotingTunnel implements Tunnel {
-  readonly protocol = 'noting';
+  readonly protocol = 'wireguard';
   readonly admitted = new Set<string>();
   readonly networks = new Map<string, readonly string[]>();
   readonly observed = new Map<string, ObservedDevice>();
@@ -178,6 +181,8 @@ export class NotingKernel implements Privileged {
   readonly gone: Promise<void>;
   readonly plans: FirewallPlan[] = [];
   readonly requests: PrivilegedRequest[] = [];
+  /** Of the last of the plans. */
+  revision = 0;
   /** Where set, requests wait for it. */
   hold: Promise<void> | undefined;
   fault: string | undefined;
@@ -207,14 +212,18 @@ export class NotingKernel implements Privileged {
       if (routed.length > 0) this.#notes.lines.push(`route ${routed.join(' ')}`);
       return { id: 1, refused: refused.map((network) => ({ network, meets: taken ?? '' })) };
     }
-    if (request.kind !== 'setFirewall') return { id: 1 };
+    if (request.kind !== 'setFirewall' && request.kind !== 'changeFirewall') return { id: 1 };
     this.underWay++;
     await (this.hold ?? new Promise((resolve) => setImmediate(resolve)));
     this.underWay--;
     if (this.fault !== undefined) return { id: 1, error: { code: 'FAILED', message: this.fault } };
-    this.plans.push(request.plan);
-    this.#notes.lines.push(`filter ${request.plan.devices.map(({ id }) => id).join(' ')}`.trim());
-    return { id: 1 };
+    const last = this.plans.at(-1);
+    if (request.kind === 'changeFirewall' && (last === undefined || request.revision !== this.revision))
+      return { id: 1, error: { code: OTHER_REVISION, message: 'another plan is in force' } };
+    const plan = request.kind === 'setFirewall' ? request.plan : changePlan(last!, request.change);
+    this.plans.push(plan);
+    this.#notes.lines.push(`filter ${plan.devices.map(({ id }) => id).join(' ')}`.trim());
+    return { id: 1, firewall: { milliseconds: 0, commands: 0, revision: ++this.revision } };
   }
 }
 
@@ -313,6 +322,8 @@ export async function startGateway(
     ownAddresses?: () => string[];
     clock?: TestClock;
     fault?: string;
+    /** Beside WireGuard's. */
+    tunnels?: readonly Tunnel[];
   } = {},
 ): Promise<RunningGateway> {
   const notes = new Notes();
@@ -331,7 +342,7 @@ export async function startGateway(
       software: 'test',
       tunnel: { wireguardPublicKey: 'A'.repeat(43) + '=', endpointHost: '', endpointPort: 51820 },
     },
-    tunnels: [tunnel],
+    tunnels: [tunnel, ...(options.tunnels ?? [])],
     privileged: kernel,
     interfaceName: 'sp0',
     mtu: 1420,

@@ -94,6 +94,61 @@ describe('the desired state', () => {
     assert.ok(kernel.plans.every(({ devices }) => devices.every((entry) => !('publicKey' in entry))));
   });
 
+  test('the filter is told differences, and everything again where the helper has another plan', async () => {
+    const { notes, kernel, clock } = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    kernel.requests.length = 0;
+    const filter = () => kernel.requests.filter(({ kind }) => kind.endsWith('Firewall'));
+    control.delta(2, 1, { putDevices: [device(3), device(2, { validUntil: 1e15 })], removeDevices: ['d1'] });
+    await until('acknowledged', () => control.acknowledged(2));
+    control.delta(3, 2, { putGroups: [{ id: 'g', grants: [] }] });
+    await until('acknowledged', () => control.acknowledged(3));
+    const nothing = { putGroups: [], removeGroups: [], putDevices: [], removeDevices: [] };
+    const { publicKey: _, ...told } = device(3);
+    assert.deepEqual(filter(), [
+      // What the filter is not told of has not changed for it.
+      { kind: 'changeFirewall', revision: 1, change: { ...nothing, putDevices: [told], removeDevices: ['d1'] } },
+      { kind: 'changeFirewall', revision: 2, change: { ...nothing, putGroups: [{ id: 'g', grants: [] }] } },
+    ]);
+    kernel.requests.length = 0;
+    notes.lines.length = 0;
+    kernel.revision = 77;
+    control.delta(4, 3, { removeDevices: ['d2'] });
+    await until('acknowledged', () => control.acknowledged(4));
+    assert.deepEqual(
+      filter().map(({ kind }) => kind),
+      ['changeFirewall', 'setFirewall'],
+    );
+    assert.deepEqual(notes.lines, ['refuse d2', 'filter d3']);
+    // After whatever failed, too.
+    kernel.requests.length = 0;
+    kernel.fault = 'no';
+    control.delta(5, 4, { putDevices: [device(4)] });
+    await until('it has failed', () => filter().length === 1);
+    kernel.fault = undefined;
+    await clock.pass(500);
+    await until('acknowledged', () => control.acknowledged(5));
+    assert.deepEqual(
+      filter().map(({ kind }) => kind),
+      ['changeFirewall', 'setFirewall'],
+    );
+    assert.deepEqual(
+      kernel.plans.at(-1)?.devices.map(({ id }) => id),
+      ['d3', 'd4'],
+    );
+  });
+
+  test('a device that comes back before the filter is changed is admitted again', async () => {
+    const { tunnel } = await linked();
+    control.snapshot(1, { putDevices: [device(1), device(2)] });
+    await until('acknowledged', () => control.acknowledged(1));
+    control.delta(2, 1, { removeDevices: ['d1'] });
+    control.delta(3, 2, { putDevices: [device(1)] });
+    await until('acknowledged', () => control.acknowledged(3));
+    assert.deepEqual([...tunnel.admitted].sort(), ['d1', 'd2']);
+  });
+
   test('a device with a new key is refused before it is admitted; one whose groups change stays connected', async () => {
     const { notes } = await linked();
     control.snapshot(1, { putDevices: [device(1), device(2)] });
@@ -493,10 +548,10 @@ describe('reports', () => {
       'sallyport_gateway_state_version 7',
       'sallyport_gateway_link_up 1',
       'sallyport_gateway_devices 1',
-      'sallyport_gateway_active_devices{protocol="noting"} 1',
-      'sallyport_gateway_bytes_total{protocol="noting",direction="in"} 11',
-      'sallyport_gateway_bytes_total{protocol="noting",direction="out"} 22',
-      'sallyport_gateway_drops_total{protocol="noting",reason="noRoute"} 3',
+      'sallyport_gateway_active_devices{protocol="wireguard"} 1',
+      'sallyport_gateway_bytes_total{protocol="wireguard",direction="in"} 11',
+      'sallyport_gateway_bytes_total{protocol="wireguard",direction="out"} 22',
+      'sallyport_gateway_drops_total{protocol="wireguard",reason="noRoute"} 3',
       'sallyport_gateway_apply_seconds_count 1',
     ])
       // prettier-ignore

@@ -152,6 +152,12 @@ describe('a daemon that can’t be asked', () => {
     );
   });
 
+  test('nor by a user without a name', { skip: process.getuid?.() !== 0 }, async () => {
+    const { status, stderr } = await daemon.run(['status'], { uid: 4_242_424, env: { HOME: '/' } });
+    assert.equal(status, 77, stderr);
+    assert.match(stderr, /only root and the group sallyport .*no name for your user \(4242424\)/);
+  });
+
   test('doctor has that among its findings, with code 1', async () => {
     const env = { SALLYPORT_CLIENT_SOCKET: join(daemon.folder, 'none') };
     const { status, stdout } = await daemon.run(['doctor', '--json'], { env });
@@ -205,6 +211,22 @@ describe('status', () => {
     for (const args of [['status'], ['connect'], ['disconnect']]) {
       const { stdout, stderr } = await daemon.run(args);
       assert.doesNotMatch(stdout + stderr, /[\u001b\u0007\u202e]/, args.join());
+    }
+    daemon.answer = (_asked, say) => {
+      const [hop] = CONNECTED.hops;
+      say({ event: { ...CONNECTED, hops: [{ ...hop, name }] } });
+    };
+    const { stdout } = await daemon.run(['status', '--watch'], { until: /\n/ });
+    assert.match(stdout, / connected evil\ufffd\]0;x/);
+  });
+
+  test('nor does what a server had refused, which is one line', async () => {
+    daemon.answer = (_asked, say) => {
+      say({ error: { code: 'refused', message: 'no\u001b[2J\nmore\u202e: sallyport regions\n' } });
+    };
+    for (const args of [['connect'], ['login', 'http://127.0.0.1:1'], ['regions'], ['set']]) {
+      const { status, stderr } = await daemon.run(args);
+      assert.deepEqual([status, stderr], [77, 'sallyport: no\ufffd[2J more\ufffd: sallyport regions\n'], args.join());
     }
   });
 
@@ -500,6 +522,13 @@ describe('logout', () => {
     assert.equal((await daemon.run(['logout'])).stderr, 'nobody is logged in here\n');
     const env = { SALLYPORT_CLIENT_SOCKET: '/nowhere' };
     assert.equal((await daemon.run(['logout'], { env })).stderr, 'nobody is logged in here\n');
+    for (const args of [
+      ['logout', '--json'],
+      ['logout', '--api', '--json'],
+    ]) {
+      const { status, stdout, stderr } = await daemon.run(args, { env });
+      assert.deepEqual([status, JSON.parse(stdout), stderr], [0, { loggedOut: false }, ''], args.join());
+    }
     assert.equal((await daemon.run(['logout', '--client'], { env })).status, 69);
     assert.equal((await daemon.run(['logout', '--client', '--api'])).status, 64);
   });

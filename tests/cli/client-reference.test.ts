@@ -35,6 +35,11 @@ test('every option of every command is found in its help, with words, and none t
   }
 });
 
+test('every command of the client that answers something does so in JSON too', () => {
+  const ofClient = ['connect', 'disconnect', 'doctor', 'leaktest', 'login', 'logout', 'regions', 'set', 'status'];
+  for (const name of ofClient) assert.ok(commands.find((command) => command.name === name)?.options.includes('json'), name); // prettier-ignore
+});
+
 test('the manual is one that groff reads without a complaint, and has every command', () => {
   const { status, stdout } = spawnSync(program, ['man'], { encoding: 'utf8' });
   assert.equal(status, 0);

@@ -167,32 +167,32 @@ const leftOut = new Set([
   'revision',
   'nextAttempt',
   'configurationAt',
+  'gateway',
+  'settings',
 ]);
 const counters = new Set(['handshakesAlone']);
 
 /** The state with its deadlines as set or not, attempts by their first appearance, and without what only makes pauses longer. */
 function shapeOf({ state }: Node): string {
-  const walk = (key: string, value: unknown, visit: (key: string, value: unknown) => unknown): unknown => {
-    if (Array.isArray(value)) return value.map((item) => walk(key, item, visit));
-    if (typeof value === 'object' && value !== null) {
-      return Object.fromEntries(
-        Object.entries(value).flatMap(([name, inner]) =>
-          leftOut.has(name) || name === 'gateway' || name === 'settings' ? [] : [[name, walk(name, inner, visit)]],
-        ),
-      );
-    }
-    return visit(key, value);
-  };
   const attempts: number[] = [];
-  const shape = walk('', state, (key, value) => {
-    if (typeof value !== 'number') return value;
-    if (times.has(key) || moreTimes.has(key)) return true;
+  const shapeOfNumber = (key: string, value: number): string => {
+    if (times.has(key) || moreTimes.has(key)) return 'set';
     if (key === 'attempt') {
       if (!attempts.includes(value)) attempts.push(value);
-      return attempts.indexOf(value);
+      return String(attempts.indexOf(value));
     }
-    return counters.has(key) ? Math.min(value, 2) : value;
-  });
+    return String(counters.has(key) ? Math.min(value, 2) : value);
+  };
+  const walk = (key: string, value: unknown): string => {
+    if (typeof value === 'number') return shapeOfNumber(key, value);
+    if (typeof value !== 'object' || value === null) return typeof value === 'string' ? `"${value}"` : String(value);
+    if (Array.isArray(value)) return `[${value.map((item) => walk(key, item)).join()}]`;
+    let text = '{';
+    for (const [name, inner] of Object.entries(value))
+      if (!leftOut.has(name) && inner !== undefined) text += `${name}:${walk(name, inner)},`;
+    return `${text}}`;
+  };
+  const shape = walk('', state);
   const inForce = state.appliedRevision >= state.desired.revision;
   const { killSwitch, lockdown, transport } = state.settings;
   const { configuration: plan, network, good } = state;

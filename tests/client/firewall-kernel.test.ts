@@ -59,6 +59,15 @@ function policies(): [string, Policy][] {
   return found;
 }
 
+/** One of those that are the same text to the kernel. */
+function distinctPolicies(): [string, Policy][] {
+  const texts = new Set<string>();
+  return policies().filter(([, policy]) => {
+    const text = rulesetOf(policy);
+    return !texts.has(text) && texts.add(text);
+  });
+}
+
 const marks = [0, 0x5a11, 0x5a12, 0x5a13] as const;
 
 /** Where each may go, by which interface the routes below send it. */
@@ -126,7 +135,7 @@ for await (const line of (await import('node:readline')).createInterface({ input
     }
     if (open.length % 32 === 0) await wait(5);
   }
-  await wait(400); for (const close of open) { try { close(); } catch {} }
+  await wait(200); for (const close of open) { try { close(); } catch {} }
   console.log('sent');
 }`;
 
@@ -164,15 +173,17 @@ describe('the packet filter in the kernel', () => {
       const script = laboratory.file('sender.mjs', sender);
       const all = packets();
       const seenLetOut = new Set<string>();
-      for (const [name, policy] of policies()) {
+      for (const [name, policy] of distinctPolicies()) {
         await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
         const captures = await Promise.all(
           (['near', 'tunnel', 'entry'] as const).map((end) => Capture.start(outside, end)),
         );
         await client.run([process.execPath, script], { input: `${JSON.stringify(all)}\n` });
         const left = new Set<string>();
-        for (const [index, capture] of captures.entries()) {
-          const { packets: caught, dropped } = await capture.stop();
+        for (const [index, { packets: caught, dropped }] of (
+          await Promise.all(captures.map((capture) => capture.stop()))
+        ).entries()) {
+          // prettier-ignore
           assert.equal(dropped, 0);
           const by = ['outer', 'sallyport', 'sallyport-entry'][index] ?? '';
           for (const { bytes } of caught) {
@@ -273,8 +284,60 @@ describe('the packet filter in the kernel', () => {
           return seen.kind === 'ip' && seen.ports?.source === 7004;
         }).length;
       };
-      assert.equal(await into({ ...policy, tunnelAddresses: [] }), 1, 'it would get there');
-      assert.equal(await into(policy), 0);
+      // By themselves: what is forwarded from there would not pass either.
+      const alone = { ...policy, outside: [] };
+      assert.equal(await into({ ...alone, tunnelAddresses: [] }), 1, 'it would get there');
+      assert.equal(await into(alone), 0);
+    });
+  });
+
+  it('carries into the tunnel what containers send, and from networks around and behind the machine answers alone', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const connected = policies().find(([name]) => name === 'connected')?.[1];
+      assert.ok(connected !== undefined && connected !== 'open');
+      const [office, container] = [await laboratory.namespace('office'), await laboratory.namespace('container')];
+      await wire({ namespace: client, name: 'lan', addresses: ['10.88.1.1/24'] }, { namespace: office, name: 'eth0', addresses: ['10.88.1.10/24'] }); // prettier-ignore
+      await wire({ namespace: client, name: 'docker0', addresses: ['172.17.0.1/16'] }, { namespace: container, name: 'eth0', addresses: ['172.17.0.2/16'] }); // prettier-ignore
+      await office.route('0.0.0.0/0', 'via', '10.88.1.1');
+      await container.route('0.0.0.0/0', 'via', '172.17.0.1');
+      await outside.route('10.77.0.50/32', 'via', '192.168.1.2', 'src', '192.168.1.9');
+      await outside.route('10.88.1.0/24', 'dev', 'tunnel', 'src', '10.77.0.9');
+      await outside.ip('neighbour', 'replace', '10.88.1.10', 'dev', 'tunnel', 'lladdr', await linkAddress(client, 'sallyport')); // prettier-ignore
+      await client.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+      const script = laboratory.file('sender.mjs', sender);
+      const echo = await office.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address)).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      await until('the office', () => echo.stdout.includes('up'));
+      const senders = [
+        ['a neighbour', outside, '10.77.0.50', 7011],
+        ['the office', office, '10.77.0.50', 7012],
+        ['a container', container, '10.77.0.50', 7013],
+        ['from the tunnel', outside, '10.88.1.10', 7014],
+      ] as const;
+      /** What came out at the tunnel's other end. */
+      const into = async (policy: FirewallPolicy): Promise<string[]> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+        const capture = await Capture.start(outside, 'tunnel');
+        await Promise.all(
+          senders.map(([, from, address, ownPort]) => {
+            const packet = { protocol: 'udp', family: 4, address, port: 9999, ownPort };
+            return from.run([process.execPath, script], { input: `${JSON.stringify([packet])}\n` });
+          }),
+        );
+        const { packets: caught } = await capture.stop();
+        const seen = caught.map(({ bytes }) => dissect(bytes)).filter((packet) => packet.kind === 'ip');
+        const answered = seen.some(({ source, ports }) => source === '10.88.1.10' && ports?.destination === 7014);
+        return [
+          ...senders.filter(([, , address, port]) => seen.some((packet) => packet.destination === address && packet.ports?.source === port)).map(([name]) => name), // prettier-ignore
+          ...(answered ? ['its answer'] : []),
+        ];
+      };
+      const policy = { ...connected, connector: ['10.88.1.0/24'] };
+      assert.deepEqual(await into({ ...policy, connector: [], outside: [] }), ['a neighbour', 'the office', 'a container', 'from the tunnel']); // prettier-ignore
+      assert.deepEqual(policy.outside, ['outer']);
+      assert.deepEqual(await into(policy), ['a container', 'from the tunnel', 'its answer']);
+      // A name that can't be told to the packet filter: nobody sends anything there.
+      assert.deepEqual(await into({ ...policy, outside: ['a"b'] }), ['from the tunnel', 'its answer']);
     });
   });
 
@@ -307,7 +370,7 @@ describe('the packet filter in the kernel', () => {
       await client.ip('rule', 'add', 'priority', '5110', 'table', '51921');
       const group = `sallyport-test-${String(process.pid)}`;
       const folder = `/sys/fs/cgroup/${group}`;
-      const connect = `timeout 3 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
+      const connect = `timeout 1 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
       const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir ${folder} && nft -f - || exit 1
         ${connect}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${connect.replaceAll("'", `'"'"'`)}'; echo; sleep 0.1; rmdir ${folder}`;
       for (const [more, expected] of [
@@ -331,8 +394,8 @@ describe('the packet filter in the kernel', () => {
         const capture = await Capture.start(outside, 'near');
         // Each address has a group of its own.
         await client.ip('address', 'add', 'fd77:1::77/64', 'dev', 'outer');
-        await client.run([process.execPath, script]);
-        await client.run(['ping', '-c', '1', '-W', '1', 'ff02::1%outer'], { allowFailure: true });
+        const ping = ['ping', '-c', '1', '-W', '1', 'ff02::1%outer'];
+        await Promise.all([client.run([process.execPath, script]), client.run(ping, { allowFailure: true })]);
         await delay(500);
         const { packets: caught } = await capture.stop();
         await client.ip('address', 'delete', 'fd77:1::77/64', 'dev', 'outer');
@@ -390,6 +453,7 @@ describe('the text of the rules', () => {
     assert.ok(endpoint !== undefined);
     const bad: Partial<FirewallPolicy>[] = [
       { tunnelAddresses: ['10.0.0.1; accept'] },
+      { tunnelAddresses: ['10.0.0.0/8'] },
       { excluded: ['10.0.0.0/8 accept # /8'] },
       { excluded: ['0.0.0.0/0\naccept'] },
       { only: [''] },

@@ -15,9 +15,23 @@ import {
 } from '@sallyport/client';
 
 export const account = { controlAddresses: ['192.0.2.80', '2001:db8::80'], controlPort: 443 };
-export const homeNetwork: NetworkFacts = { id: 'home', ipv4: true, ipv6: false, onLink: ['192.168.1.0/24'], mtu: 1500 };
-export const cafe: NetworkFacts = { id: 'cafe', ipv4: true, ipv6: true, onLink: ['10.0.0.0/24'], mtu: 1500 };
-export const nowhere: NetworkFacts = { id: '', ipv4: false, ipv6: false, onLink: [], mtu: 1500 };
+export const homeNetwork: NetworkFacts = {
+  id: 'home',
+  ipv4: true,
+  ipv6: false,
+  onLink: ['192.168.1.0/24'],
+  devices: ['outer'],
+  mtu: 1500,
+};
+export const cafe: NetworkFacts = {
+  id: 'cafe',
+  ipv4: true,
+  ipv6: true,
+  onLink: ['10.0.0.0/24'],
+  devices: ['wlan0'],
+  mtu: 1500,
+};
+export const nowhere: NetworkFacts = { id: '', ipv4: false, ipv6: false, onLink: [], devices: [], mtu: 1500 };
 
 export function gateway(number: number, regionId: string, more: Partial<ClientGateway> = {}): ClientGateway {
   const h = number * 1000;

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { ApiProblem, ApiUnreachable, routes } from '@sallyport/api';
 import { clientSettings } from '@sallyport/client';
 import { AccountKeeper, ControlPlane, openStateFolder, readRemembered } from '@sallyport/clientd';
 import { configuration } from '../client/fixtures.ts';
@@ -39,12 +40,12 @@ const plain = configuration({
 });
 
 describe('the way to the control plane', () => {
-  const control = (url: string): ControlPlane =>
+  const control = (url: string, addresses: string[] = []): ControlPlane =>
     new ControlPlane({
       url,
       fingerprint: null,
       token: 'secret',
-      addresses: [],
+      addresses,
       mayAskNames: () => true,
       userAgent: '',
     });
@@ -61,6 +62,45 @@ describe('the way to the control plane', () => {
     for (const url of ['https://vpn.example.org', 'http://127.0.0.1:1', 'http://127.9.9.9', 'http://[::1]:80'])
       control(url);
   });
+
+  test(
+    'is learned where an answer came, and not where somebody took a connection',
+    { skip: isRoot ? false : 'takes root' },
+    async () => {
+      const { port } = server.address() as AddressInfo;
+      const somebody = createTcpServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.end('no answer of the API\r\n\r\n');
+      });
+      await new Promise<void>((resolve) => somebody.listen(port, '127.0.0.2', resolve));
+      try {
+        const [good, bad] = ['127.0.0.1', '127.0.0.2'] as const;
+        const asked: string[] = [];
+        server.on('request', ({ method, url }) => asked.push(`${method ?? ''} ${url ?? ''}`));
+        answer = { status: 200, body: plain };
+        const params = { deviceId: plain.device.id };
+        const known = control(`http://${good}:${String(port)}`, [bad, good]);
+        assert.equal((await known.call(routes.getClientConfiguration, { params })).device.id, plain.device.id);
+        assert.deepEqual(known.addresses, [good, bad]);
+        // Of what changes something there is one request, at an address that has answered.
+        answer = { status: 200, body: { advertised: [] } };
+        asked.length = 0;
+        const other = control(`http://${good}:${String(port)}`, [bad, good]);
+        await other.call(routes.advertiseNetworks, { params, body: { prefixes: [] } });
+        assert.deepEqual(asked, ['GET /healthz', `PUT /api/v1/me/devices/${plain.device.id}/advertised`]);
+        // A problem is an answer too.
+        answer = { status: 404, body: { type: 'about:blank', title: 'no', status: 404, code: 'notFound', detail: '' } };
+        const third = control(`http://${good}:${String(port)}`, [bad, good]);
+        await assert.rejects(third.call(routes.getClientConfiguration, { params }), ApiProblem);
+        assert.deepEqual(third.addresses, [good, bad]);
+        const nobody = control(`http://${bad}:${String(port)}`);
+        await assert.rejects(nobody.serverTime(), ApiUnreachable);
+        assert.deepEqual(nobody.addresses, []);
+      } finally {
+        somebody.close();
+      }
+    },
+  );
 });
 
 describe('who is logged in', { skip: isRoot ? false : 'takes root' }, () => {
@@ -109,6 +149,51 @@ describe('who is logged in', { skip: isRoot ? false : 'takes root' }, () => {
     assert.equal(await reasonFor(problem(404, 'notFound')), 'refused');
     assert.equal(await reasonFor(problem(500, 'internal')), 'unreachable');
     assert.equal(await reasonFor({ status: 200, body: plain }), 'configuration');
+  });
+
+  test('takes no configuration that is too large, or whose addresses can be no device’s', async () => {
+    const one = await keeper();
+    const { device, tunnel, requirements } = plain;
+    const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `10.${String(index >> 8)}.${String(index & 255)}.0/24`); // prettier-ignore
+    for (const [more, message] of [
+      [{ tunnel: { ...tunnel, allowedIps: many(1001) } }, /1001 networks for the tunnel \(allowedIps\).* 1000 at most/],
+      [{ tunnel: { ...tunnel, dnsServers: many(65) } }, /65 name servers/],
+      [{ tunnel: { ...tunnel, searchDomains: many(65) } }, /65 search domains/],
+      [
+        { requirements: { ...requirements, regionIds: many(1001).map((_, index) => `r${String(index)}`) } },
+        /1001 regions/,
+      ],
+      [{ advertised: many(1001).map((prefix) => ({ prefix, approved: true })) }, /1001 networks behind this machine/],
+      [{ device: { ...device, message: 'x'.repeat(1001) } }, /a message/],
+      // What only this machine reaches, or what is around it.
+      [
+        { device: { ...device, ipv4: '127.0.0.1' } },
+        /"127\.0\.0\.1", which can be no address in its network 10\.200\.0\.0\/16/,
+      ],
+      [{ device: { ...device, ipv4: '192.168.1.2' } }, /"192\.168\.1\.2", which can be no/],
+      [{ device: { ...device, ipv4: '127.0.0.2' }, tunnel: { ...tunnel, pool4: '0.0.0.0/0' } }, /can be no address/],
+      [{ device: { ...device, ipv6: 'fe80::7' }, tunnel: { ...tunnel, pool6: '::/0' } }, /can be no address/],
+      [{ tunnel: { ...tunnel, gateway4: '192.0.2.1' } }, /"192\.0\.2\.1"/],
+      [{ tunnel: { ...tunnel, pool6: 'nonsense' } }, /can be no address in its network nonsense/],
+    ] as const) {
+      answer = { status: 200, body: { ...plain, ...more } };
+      const [event] = await one.fetch();
+      assert.equal(event?.kind, 'configurationFailed', JSON.stringify(more).slice(0, 100));
+      assert.match(event.message, message);
+    }
+    // One that this machine has already, by an interface of another's.
+    const taken = Object.values(networkInterfaces()).flatMap((all = []) => all).find(({ family, internal }) => family === 'IPv4' && !internal); // prettier-ignore
+    if (taken !== undefined) {
+      answer = { status: 200, body: { ...plain, device: { ...device, ipv4: taken.address }, tunnel: { ...tunnel, pool4: `${taken.address}/30`, gateway4: taken.address } } }; // prettier-ignore
+      const [event] = await one.fetch();
+      assert.match(event?.kind === 'configurationFailed' ? event.message : '', /has already by another interface/);
+    }
+    answer = { status: 200, body: { ...plain, tunnel: { ...tunnel, allowedIps: many(1000) } } };
+    assert.equal((await one.fetch()).at(-1)?.kind, 'configuration');
+    await openStateFolder(folder).configuration.write({ ...plain, tunnel: { ...tunnel, allowedIps: many(1001) } });
+    const kept = await readRemembered(openStateFolder(folder), (message) => faults.push(message));
+    assert.equal(kept.configuration, undefined);
+    assert.match(faults.join(), /1001 networks/);
   });
 
   test('goes on with a configuration that the disk does not take', async () => {

@@ -29,6 +29,7 @@ test('a network is told by its routers, its prefixes and its narrowest way out',
     ipv4: true,
     ipv6: false,
     onLink: ['192.168.1.0/24', 'fe80::/64'],
+    devices: ['eth0', 'wwan0'],
     mtu: 1428,
   });
 });

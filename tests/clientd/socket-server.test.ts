@@ -1,6 +1,7 @@
 /** The daemon's socket: what callers may send, and what becomes of those that misbehave. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -137,6 +138,48 @@ test('no more than sixteen requests of one caller at a time', async () => {
   assert.deepEqual([answer.id, answer.error?.code], [16, 'refused']);
   caller.socket.destroy();
 });
+
+test(
+  'one user has sixteen connections, all have forty-eight, and root has its own',
+  { skip: process.getuid?.() === 0 ? false : 'takes root' },
+  async () => {
+    await serve({ watch: () => new Promise(() => undefined), disconnect: () => Promise.resolve({} as never) });
+    chmodSync(folder, 0o755);
+    chmodSync(path, 0o666);
+    // Opens as many as it can, says how many stayed open and what the others were told, and keeps them.
+    const script = `const net = require('net'); let open = 0, ended = 0, told = '';
+    const count = () => { if (open + ended === 20) console.log(JSON.stringify({ open, told })); };
+    for (let i = 0; i < 20; i++) { const s = net.connect(process.argv[1]); let text = '';
+      s.on('error', () => {}); s.on('data', (d) => { text += d; if (text.includes('badRequest')) { open++; count(); } });
+      s.on('close', () => { ended++; told = text; count(); }); s.write('{"id":1,"method":"pong"}\\n'); }
+    setInterval(() => {}, 1000);`;
+    const children = [65_534, 65_533, 65_532, 65_531].map((uid) => ({
+      uid,
+      child: spawn(process.execPath, ['-e', script, path], { uid, gid: uid, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] }), // prettier-ignore
+    }));
+    try {
+      const found = await Promise.all(
+        children.map(async ({ child }) => {
+          for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as { open: number; told: string }; // prettier-ignore
+          return assert.fail();
+        }),
+      );
+      assert.equal(found.reduce((sum, { open }) => sum + open, 0), 48); // prettier-ignore
+      for (const { open, told } of found) {
+        assert.ok(open <= 16, String(open));
+        assert.match(told, /^\{"id":0,"error":\{"code":"refused","message":"too many commands/);
+      }
+      const root = Array.from({ length: 16 }, () => new Caller());
+      for (const caller of root) assert.deepEqual((await caller.send(request(1, 'disconnect'))).result, {});
+      const last = new Caller();
+      await last.closed;
+      assert.equal(last.answers[0]?.error?.code, 'refused');
+      for (const caller of root) caller.socket.destroy();
+    } finally {
+      for (const { child } of children) child.kill();
+    }
+  },
+);
 
 test('the caller is known by the system', async () => {
   let seen: { uid: number; pid: number } | undefined;

@@ -6,7 +6,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { accessRoutes, clientRoutes as clientContracts, gatewayRoutes, type ClientConfiguration } from '@sallyport/api';
+import {
+  accessRoutes,
+  clientRoutes as clientContracts,
+  gatewayRoutes,
+  openVpnRoutes as openVpnContracts,
+  type ClientConfiguration,
+} from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createIdentity } from '../../packages/control/src/auth/identity.ts';
@@ -19,6 +25,7 @@ import { accessImplementations } from '../../packages/control/src/routes/access.
 import { clientRoutes } from '../../packages/control/src/routes/client.ts';
 import { gatewayImplementations } from '../../packages/control/src/routes/gateway-implementations.ts';
 import { groupRoutes } from '../../packages/control/src/routes/groups.ts';
+import { openVpnRoutes } from '../../packages/control/src/routes/openvpn.ts';
 import { userRoutes } from '../../packages/control/src/routes/users.ts';
 import type { Services } from '../../packages/control/src/services.ts';
 import { openStore } from '../../packages/control/src/store/open-store.ts';
@@ -42,6 +49,9 @@ interface Body {
   readonly message: string;
   readonly ipv4: string;
   readonly ipv6: string;
+  readonly protocol: string;
+  readonly publicKey: string | null;
+  readonly openvpn: { readonly login: string; readonly certificateExpiresAt: string | null } | null;
   readonly approved: boolean;
   readonly bitsPerSecond: number | null;
   readonly networks: readonly { readonly prefix: string; readonly approved: boolean }[];
@@ -142,9 +152,16 @@ export async function accessWorld(
         ...Object.values(accessRoutes),
         ...Object.values(gatewayRoutes),
         ...Object.values(clientContracts),
+        ...Object.values(openVpnContracts),
         ...memberships.map(({ contract }) => contract),
       ],
-      implementations: [...accessImplementations, ...gatewayImplementations, ...clientRoutes(hosts), ...memberships],
+      implementations: [
+        ...accessImplementations,
+        ...gatewayImplementations,
+        ...clientRoutes(hosts),
+        ...openVpnRoutes(),
+        ...memberships,
+      ],
       authenticate: identity.authenticate,
       metrics: new Registry(),
       readiness: [],

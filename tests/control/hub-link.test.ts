@@ -98,7 +98,7 @@ describe('joining', () => {
       return JSON.parse(row.transports);
     };
     const gateway = await joined({ tunnel: { ...tunnel, amneziawg, tls } });
-    assert.deepEqual(await kept(), { amneziawg, tls });
+    assert.deepEqual(await kept(), { amneziawg, tls, openvpn: null });
     const says = async (offers: object): Promise<void> => {
       await gateway.disconnect();
       Object.assign(gateway.hello, { tunnel: { ...tunnel, ...offers } });
@@ -106,12 +106,12 @@ describe('joining', () => {
       assert.ok(gateway.connected);
     };
     await says({ amneziawg, tls: { ...tls, host: 'tls.example.org' } });
-    assert.deepEqual(await kept(), { amneziawg, tls: { ...tls, host: 'tls.example.org' } });
+    assert.deepEqual(await kept(), { amneziawg, tls: { ...tls, host: 'tls.example.org' }, openvpn: null });
     // It gets to clients: nothing that is no host.
     await says({ amneziawg, tls: { ...tls, host: 'tls.example.org\nPostUp = x' } });
-    assert.deepEqual(await kept(), { amneziawg, tls: null });
+    assert.deepEqual(await kept(), { amneziawg, tls: null, openvpn: null });
     await says({});
-    assert.deepEqual(await kept(), { amneziawg: null, tls: null });
+    assert.deepEqual(await kept(), { amneziawg: null, tls: null, openvpn: null });
     const before = (await node.auditActions()).length;
     await says({});
     assert.equal((await node.auditActions()).length, before);

@@ -7,9 +7,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gatewayRoutes } from '@sallyport/api';
+import { gatewayRoutes, openVpnRoutes as openVpnContracts } from '@sallyport/api';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import { createIdentity, type Identity } from '../../packages/control/src/auth/identity.ts';
 import { permissionsOf } from '../../packages/control/src/auth/roles.ts';
 import { openDirectory } from '../../packages/control/src/directory/open-directory.ts';
 import type { Directory } from '../../packages/control/src/directory/directory.ts';
@@ -18,6 +19,7 @@ import { createApi } from '../../packages/control/src/http/api.ts';
 import { ANONYMOUS } from '../../packages/control/src/http/caller.ts';
 import { gatewayImplementations } from '../../packages/control/src/routes/gateway-implementations.ts';
 import { addJoinToken } from '../../packages/control/src/routes/join-tokens.ts';
+import { openVpnRoutes } from '../../packages/control/src/routes/openvpn.ts';
 import type { Services } from '../../packages/control/src/services.ts';
 import { openStore } from '../../packages/control/src/store/open-store.ts';
 import { SYSTEM, type Store, type Writing } from '../../packages/control/src/store/store.ts';
@@ -27,6 +29,8 @@ import {
   LINK_PROTOCOL_VERSION,
   openLink,
   verifyState,
+  type Authenticate,
+  type AuthenticationVerdict,
   type FromControl,
   type FromGateway,
   type GatewayLink,
@@ -81,13 +85,15 @@ export class ControlNode {
   readonly directory: Directory;
   readonly services: Services;
   readonly hub: Hub;
+  readonly people: Identity;
   readonly #server: Server;
   readonly url: string;
 
-  constructor(services: Services, hub: Hub, server: Server) {
+  constructor(services: Services, people: Identity, hub: Hub, server: Server) {
     this.services = services;
     this.store = services.store;
     this.directory = services.directory;
+    this.people = people;
     this.hub = hub;
     this.#server = server;
     this.url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
@@ -106,19 +112,31 @@ export class ControlNode {
     });
     const directory = await openDirectory(store, { ...pools, log: silent });
     const services: Services = { store, directory, now, log: silent, publicUrl: () => 'https://vpn.example.org' };
-    const hub = await openHub({ services, ...options });
+    // Passwords cost next to nothing here.
+    const people = await createIdentity(services, { passwordCost: { memoryKiB: 8, passes: 1, parallelism: 1 } });
+    const hub = await openHub({ services, people, ...options });
     const server = createServer(
       createApi({
         services,
-        contracts: Object.values(gatewayRoutes),
-        implementations: gatewayImplementations,
+        contracts: [...Object.values(gatewayRoutes), ...Object.values(openVpnContracts)],
+        implementations: [...gatewayImplementations, ...openVpnRoutes()],
         // Who asks is who they say they are: logging in is tested elsewhere.
         authenticate: async (request) => {
-          const id = request.header('authorization')?.slice('Bearer '.length) ?? '';
+          const [id = '', proof] = request.header('authorization')?.slice('Bearer '.length).split(' ') ?? [];
           const user = await store.db.selectFrom('user').selectAll().where('id', '=', id).executeTakeFirst();
           if (user === undefined) return { caller: ANONYMOUS, secret: '', byCookie: false };
           const permissions = permissionsOf(user.role);
-          const caller = { kind: 'session', userId: id, userName: user.name, credentialId: id, permissions } as const;
+          const session = {
+            kind: 'login' as const,
+            deviceId: null,
+            methods: ['password'],
+            // Whoever says so logged in long ago.
+            authenticatedAt: proof === 'stale' ? 0 : now(),
+            providerId: null,
+            mustEnrol: false,
+          };
+          const who = { userId: id, userName: user.name, credentialId: id };
+          const caller = { kind: 'session', ...who, permissions, session } as const;
           return { caller, secret: id, byCookie: false };
         },
         metrics: new Registry(),
@@ -132,11 +150,12 @@ export class ControlNode {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new ControlNode(services, hub, server);
+    return new ControlNode(services, people, hub, server);
   }
 
   async close(): Promise<void> {
     await this.hub.close();
+    await this.people.close();
     this.directory.close();
     await this.store.close();
     this.#server.closeAllConnections();
@@ -258,6 +277,9 @@ export class SimulatedGateway {
   /** Every state that came, as it was signed, the changes left out. */
   readonly received: Pick<SignedState, 'version' | 'base'>[] = [];
   readonly stored: number[] = [];
+  /** By the number of the question, in the order in which they came. */
+  readonly verdicts = new Map<number, AuthenticationVerdict[]>();
+  #asked = 0;
   goodbye: Goodbye | undefined;
   link: GatewayLink | undefined;
   /** Called when a state was applied. */
@@ -303,6 +325,9 @@ export class SimulatedGateway {
           return;
         case 'stored':
           this.stored.push(message.number);
+          return;
+        case 'authenticated':
+          this.verdicts.get(message.number)?.push(message.verdict);
           return;
         case 'state': {
           if (key === undefined || this.id === undefined) throw new Error('a state came before the welcome');
@@ -359,6 +384,21 @@ export class SimulatedGateway {
       load: { cpu: 0.1, memoryBytes: 1, receivedBitsPerSecond: 0, sentBitsPerSecond: 0, activeDevices: 0 },
       ...more,
     });
+  }
+
+  /** Asks about a login: the number of the question. */
+  ask(deviceId: string, proof: Authenticate['proof'], more: Partial<Authenticate> = {}): number {
+    const number = ++this.#asked;
+    this.verdicts.set(number, []);
+    const client = { address: '192.0.2.7', client: 'OpenVPN 2.6' };
+    this.link?.send({ kind: 'authenticate', number, deviceId, ...client, proof, ...more });
+    return number;
+  }
+
+  /** The first verdict, or the `nth`. */
+  async verdict(number: number, nth = 0): Promise<AuthenticationVerdict> {
+    await eventually('a verdict', () => (this.verdicts.get(number)?.length ?? 0) > nth);
+    return this.verdicts.get(number)![nth];
   }
 
   async disconnect(): Promise<void> {

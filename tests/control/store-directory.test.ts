@@ -120,6 +120,7 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
       regionId: 'default',
       draining: true,
       endpoint: { host: 'h', port: 51820 },
+      openvpnCertificate: null,
       egress: [
         { group: 'staff', ipv4: '192.0.2.1', ipv6: undefined },
         { group: null, ipv4: undefined, ipv6: '2001:db8::1' },

@@ -34,6 +34,17 @@ const second = [
   `insert into external_identity (provider_id, subject, user_id, created_at, last_login_at)
       values ('p1', 'subject', 'u1', 1, 1)`,
 ];
+const third = [
+  ...second,
+  `update "group" set require_kill_switch = 1, require_region_id = 'default' where id = 'g1'`,
+  `update device set networks = '[{"prefix":"10.20.0.0/16","approved":true}]' where id = 'd1'`,
+  `insert into device_authorization (device_code_hash, user_code, client, address, state, user_id, created_at,
+    expires_at, interval_seconds) values ('hash', 'BCDFGHJK', 'laptop', '192.0.2.7', 'approved', 'u1', 1, 2, 5)`,
+  `insert into session (id, token_hash, user_id, client, created_at, last_used_at, expires_at, kind, device_id)
+    values ('s2', 'another', 'u1', 'laptop', 1, 2, 3, 'client', 'd1')`,
+  `insert into gateway (id, name, region_id, endpoint_host, endpoint_port, wireguard_public_key, link_key_hash, egress,
+    addresses, draining, created_at, version) values ('g', 'g', 'default', 'h', 1, 'k', 'l', '[]', '[]', 0, 1, 1)`,
+];
 /**
  * What a database of each released version holds before it goes on to the present one, in SQL as that version had it (a
  * later version may not know these columns any more). A new migration needs an entry here.
@@ -42,14 +53,14 @@ const contents: Readonly<Record<number, readonly string[]>> = {
   0: [],
   1: first,
   2: second,
-  3: [
-    ...second,
-    `update "group" set require_kill_switch = 1, require_region_id = 'default' where id = 'g1'`,
-    `update device set networks = '[{"prefix":"10.20.0.0/16","approved":true}]' where id = 'd1'`,
-    `insert into device_authorization (device_code_hash, user_code, client, address, state, user_id, created_at,
-      expires_at, interval_seconds) values ('hash', 'BCDFGHJK', 'laptop', '192.0.2.7', 'approved', 'u1', 1, 2, 5)`,
-    `insert into session (id, token_hash, user_id, client, created_at, last_used_at, expires_at, kind, device_id)
-      values ('s2', 'another', 'u1', 'laptop', 1, 2, 3, 'client', 'd1')`,
+  3: third,
+  4: [
+    ...third,
+    `insert into device (id, user_id, name, public_key, ipv4, ipv6, approved, created_at, version, openvpn)
+      values ('d2', 'u1', 'tablet', 'openvpn:d2', '10.0.0.10', 'fd00::10', 1, 1, 1,
+        '{"login":"certificate","certificate":{"pem":"","sha256":"${'ab'.repeat(32)}","expiresAt":5}}')`,
+    `insert into tunnel_login (code, device_id, user_id, gateway_id, client, address, state, created_at, expires_at)
+      values ('BCDFGHJK', 'd2', 'u1', 'g', 'OpenVPN Connect', '192.0.2.7', 'pending', 1, 2)`,
   ],
 };
 
@@ -71,6 +82,9 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
       if (version === 0) return;
       assert.deepEqual([...directory.model.users.get('u1')!.groups], ['g1']);
       assert.equal(directory.model.devices.get('d1')?.ipv6, 'fd00::9');
+      assert.equal(directory.model.devices.get('d1').publicKey, 'key');
+      const { certificate } = directory.model.devices.get('d2')?.openvpn ?? {};
+      assert.equal(certificate?.expiresAt, version < 4 ? undefined : 5);
       // What was a login stays one; a client's session goes with its device.
       const kinds = async (): Promise<unknown> =>
         (await store.db.selectFrom('session').select('kind').orderBy('id').execute()).map(({ kind }) => kind);

@@ -18,7 +18,7 @@ import {
   PEER_CURRENT,
   PEER_ENDPOINT,
 } from '../../packages/wireguard/src/layout.ts';
-import { WINDOW_BYTES } from '../../packages/wireguard/src/replay-window.ts';
+import { REPLAY_WINDOW } from '../../packages/wireguard/src/constants.ts';
 import { buildPacket, TCP, UDP } from '../wire/packets.ts';
 
 const INDEX = 0x8badf00d;
@@ -93,7 +93,7 @@ class Loop implements Outbox {
   reset(): void {
     this.accepted = 0;
     this.dropped = 0;
-    this.arena.u8.fill(0, this.keypair + KEYPAIR_WINDOW, this.keypair + KEYPAIR_WINDOW + WINDOW_BYTES);
+    this.arena.u8.fill(0, this.keypair + KEYPAIR_WINDOW, this.keypair + KEYPAIR_WINDOW + REPLAY_WINDOW.bytes);
     this.arena.u32[(this.keypair + KEYPAIR_COUNTER_LOW) >> 2] = 0;
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { ClientSettings } from '@sallyport/client';
+import type { ClientSettings, ClientStatus } from '@sallyport/client';
 import { dissect, until, wire, type CaptureResult, type NetworkNamespace } from '@sallyport/netlab';
 import { ClientMachine } from '../../demo/scenarios/client/machine.ts';
 import { ACCESS, GATEWAYS, leave, RESOLV_CONF, seenFrom, WEB, goTo } from '../../demo/scenarios/client/world.ts';
@@ -164,9 +164,16 @@ esac
     office.etc('resolv.conf', RESOLV_CONF);
     const connector = new ClientMachine(office);
     await connector.startDaemon();
+    const everything = await connector.attempt(['set', 'advertise', '0.0.0.0/0']);
+    assert.deepEqual([everything.code, /is everything/.test(everything.stderr)], [64, true], everything.stderr);
+    // Before there is an account: it is offered after the login.
+    await connector.run(['set', 'advertise', '10.88.0.0/24']);
     await connector.logIn(rig.service, await rig.service.machineToken('office'), 'office');
+    const { account, advertised } = await connector.status();
+    assert.deepEqual(advertised, [{ prefix: '10.88.0.0/24', approved: false }]);
+    // What was taken back at the service is offered again by who says it again.
+    await rig.service.call('PUT', `/me/devices/${account?.deviceId ?? ''}/advertised`, { prefixes: [] });
     await connector.run(['connect', 'gatewayb', '--advertise', '10.88.0.0/24']);
-    const { account } = await connector.status();
     const { version } = await rig.service.call<{ version: number }>('GET', `/devices/${account?.deviceId ?? ''}`);
     const approval = { approved: ['10.88.0.0/24'], createResource: true };
     await rig.service.call('PUT', `/devices/${account?.deviceId ?? ''}/networks`, approval, version);
@@ -187,7 +194,7 @@ esac
   test('what an administrator demands of a group: the kill switch, and a region', async () => {
     await rig.service.call('POST', '/groups', { name: 'strict', requireKillSwitch: true, requireRegionId: 'far' });
     await rig.service.call('PUT', '/groups/strict/members/admin');
-    await restart();
+    await restart(({ requirements: { killSwitch } }) => killSwitch);
     assert.deepEqual((await rig.status()).requirements, { killSwitch: true, regions: ['far'], gateways: [] });
     await assert.rejects(rig.set({ killSwitch: false }), (error) => error instanceof Refused && error.code === 'notPermitted'); // prettier-ignore
     await rig.connect('fastest');
@@ -196,15 +203,14 @@ esac
     await assert.rejects(rig.connect('near'), Refused);
     await rig.disconnect();
     await rig.service.call('DELETE', '/groups/strict/members/admin');
-    await restart();
-    assert.equal((await rig.status()).requirements.killSwitch, false);
+    await restart(({ requirements: { killSwitch } }) => !killSwitch);
   });
 
   /** It asks for its configuration when it starts. */
-  async function restart(): Promise<void> {
+  async function restart(learned: (status: ClientStatus) => boolean): Promise<void> {
     await rig.machine.stopDaemon();
     await rig.machine.startDaemon();
-    await rig.world.laboratory.run(['sleep', '1']);
+    await rig.until('the new configuration', learned);
   }
 
   describe('the doctor', () => {
@@ -318,19 +324,26 @@ esac
         readonly leaked: readonly string[];
       }[];
     }
-    const leaktest = async (): Promise<[number | null, Report]> => {
-      const { code, stdout } = await rig.machine.attempt(['leaktest', '--json']);
+    const leaktest = async (machine: ClientMachine): Promise<[number | null, Report]> => {
+      const { code, stdout } = await machine.attempt(['leaktest', '--json']);
       return [code, JSON.parse(stdout) as Report];
     };
+    // A machine that was never connected, at the same time.
+    const { laboratory, cafe } = rig.world;
+    const guest = await laboratory.namespace('guest');
+    await wire({ namespace: guest, name: 'eth0', addresses: ['10.66.3.10/24'] }, { namespace: cafe, name: 'guests', addresses: ['10.66.3.1/24'] }); // prettier-ignore
+    await guest.route('0.0.0.0/0', 'via', '10.66.3.1');
+    guest.etc('resolv.conf', RESOLV_CONF);
+    const unprotected = new ClientMachine(guest);
+    await unprotected.startDaemon();
     await rig.connect('near');
-    const [good, tight] = await leaktest();
+    const [[good, tight], [bad, open]] = await Promise.all([leaktest(rig.machine), leaktest(unprotected)]);
     assert.deepEqual([good, tight.leaks], [0, 0], JSON.stringify(tight));
     assert.deepEqual(
       tight.checks.filter(({ state }) => state !== 'ok'),
       [],
     );
     await rig.disconnect();
-    const [bad, open] = await leaktest();
     assert.equal(bad, 1);
     const leaking = open.checks.filter(({ state }) => state === 'leak').map(({ check }) => check);
     for (const check of ['traffic', 'DNS', 'bound', 'local network', 'rogue route', 'rogue network'])

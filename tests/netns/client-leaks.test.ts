@@ -19,6 +19,8 @@ import {
 import { ClientRig, GATEWAY_NAMES } from './client/rig.ts';
 
 const A_WHILE_MS = 700;
+/** Without protection it leaks at once: several rounds of the traffic. */
+const A_MOMENT_MS = 250;
 
 describe('nothing leaks', () => {
   let rig: ClientRig;
@@ -32,13 +34,16 @@ describe('nothing leaks', () => {
     await rig.close();
   });
 
+  let whileMs = A_WHILE_MS;
+  const aWhile = (): Promise<void> => delay(whileMs);
+
   /** Lets time pass, then a daemon that is killed, then one that is started again. */
   async function aWhileAndCrash(): Promise<void> {
-    await delay(A_WHILE_MS);
+    await aWhile();
     await rig.machine.killDaemon();
-    await delay(A_WHILE_MS);
+    await aWhile();
     await rig.machine.startDaemon();
-    await delay(A_WHILE_MS);
+    await aWhile();
   }
 
   interface State {
@@ -60,6 +65,7 @@ describe('nothing leaks', () => {
   const forgetNeighbours = (): Promise<unknown> => rig.world.client.ip('neigh', 'flush', 'all');
 
   async function leaksIn(state: State, protection: 'on' | 'off'): Promise<Leaks> {
+    whileMs = protection === 'on' ? A_WHILE_MS : A_MOMENT_MS;
     await rig.set({ killSwitch: protection === 'on' });
     await state.enter();
     try {
@@ -67,6 +73,7 @@ describe('nothing leaks', () => {
       await forgetNeighbours();
       return await leaksDuring(rig.world, state.during, gateways);
     } finally {
+      whileMs = A_WHILE_MS;
       await state.leave?.();
       await rig.disconnect();
     }
@@ -92,7 +99,7 @@ describe('nothing leaks', () => {
       await aWhileAndCrash();
     });
     await rig.set({ lockdown: false });
-    const open = await leaksDuring(rig.world, () => delay(A_WHILE_MS));
+    const open = await leaksDuring(rig.world, aWhile);
     assert.deepEqual([before.kinds, after.kinds], [{}, {}]);
     assert.ok(open.leaked > 100, JSON.stringify(open));
   });
@@ -102,7 +109,7 @@ describe('nothing leaks', () => {
       enter: () => Promise.resolve(),
       during: async () => {
         await rig.connect('near');
-        await delay(A_WHILE_MS);
+        await aWhile();
       },
       counted: ({ besideTunnel }) => besideTunnel,
     });
@@ -121,7 +128,7 @@ describe('nothing leaks', () => {
   });
 
   test('connected: programs bound to the outer interface, name servers that the network handed out, the neighbours', async () => {
-    await assertTight({ enter: connect, during: () => delay(2 * A_WHILE_MS), gateways: theExit });
+    await assertTight({ enter: connect, during: () => delay(2 * whileMs), gateways: theExit });
   });
 
   test('connected, and the daemon is killed and comes back', async () => {
@@ -140,7 +147,7 @@ describe('nothing leaks', () => {
       enter: connect,
       during: async () => {
         await goTo(rig.world, 'cafe');
-        await delay(A_WHILE_MS);
+        await aWhile();
         await rig.connected();
         await goTo(rig.world, 'home');
         await aWhileAndCrash();
@@ -150,6 +157,7 @@ describe('nothing leaks', () => {
 
   test('its gateway dies and another takes over', async () => {
     let dead: Exclude<GatewayName, 'gatewayA'> | undefined;
+    let tookOver = false;
     await assertTight({
       enter: connect,
       during: async () => {
@@ -157,7 +165,13 @@ describe('nothing leaks', () => {
         assert.notEqual(exit, 'gatewayA');
         if (exit !== 'gatewayA') dead = exit;
         await rig.service.kill(dead ?? 'gatewayB');
+        // Once is enough: without protection it leaks before.
+        if (tookOver) {
+          await rig.until('the silence', ({ state }) => state === 'reconnecting');
+          return;
+        }
         await rig.until('another gateway', ({ state, hops }) => state === 'connected' && hops[0]?.name !== dead?.toLowerCase()); // prettier-ignore
+        tookOver = true;
       },
       leave: () => rig.service.runAgain(dead ?? 'gatewayB'),
     });
@@ -173,14 +187,15 @@ describe('nothing leaks', () => {
       },
       during: async () => {
         await rig.until('the silence', ({ state }) => state === 'reconnecting' || state === 'blocked');
-        await delay(A_WHILE_MS);
+        await aWhile();
         // Once is enough: without protection it leaks before.
         if (killed) return;
         killed = true;
         await rig.until('the block', ({ state }) => state === 'blocked');
         await aWhileAndCrash();
         await rig.silence([]);
-        await rig.connected();
+        // By itself it comes back too, when its pause is over (`netns/client-networks`).
+        await rig.connect('gatewayb');
       },
       leave: () => rig.silence([]),
     });
@@ -191,7 +206,7 @@ describe('nothing leaks', () => {
       enter: connect,
       during: async () => {
         await offerIpv6(rig.world, true);
-        await delay(2 * A_WHILE_MS);
+        await delay(2 * whileMs);
       },
       leave: () => offerIpv6(rig.world, false),
       seen: ({ kinds }) => (kinds[`udp 9 to ${WEB.ipv6}`] ?? 0) > 0,
@@ -204,7 +219,7 @@ describe('nothing leaks', () => {
     const { device, router } = ACCESS.home;
     const attack = async (): Promise<void> => {
       for (const prefix of rogue) await client.route(prefix, 'via', router, 'dev', device);
-      await delay(A_WHILE_MS);
+      await aWhile();
       // What isn't bound to the outer interface goes through the tunnel as before.
       assert.match((await seenFrom(client)) ?? '', /^198\.51\.100\./);
     };

@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Arena, openTun } from '@sallyport/io';
+import { Arena, NftElements, openTun } from '@sallyport/io';
 import {
   changeRuleset,
-  compileFirewall,
+  FirewallCompiler,
+  generationSets,
   parseAddress,
   type FirewallPlan,
   type NftCommand,
@@ -50,6 +51,10 @@ export class FirewallRig {
   readonly outside: number;
   ruleset: Ruleset | undefined;
   generation = 1000;
+  /** The transactions that went to the kernel without nft. */
+  withoutNft = 0;
+  readonly #compiler = new FirewallCompiler();
+  readonly #elements = new NftElements('sallyport');
   readonly #folder = mkdtempSync(join(tmpdir(), 'sallyport-firewall-'));
 
   /** Moves this process into a network of its own. */
@@ -90,14 +95,19 @@ export class FirewallRig {
   }
 
   close(): void {
+    this.#elements.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** Brings the kernel to a plan, from what it has or, with `anew`, from nothing. */
   apply(plan: FirewallPlan, anew = false): RulesetChange {
-    const to = compileFirewall(plan);
+    const to = this.#compiler.compile(plan);
     const change = changeRuleset(anew ? undefined : this.ruleset, to, this.generation);
-    for (const commands of change.transactions) this.nft(commands);
+    const typeOf = (set: string) => to.sets.get(set) ?? generationSets(1).get(set);
+    for (const commands of change.transactions) {
+      if (this.#elements.apply(commands, typeOf)) this.withoutNft++;
+      else this.nft(commands);
+    }
     this.ruleset = to;
     this.generation = change.generation;
     return change;

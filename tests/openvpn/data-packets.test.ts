@@ -32,7 +32,7 @@ function sealByHand(
   const part = material(1).subarray(direction * 128, direction * 128 + 128);
   const opcode = Buffer.from([(9 << 3) | keyId, peerId >> 16, (peerId >> 8) & 255, peerId & 255]);
   const number = Buffer.alloc(4);
-  number.writeUInt32BE(id);
+  number.writeUInt32BE(id % 2 ** 32);
   if (kind.cipher === 'AES-256-CBC') {
     const iv = Buffer.alloc(16, 0x5a);
     const cipher = createCipheriv('aes-256-cbc', part.subarray(0, 32), iv);
@@ -45,7 +45,8 @@ function sealByHand(
   let header = Buffer.concat([opcode, number]);
   if (kind.format === 'epoch') {
     const secret = part.subarray(0, 32);
-    const packetId = Buffer.concat([Buffer.from([0, 1, 0, 0]), number]);
+    const packetId = Buffer.from([0, 1, 0, 0, 0, 0, 0, 0]);
+    packetId.writeUIntBE(id, 2, 6);
     key = label(secret, 'data_key', keyBytes);
     nonce = Buffer.from(label(secret, 'data_iv', 12));
     for (let i = 0; i < 8; i++) nonce[i] ^= packetId[i];
@@ -143,6 +144,17 @@ test('opened packets are handed on in any order within the window, each once', (
       assert.ok(server.drops.every((reason) => reason === 'replayed'));
     }
   });
+});
+
+test('packet ids begin with 1, and go to 2^32 - 1, or to 2^48 - 1 with epochs', () => {
+  for (const kind of [GCM, EPOCH, CBC]) {
+    const { server } = pair(kind);
+    const last = kind === EPOCH ? 2 ** 48 - 1 : 2 ** 32 - 1;
+    const ids = [0, 1, 0, 1, last, last - 8160, last - 8161, last];
+    server.open(ids.map((id) => sealByHand(kind, 0, 0, 0, id, ip(30))));
+    assert.equal(server.opened.length, 3);
+    assert.deepEqual(server.drops, Array(5).fill('replayed'));
+  }
 });
 
 test('a session moves to the path of what is authentic, and answers by it', () => {

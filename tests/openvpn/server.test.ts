@@ -92,20 +92,20 @@ describe('how the control channel is protected', () => {
       await assertTunnel(world, server, client);
       for (let turn = 1; turn <= 8; turn++) {
         await world.run(2_000);
-        if (turn % 2 === 0)
-          client.run((now, out) => {
-            client.client.renegotiate(now, out);
-          });
-        else server.server.configure({ renegotiateMs: 1_500 });
-        if (turn % 2 !== 0) {
-          // Time for the next exchange is planned when one ends: one from the client's side gives the server another.
-          client.run((now, out) => {
-            client.client.renegotiate(now, out);
-          });
-        }
+        // The next exchange is planned when one ends, so one from the client's side gives the server its turn.
+        server.server.configure({ renegotiateMs: 1_500 });
+        client.run((now, out) => {
+          client.client.renegotiate(now, out);
+        });
         await world.run(1_000);
         await assertTunnel(world, server, client, 10 + turn);
       }
+      await world.run(300);
+      server.server.configure({ renegotiateMs: 0 });
+      client.run((now, out) => {
+        client.client.renegotiate(now, out);
+      });
+      await world.run(3_000);
       assert.ok(server.server.counters.renegotiations >= 8, 'key ids went round');
       assert.equal(client.reportsOf('renegotiated').length, server.server.counters.renegotiations);
     });

@@ -11,6 +11,7 @@ import {
   PATH_REMOTE,
   type DropReasonName,
   type Outbox,
+  type RouteTable,
   type SessionEvent,
   type SessionHalf,
   type SessionId,
@@ -19,6 +20,7 @@ import {
 import { Arena, createDataCipher, DATA_CIPHER_SCRATCH_BYTES, eraseDataCiphers } from '@sallyport/io';
 import {
   allocateDataTables,
+  DATA_LIMITS,
   OpenVpnClient,
   OpenVpnPackets,
   openDataTables,
@@ -28,6 +30,7 @@ import {
   type ClientEvent,
   type ClientOptions,
   type ClientWrap,
+  type DataLimits,
   type EntranceKey,
   type OpenVpnCrypto,
   type ServerEvent,
@@ -74,6 +77,8 @@ export class World {
   /** TLS was given something that it has not answered. */
   tlsBusy = false;
   tlsTold = 0;
+  /** What TLS has exported, at any end. */
+  readonly exported: { readonly label: string; readonly bytes: Uint8Array }[] = [];
 
   constructor(random: SeededRandom, certificates: Certificates) {
     this.random = random;
@@ -142,11 +147,12 @@ export class End {
   readonly #arrivalPath: number;
   readonly #slot: number;
   readonly #batch = new PacketBatch(1);
+  readonly #routes: RouteTable;
   #half: SessionHalf | undefined;
   #timerAt = Infinity;
   #stopped = false;
 
-  constructor(world: World, address: string, sessions: number) {
+  constructor(world: World, address: string, sessions: number, limits: DataLimits = DATA_LIMITS) {
     this.world = world;
     this.address = address;
     const capacity = { sessions, keys: 3 * sessions, epochKeys: 3 * sessions };
@@ -154,7 +160,9 @@ export class End {
     const regions = allocateDataTables((bytes) => this.arena.allocate(bytes), capacity);
     const cipher = createDataCipher(this.arena, this.arena.allocate(DATA_CIPHER_SCRATCH_BYTES), regions.ciphers);
     const scratch = this.arena.allocate(OpenVpnPackets.scratchBytes);
-    this.packets = new OpenVpnPackets(this.arena, cipher, openDataTables(this.arena, regions), scratch);
+    const tables = openDataTables(this.arena, regions);
+    this.#routes = tables.routes;
+    this.packets = new OpenVpnPackets(this.arena, cipher, tables, scratch, limits);
     this.data = new SharedDataSessions({
       memory: this.arena,
       regions,
@@ -166,6 +174,7 @@ export class End {
       eraseKeys: () => {
         eraseDataCiphers(this.arena, regions.ciphers);
       },
+      limits,
     });
     this.scratchPath = this.arena.allocate(PATH_BYTES);
     this.#controlPath = this.arena.allocate(PATH_BYTES);
@@ -198,6 +207,12 @@ export class End {
   stopWorking(): void {
     this.#stopped = true;
     this.world.network.detach(this.address);
+  }
+
+  /** Whose an address in the tunnel is by its route table, 0 for nobody's. */
+  routed(ip: Uint8Array): SessionId {
+    this.arena.u8.set(ip, this.#slot);
+    return this.#routes.lookup4(this.#slot);
   }
 
   /** Something happens outside the packet path. */
@@ -238,7 +253,11 @@ export class End {
             world.tlsBusy = true;
             session.send(plaintext);
           },
-          exportKey: (label, bytes) => session.exportKey(label, bytes),
+          exportKey(label, bytes) {
+            const exported = session.exportKey(label, bytes);
+            world.exported.push({ label, bytes: Uint8Array.from(exported) });
+            return exported;
+          },
           close() {
             session.close();
           },
@@ -346,6 +365,7 @@ export interface ServerSetup {
   readonly authenticate?: (request: AuthenticationRequest) => Verdict | undefined;
   readonly verdictAfterMs?: number;
   readonly sessions?: number;
+  readonly limits?: DataLimits;
 }
 
 export class ServerEnd extends End {
@@ -355,7 +375,7 @@ export class ServerEnd extends End {
   readonly reports: ServerEvent[] = [];
 
   constructor(world: World, address: string, setup: ServerSetup = {}) {
-    super(world, address, setup.sessions ?? 64);
+    super(world, address, setup.sessions ?? 64, setup.limits);
     const { authority, server } = world.certificates;
     const tls = this.tlsEngine(
       { role: 'server', authority: authority.certificate, ...server, ...setup.tls },
@@ -429,6 +449,7 @@ export interface ClientSetup {
   readonly acceptPushed?: ClientOptions['acceptPushed'];
   readonly peerInfo?: ClientOptions['peerInfo'];
   readonly tcp?: boolean;
+  readonly limits?: DataLimits;
   readonly tls?: Partial<NodeTlsOptions>;
 }
 
@@ -439,7 +460,7 @@ export class ClientEnd extends End {
 
   /** The device `number`, which is `number`'s address in the tunnel too. */
   constructor(world: World, address: string, server: string, number: number, setup: ClientSetup = {}) {
-    super(world, address, 4);
+    super(world, address, 4, setup.limits);
     this.number = number;
     const { authority, client } = world.certificates;
     const tls = this.tlsEngine(

@@ -41,6 +41,7 @@ test('every field of an entry counts', () => {
       address6: 'fd00::1',
       egress: { ipv4: '198.51.100.1', ipv6: '2001:db8::1' },
       draining: false,
+      openvpn: { authority: 'a', certificate: 'c', clientKey: 'k', dataCiphers: ['AES-256-GCM'], push: ['route'] },
     },
     groups: new Map([
       [
@@ -71,6 +72,7 @@ test('every field of an entry counts', () => {
           egress: { ipv4: '198.51.100.2', ipv6: '2001:db8::2' },
           bitsPerSecond: 1,
           validUntil: 2,
+          openvpn: { certificates: ['c'], login: 'web', userName: 'u' },
         },
       ],
     ]),
@@ -99,7 +101,7 @@ test('every field of an entry counts', () => {
     }
   };
   walk([], state);
-  assert.equal(leaves, 25);
+  assert.equal(leaves, 33);
 });
 
 test('a change without a gateway needs a state', () => {

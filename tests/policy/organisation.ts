@@ -117,6 +117,7 @@ const GATEWAYS = 5;
 const RESOURCES = 6;
 const RULES = 8;
 const REGIONS = 3;
+const OPENVPN: NonNullable<AccessModel['openvpn']> = { authority: 'a', clientKey: 'k', dataCiphers: [], push: [] };
 const NAMES: NamesPlan = { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] };
 
 export function randomOrganisation(random: SeededRandom): AccessModel {
@@ -138,8 +139,14 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
   const time = (): number => START + random.below(1000) * 1000;
   const removed = random.chance(0.12);
   const rate = (): number => 1_000_000 * (1 + random.below(3));
+  const openvpn = (): DeviceModel['openvpn'] => ({
+    login: random.pick(['certificate', 'password', 'web'] as const),
+    certificate: orNull(0.6, () => ({ sha256: `c${String(random.below(2))}`, expiresAt: time() })),
+  });
   if (random.chance(0.05))
     return { ...model, names: random.pick([null, NAMES, { ...NAMES, blocked: ['ads.example'] }]) };
+  if (random.chance(0.05))
+    return { ...model, openvpn: random.pick([null, OPENVPN, { ...OPENVPN, push: ['route-ipv6 ::/0'] }]) };
   switch (random.below(8)) {
     case 0: {
       const key = id('u', USERS);
@@ -175,6 +182,7 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
         expiresAt: orNull(0.2, time),
         bitsPerSecond: orNull(0.2, rate),
         publicKey: `key${String(number)}-${String(random.below(2))}`,
+        ...(random.chance(0.3) ? { publicKey: null, openvpn: openvpn() } : {}),
         networks: random.chance(0.8) ? undefined : [`10.${String(random.below(3))}.0.0/24`],
       });
       return changed(model, 'devices', put.id, removed ? undefined : put);
@@ -192,6 +200,7 @@ export function randomChange(random: SeededRandom, model: AccessModel): AccessMo
         draining: random.chance(0.2),
         endpoint: orNull(0.7, () => ({ host: `w${String(random.below(3))}.example.org`, port: 51_820 })),
         egress: Array.from({ length: random.below(4) }, egress),
+        openvpnCertificate: orNull(0.5, () => `certificate ${String(random.below(2))}`),
       });
       return changed(model, 'gateways', key, removed ? undefined : put);
     }

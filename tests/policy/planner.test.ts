@@ -56,6 +56,34 @@ test('what the planner sends adds up to the whole plan, over random changes and 
   );
 });
 
+test('a device of OpenVPN is planned by what it shows, and gateways of it alone get what serves it', () => {
+  let model = changed(emptyModel(), 'users', 'u', user({ id: 'u', name: 'alice' }));
+  model = changed(model, 'resources', 's', resource({ id: 's', kind: 'internet' }));
+  model = changed(model, 'rules', 'l', rule({ id: 'l', groups: ['everyone'], resources: ['s'] }));
+  model = changed(model, 'gateways', 'w', gateway({ id: 'w', openvpnCertificate: 'pem' }));
+  model = changed(model, 'gateways', 'x', gateway({ id: 'x' }));
+  const openvpn = { login: 'password', certificate: { sha256: 'c', expiresAt: START + 1000 } } as const;
+  model = changed(model, 'devices', 'd2', device(2, 'u', { publicKey: null, openvpn }));
+  model = { ...model, openvpn: { authority: 'a', clientKey: 'k', dataCiphers: ['AES-256-GCM'], push: ['route'] } };
+  const planner = new Planner();
+  const first = planner.update(model, START);
+  assert.deepEqual(first.get('w')?.gateway?.openvpn, { ...model.openvpn, certificate: 'pem' });
+  assert.equal(first.get('x')?.gateway?.openvpn, undefined);
+  const [plan] = first.get('w')?.putDevices ?? [];
+  assert.equal(plan?.publicKey, undefined);
+  assert.deepEqual(plan?.openvpn, { certificates: ['c'], login: 'password', userName: 'alice' });
+  // Another name, another certificate; and what every gateway has of it.
+  const renamed = changed(model, 'users', 'u', user({ id: 'u', name: 'bob' }));
+  assert.equal(planner.update(renamed, START).get('w')?.putDevices[0]?.openvpn?.userName, 'bob');
+  const pushed = { ...renamed, openvpn: { ...model.openvpn!, push: [] } };
+  const second = planner.update(pushed, START);
+  assert.deepEqual([...second.keys()], ['w']);
+  assert.deepEqual(second.get('w')?.gateway?.openvpn?.push, []);
+  // Its certificate ends, and with it what it may.
+  assert.equal(planner.nextExpiry, START + 1000);
+  assert.deepEqual(planner.update(pushed, START + 1000).get('w')?.removeDevices, ['d2']);
+});
+
 test('nothing is sent when nothing changes', () => {
   const model = randomOrganisation(new SeededRandom(7));
   const planner = new Planner();

@@ -185,9 +185,7 @@ export function changedPlan(random: SeededRandom, plan: FirewallPlan): FirewallP
     case 2:
       return {
         ...plan,
-        devices: plan.devices.map((d, i) =>
-          i === at ? { ...randomDevice(random, 0), ipv4: d.ipv4, ipv6: d.ipv6 } : d,
-        ),
+        devices: plan.devices.map((d, i) => (i === at ? randomDevice(random, Number(d.ipv4.split('.')[3]) - 2) : d)),
       };
     case 3:
       return { ...plan, groups: plan.groups.filter(() => random.chance(0.7)) };

@@ -44,6 +44,17 @@ test('the gravest reason counts, and validUntil is the first of all ends', () =>
   assert.deepEqual(standing({ lastLoginAt: null }, { expiresAt: now }, [{ id: 'g', sessionLifetimeMs: hour }]), {
     standing: 'deviceExpired',
   });
+  const certificate = (expiresAt: number) => ({ openvpn: { login: 'password', certificate: { sha256: '', expiresAt } } }) as const; // prettier-ignore
+  assert.deepEqual(standing({}, certificate(now)), { standing: 'certificateExpired' });
+  assert.deepEqual(standing({}, { ...certificate(now), expiresAt: now }), { standing: 'deviceExpired' });
+  assert.deepEqual(standing({ lastLoginAt: null }, certificate(now), [{ id: 'g', sessionLifetimeMs: hour }]), {
+    standing: 'certificateExpired',
+  });
+  assert.deepEqual(standing({ expiresAt: now + 9 }, { ...certificate(now + 4), expiresAt: now + 5 }), {
+    standing: 'active',
+    validUntil: now + 4,
+  });
+  assert.deepEqual(standing({}, { openvpn: { login: 'web', certificate: null } }), { standing: 'active' });
   assert.deepEqual(standing({ lastLoginAt: null }, {}, [{ id: 'g', sessionLifetimeMs: hour }]), {
     standing: 'loginRequired',
   });

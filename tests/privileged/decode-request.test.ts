@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FirewallPlan } from '@sallyport/policy';
+import type { FirewallPlan, FirewallPlanChange } from '@sallyport/policy';
 import { InvalidRequest, RequestDecoder } from '@sallyport/privileged';
 
 const decoder = new RequestDecoder({ interfaceName: 'tun9', pools: ['10.77.0.0/16', 'fd77::/64'] });
@@ -64,6 +64,18 @@ test('a plan of 10,000 devices is checked in full within some tens of millisecon
   assert.ok(best < 100);
 });
 
+/** The plan's parts once more, as a change. */
+function change(): FirewallPlanChange {
+  const { groups, devices, ...surroundings } = plan();
+  return {
+    putGroups: groups,
+    removeGroups: ['guests'],
+    putDevices: devices,
+    removeDevices: ['device-9'],
+    surroundings,
+  };
+}
+
 /** What each place of a request must not hold. */
 const bad: Readonly<Record<string, readonly unknown[]>> = {
   address: ['', '10.77.0.300', '10.77.0.1/16', 'fd77::1%eth0', '-4', '10.77.0.1 dev lan0', '010.77.0.1', 1, null, {}],
@@ -84,6 +96,7 @@ const bad: Readonly<Record<string, readonly unknown[]>> = {
   outsideAddress: ['10.78.0.2', 'fd78::2', '8.8.8.8'],
   number: [-1, 1.5, '5', NaN, Infinity, 1e9, null],
   rate: [0, -1, 1.5, '5', NaN, 1e15, null],
+  revision: [0, -1, 1.5, '5', 2 ** 53, null],
   identifier: ['', 'a b', 'a"b', 'a;b', 'ä', 'x'.repeat(200), 7, null],
   name: ['', '-n x', 'a b', '.', 'a..b', 'x'.repeat(64), '"', 'a\nb'],
 };
@@ -142,8 +155,26 @@ const places: readonly (readonly [request: object, path: string, kinds: readonly
       ['plan.names', ['identifier', 'number']],
       ['plan.interfaceName', ['identifier', 'name']],
     ] as const
-  ).map(([path, kinds]) => [{ kind: 'setFirewall', plan: plan() }, path, kinds] as const),
+  ).flatMap(
+    ([path, kinds]) =>
+      [
+        [{ kind: 'setFirewall', plan: plan() }, path, kinds],
+        [{ kind: 'changeFirewall', revision: 7, change: change() }, inChange(path), kinds],
+      ] as const,
+  ),
+  [{ kind: 'changeFirewall', revision: 7, change: change() }, 'revision', ['revision']],
+  ...['removeGroups', 'removeDevices', 'putGroups', 'putDevices'].map(
+    (list) => [{ kind: 'changeFirewall', revision: 7, change: change() }, `change.${list}.0`, ['identifier']] as const,
+  ),
 ];
+
+/** Where a change holds what is at `path` in a plan. */
+function inChange(path: string): string {
+  return path
+    .replace('plan.', 'change.surroundings.')
+    .replace('surroundings.groups', 'putGroups')
+    .replace('surroundings.devices', 'putDevices');
+}
 
 function replaced(request: object, path: string, value: unknown): unknown {
   const copy = structuredClone(request) as Record<string, unknown>;
@@ -170,8 +201,15 @@ test('no place takes what it is not for', () => {
 test('no object takes a key that is not known, nor does without one', () => {
   const objects = ['', 'plan', 'plan.gateway', 'plan.groups.0', 'plan.groups.0.grants.0', 'plan.devices.0'];
   objects.push('plan.tunnelPorts', 'plan.neighbours.0');
-  for (const path of objects) {
-    const request = structuredClone({ kind: 'setFirewall', plan: plan() }) as Record<string, unknown>;
+  const cases = objects.map((path) => [{ kind: 'setFirewall', plan: plan() }, path] as const);
+  const changes = ['change', ...objects.filter((path) => path !== '').map(inChange), 'change.surroundings'];
+  for (const [like, path] of [
+    ...cases,
+    ...changes
+      .filter((path) => path !== 'plan')
+      .map((path) => [{ kind: 'changeFirewall', revision: 7, change: change() }, path] as const),
+  ]) {
+    const request = structuredClone(like) as Record<string, unknown>;
     const at = path === '' ? request : path.split('.').reduce((object, key) => object[key] as typeof request, request);
     at['extra'] = 1;
     assert.throws(() => decoder.decode(request), InvalidRequest, path);

@@ -288,6 +288,12 @@ export class SimulatedPeer {
     throw new Error(`${this.name} has no peer ${other.name}`);
   }
 
+  /** Whose an address in the tunnel is by its route table, 0 for nobody's. */
+  routed(ip: Uint8Array): SessionId {
+    this.arena.u8.set(ip, this.#single);
+    return this.device.allowedIps.lookup4(this.#single);
+  }
+
   nameOf(session: SessionId): string {
     return this.#sessionNames.get(session) ?? `session ${session}`;
   }

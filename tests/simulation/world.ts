@@ -6,14 +6,14 @@ import type { SeededRandom } from '../../packages/testkit/src/seeded-random.ts';
 import { VirtualClock } from '../../packages/testkit/src/virtual-clock.ts';
 import { LIMITS, type Limits } from '../../packages/wireguard/src/constants.ts';
 import { KEYPAIR_CREATED, KEYPAIR_PEER, KEYPAIR_WINDOW } from '../../packages/wireguard/src/layout.ts';
-import { WINDOW_BYTES } from '../../packages/wireguard/src/replay-window.ts';
+import { REPLAY_WINDOW } from '../../packages/wireguard/src/constants.ts';
 import { Audit } from './audit.ts';
 import { SimulatedPeer } from './simulated-peer.ts';
 
 /** A clock that a machine has had running for a while: 0 is no moment in a record. */
 const START_MS = 86_400_000.25;
 
-const KEYPAIR_BYTES = (KEYPAIR_WINDOW + WINDOW_BYTES + 63) & -64;
+const KEYPAIR_BYTES = (KEYPAIR_WINDOW + REPLAY_WINDOW.bytes + 63) & -64;
 const NOTHING = new Uint8Array(KEYPAIR_BYTES);
 
 class SeededCrypto extends HandshakeCrypto {

@@ -1,9 +1,9 @@
 // What tests share about frames: running the segmenter and the coalescer, and what the kernel makes of a frame.
 import assert from 'node:assert/strict';
 import { PacketBatch } from '@sallyport/core';
-import type { Memory } from '@sallyport/core';
+import type { Memory, SealRoom } from '@sallyport/core';
 import { COALESCER_SCRATCH_BYTES, Coalescer, Segmenter } from '@sallyport/wire';
-import type { CoalescerOptions, SealRoom } from '@sallyport/wire';
+import type { CoalescerOptions } from '@sallyport/wire';
 import { assertSamePackets, concat, naiveChecksum, naiveSum, parseVirtioHeader } from './packets.ts';
 
 /** WireGuard's room: 16 bytes on either side, and padding to 16 that does not exceed the MTU. */

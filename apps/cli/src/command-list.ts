@@ -24,6 +24,8 @@ export const LOCAL: readonly Entry[] = [
   { name: 'wg down', load: async () => (await import('./commands/wg-down.ts')).wgDown },
   { name: 'wg status', load: async () => (await import('./commands/wg-status.ts')).wgStatus },
   { name: 'wg device', load: async () => (await import('./commands/wg-device.ts')).wgDevice },
+  { name: 'openvpn up', load: async () => (await import('./openvpn/command.ts')).openvpnUp },
+  { name: 'openvpn down', load: async () => (await import('./openvpn/command.ts')).openvpnDown },
   { name: 'server', load: async () => (await import('./commands/server.ts')).server },
   { name: 'gateway join', load: async () => (await import('./commands/server.ts')).gatewayJoin },
   { name: 'gateway run', load: async () => (await import('./commands/server.ts')).gatewayRun },
@@ -34,6 +36,7 @@ export const LOCAL: readonly Entry[] = [
   { name: 'setup', load: async () => (await import('./service/login.ts')).setup },
   { name: 'invitation accept', load: async () => (await import('./service/login.ts')).acceptInvitation },
   { name: 'device new', load: async () => (await import('./service/device-new.ts')).deviceNew },
+  { name: 'profile openvpn', load: async () => (await import('./service/profile-openvpn.ts')).profileOpenvpn },
   { name: 'genkey', load: async () => (await import('./commands/keys.ts')).genkey },
   { name: 'pubkey', load: async () => (await import('./commands/keys.ts')).pubkey },
   { name: 'genpsk', load: async () => (await import('./commands/keys.ts')).genpsk },
@@ -42,7 +45,7 @@ export const LOCAL: readonly Entry[] = [
 ];
 
 /** First words that no command of the API shares. */
-const LOCAL_GROUPS = ['wg', 'config'];
+const LOCAL_GROUPS = ['wg', 'openvpn', 'config'];
 
 /** All commands, those that the API offers too: they are loaded only when none of the local ones is meant. */
 export async function allCommands(): Promise<readonly Entry[]> {

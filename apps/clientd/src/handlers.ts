@@ -1,15 +1,24 @@
 /** What callers may ask of the daemon. */
-import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { setImmediate as soon } from 'node:timers/promises';
 import { ApiUnreachable, routes } from '@sallyport/api';
-import { intentOf, means, NO_ENTRY, type ClientSettings, type ClientStatus, type State } from '@sallyport/client';
+import {
+  intentOf,
+  killSwitchOf,
+  means,
+  NO_ENTRY,
+  parsePrefix,
+  type ClientSettings,
+  type ClientStatus,
+  type State,
+} from '@sallyport/client';
 import { logIn, logOut } from './account/login.ts';
 import type { ControlPlane } from './account/control-plane.ts';
 import type { Daemon } from './daemon.ts';
 import { examine } from './doctor/doctor.ts';
 import { DaemonFailure, messageOf } from './failure.ts';
 import { watchForLeaks, type Allowed } from './leak-watch.ts';
+import { letOutside } from './outside.ts';
 import { regionChoices } from './regions.ts';
 import type { Call, Handlers } from './socket/socket-server.ts';
 
@@ -39,7 +48,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
       throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
     refuseUnknown(machine.state, target);
     if (via !== NO_ENTRY) refuseUnknown(machine.state, via);
-    if (advertise !== null) await setSettings({ ...machine.state.settings, advertise });
+    if (advertise !== null) await setSettings({ ...machine.state.settings, advertise }, true);
     try {
       daemon.noteIntent(intentOf(machine.state.settings, target, via));
     } catch (error) {
@@ -52,30 +61,36 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     } finally {
       stop();
     }
-    const { phase, block } = machine.state;
-    if (phase === 'blocked') throw new DaemonFailure('blocked', block?.message ?? 'no tunnel can be had');
+    const { phase } = machine.state;
+    if (phase === 'blocked') throw failureOfBlock(machine.state);
     if (phase === 'disconnected') throw new DaemonFailure('conflict', 'somebody disconnected meanwhile');
     return daemon.status();
   };
 
-  const setSettings = async (settings: ClientSettings): Promise<ClientSettings> => {
+  /** `explicitly`: somebody named the networks, if only those that were set before, which the service may not know. */
+  const setSettings = async (settings: ClientSettings, explicitly: boolean): Promise<ClientSettings> => {
     const { state } = machine;
     if (!settings.killSwitch && !settings.lockdown && state.configuration?.requirements.killSwitch === true)
       throw new DaemonFailure('notPermitted', 'an administrator requires the kill switch of your group');
-    const advertises = settings.advertise.join() !== state.settings.advertise.join();
-    if (advertises && keeper.control !== undefined && keeper.record !== undefined) {
-      const { deviceId } = keeper.record;
-      await keeper.control
-        .call(routes.advertiseNetworks, { params: { deviceId }, body: { prefixes: settings.advertise } })
-        .catch((error: unknown) => {
-          // prettier-ignore
-          throw new DaemonFailure(error instanceof ApiUnreachable ? 'unreachable' : 'refused', messageOf(error));
-        });
+    if (explicitly || settings.advertise.join() !== state.settings.advertise.join()) {
+      refuseEverything(settings.advertise);
+      await offer(settings.advertise);
     }
     await folder.settings.write(settings);
     machine.take({ kind: 'settings', settings });
     await daemon.inForce();
     return settings;
+  };
+
+  /** Tells the service which networks are behind this machine; without an account that is done after the login. */
+  const offer = async (prefixes: readonly string[]): Promise<void> => {
+    const { control, record } = keeper;
+    if (control === undefined || record === undefined) return;
+    try {
+      await control.call(routes.advertiseNetworks, { params: { deviceId: record.deviceId }, body: { prefixes: [...prefixes] } }); // prettier-ignore
+    } catch (error) {
+      throw new DaemonFailure(error instanceof ApiUnreachable ? 'unreachable' : 'refused', messageOf(error));
+    }
   };
 
   return {
@@ -94,8 +109,12 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         if (record !== undefined) throw new DaemonFailure('conflict', `${record.userName} is logged in at ${record.url}: sallyport logout first`); // prettier-ignore
         const control = strangerAt(daemon, params.url, params.fingerprint);
         await daemon.inForce();
+        const { advertise } = machine.state.settings;
+        let left: string | undefined;
         try {
           await keeper.set(await logIn({ ...params, control, onCode: tell, signal }));
+          // Set before there was an account; and while the way there is open.
+          if (advertise.length > 0) left = await offer(advertise).then(() => undefined, messageOf);
         } catch (error) {
           machine.take({ kind: 'account', account: undefined });
           throw error;
@@ -103,7 +122,9 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         machine.take({ kind: 'account', account: undefined });
         machine.take({ kind: 'account', account: keeper.account });
         await machine.until(({ configuration, fetchDeadline }) => configuration !== undefined || fetchDeadline === undefined, DISCONNECT_TIMEOUT_MS, signal); // prettier-ignore
-        return daemon.status();
+        if (left === undefined) return daemon.status();
+        const message = `the networks behind this machine could not be offered (${left}); to try again: sallyport connect --advertise ${advertise.join()}`; // prettier-ignore
+        return { ...daemon.status(), message };
       }),
     logout: () =>
       changeAccount(async () => {
@@ -127,18 +148,11 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     },
     regions: async () => ({ items: await regionChoices(daemon) }),
     settings: () => Promise.resolve(machine.state.settings),
-    set: (settings) => setSettings(settings),
+    // What is no change is somebody who says it again.
+    set: (settings) => setSettings(settings, JSON.stringify(settings) === JSON.stringify(machine.state.settings)),
     doctor: async (_, { tell, signal }) => ({ items: await examine(daemon, facts, tell, signal) }),
     outside: async ({ pid }, { caller }) => {
-      const owner = ownerOf(pid);
-      if (owner === undefined) throw new DaemonFailure('badRequest', `there is no process ${String(pid)}`);
-      if (caller === undefined || (caller.uid !== 0 && caller.uid !== owner))
-        throw new DaemonFailure('notPermitted', `process ${String(pid)} is somebody else's`);
-      try {
-        (await daemon.outside()).cgroup.add(pid);
-      } catch (error) {
-        throw new DaemonFailure('failed', `programs can't go beside the tunnel here: ${messageOf(error)}`);
-      }
+      await letOutside(pid, caller, () => daemon.outside());
       return {};
     },
     leakWatch: ({ seconds }, { signal }) => {
@@ -185,6 +199,25 @@ function tellStatus(daemon: Daemon, { tell, signal }: Call, everyMs?: number): (
   };
 }
 
+/** That the service lets this device in nowhere is not a connection that comes later. */
+function failureOfBlock(state: State): DaemonFailure {
+  const message = state.block?.message ?? 'no tunnel can be had';
+  if (state.block?.reason !== 'refused') return new DaemonFailure('blocked', message);
+  const remedy = killSwitchOf(state) ? '; nothing leaves this machine until: sallyport disconnect' : '';
+  return new DaemonFailure('notPermitted', `${message}${remedy}`);
+}
+
+/** The service takes no network that is half of the world either; this one is refused before anything is asked or kept. */
+function refuseEverything(advertise: readonly string[]): void {
+  for (const text of advertise) {
+    const prefix = parsePrefix(text);
+    if (prefix === undefined || !text.includes('/'))
+      throw new DaemonFailure('badRequest', `${text} is no network; name those behind this machine: 10.1.0.0/24,fd10::/64`); // prettier-ignore
+    if (prefix.length === 0)
+      throw new DaemonFailure('badRequest', `${text} is everything, and no network behind this machine; name its networks, as 10.1.0.0/24, or none: a way to the internet is what gateways are for`); // prettier-ignore
+  }
+}
+
 /** A target that nothing means is a slip of the pen; without a configuration that isn't known yet. */
 function refuseUnknown({ configuration }: State, target: string | null): void {
   if (target === null || configuration === undefined) return;
@@ -205,16 +238,4 @@ function strangerAt(daemon: Daemon, url: string, fingerprint: string | null): Co
     throw new DaemonFailure('refused', 'lockdown blocks everything, names too: log in by the address of the service, or switch lockdown off before'); // prettier-ignore
   daemon.machine.take({ kind: 'account', account: { controlAddresses: [control.host], controlPort: control.port } });
   return control;
-}
-
-/** Whose process it is (its effective user); undefined where there is none. */
-function ownerOf(pid: number): number | undefined {
-  try {
-    const { uid } = statSync(`/proc/${String(pid)}`);
-    // A program that gave itself other rights is shown as root's: the real user is meant.
-    const real = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1];
-    return real === undefined ? uid : Number(real);
-  } catch {
-    return undefined;
-  }
 }

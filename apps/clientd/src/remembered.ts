@@ -1,4 +1,4 @@
-import { automaticIntent, clientSettings, protecting, type Remembered } from '@sallyport/client';
+import { automaticIntent, clientSettings, faultOfConfiguration, protecting, type Remembered } from '@sallyport/client';
 import { messageOf } from './failure.ts';
 import type { StateFolder } from './state-folder.ts';
 
@@ -17,7 +17,13 @@ export async function readRemembered(folder: StateFolder, onFault: (message: str
   };
   const settings = (await folder.settings.read()) ?? clientSettings.parse({});
   const intent = (await folder.intent.read()) ?? undefined;
-  const configuration = await optional(folder.configuration.read());
+  const configuration = await optional(
+    folder.configuration.read().then((read) => {
+      const fault = read && faultOfConfiguration(read);
+      if (fault !== undefined) throw new Error(`${folder.configuration.path}: ${fault}`);
+      return read;
+    }),
+  );
   const good = await optional(folder.good.read());
   return {
     // An administrator's demand may have been in what can't be read.

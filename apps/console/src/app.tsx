@@ -23,6 +23,7 @@ const MyDevices = lazy(() => import('./pages/account/my-devices.tsx'));
 const Regions = lazy(() => import('./pages/account/regions.tsx'));
 const Account = lazy(() => import('./pages/account/account.tsx'));
 const Client = lazy(() => import('./pages/sign-in/client.tsx'));
+const TunnelLogin = lazy(() => import('./pages/sign-in/tunnel-login.tsx'));
 const Overview = lazy(() => import('./pages/network/overview.tsx'));
 const Gateways = lazy(() => import('./pages/network/gateways.tsx'));
 const Gateway = lazy(() => import('./pages/network/gateway.tsx'));
@@ -124,6 +125,7 @@ function Gate(): JSX.Element {
           <Route path="/regions" component={Regions} />
           <Route path="/account" component={Account} />
           <Route path="/client" component={Client} />
+          <Route path="/tunnel-login" component={TunnelLogin} />
           <Route path="/overview" component={Overview} />
           <Route path="/users" component={Users} />
           <Route path="/users/:id" component={User} />

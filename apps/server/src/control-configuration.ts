@@ -23,6 +23,8 @@ export const controlConfiguration = z.strictObject({
       listen,
     }),
   ]),
+  /** Take OpenVPN over TCP by the same addresses, for the carrier. */
+  openvpnOnWeb: z.boolean().default(false),
   trustedProxies: z.array(z.string()),
   databaseUrl: z.string(),
   pool4: z.string(),

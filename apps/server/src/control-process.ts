@@ -87,8 +87,10 @@ try {
   }
 }
 
-async function serve({ tls, listen, user, folder, publicUrl }: ControlConfiguration): Promise<void> {
-  const web = await WebServer.bind(listen, { tls: tls.kind !== 'off' });
+async function serve({ tls, listen, user, folder, publicUrl, openvpnOnWeb }: ControlConfiguration): Promise<void> {
+  const tunnels = new TunnelHandOver();
+  const other = openvpnOnWeb ? tunnels.openvpn : undefined;
+  const web = await WebServer.bind(listen, { tls: tls.kind !== 'off', other });
   servers.push(web);
   const challenges = tls.kind === 'acme' ? await WebServer.bind(tls.listen, { tls: false }) : undefined;
   if (challenges !== undefined) servers.push(challenges);
@@ -99,7 +101,6 @@ async function serve({ tls, listen, user, folder, publicUrl }: ControlConfigurat
   flushCompileCache();
   if (user !== undefined) dropPrivileges(user.uid, user.gid);
 
-  const tunnels = new TunnelHandOver();
   process.on('message', (value) => {
     tunnels.take(value);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Reach } from './addresses.ts';
 import type { CarrierConfiguration, TlsFacts } from './carrier/carrier-configuration.ts';
-import { isOnWeb } from './carrier/tls-facts.ts';
+import { isOnWeb, isOpenVpnOnWeb } from './carrier/tls-facts.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
 import type { ControlConfiguration } from './control-configuration.ts';
@@ -36,6 +36,7 @@ export function controlSettings(
     listen: [...web.listen],
     publicUrl: reach.publicUrl,
     tls: tlsSettings(web, reach),
+    openvpnOnWeb: isOpenVpnOnWeb(configuration),
     trustedProxies: [...web.trustedProxies],
     databaseUrl: databaseUrl(configuration, folders.control),
     pool4: network.pool4,
@@ -96,12 +97,18 @@ function readRootsFile(path: string, key: string): string {
   }
 }
 
+/** What the gateway says of the carrier: undefined and 0 where it leads nowhere. */
+export interface CarrierFacts {
+  readonly tls: TlsFacts | undefined;
+  readonly openvpnTcpPort: number;
+}
+
 export function gatewaySettings(
   configuration: Configuration,
   folders: DataFolders,
   reach: Reach,
   { self = {}, ...control }: Membership,
-  tls: TlsFacts | undefined,
+  { tls, openvpnTcpPort }: CarrierFacts,
 ): Omit<GatewayConfigurationInput, 'helperFd'> {
   const { gateway, metrics, process: users, log, web } = configuration;
   const said = (configured: string, joinedWith = ''): string => (configured === '' ? joinedWith : configured);
@@ -121,6 +128,7 @@ export function gatewaySettings(
     endpoint: { host: said(gateway.publicAddress, self.public_address) || reach.gatewayHost },
     name: name === '' ? gatewayName() : name,
     ...(tls === undefined ? {} : { tls }),
+    ...(gateway.openvpnPort === 0 ? {} : { openvpn: { port: gateway.openvpnPort, tcpPort: openvpnTcpPort } }),
     ...(region === '' ? {} : { region }),
     ...(country === '' ? {} : { country }),
     ...(city === '' ? {} : { city }),
@@ -131,7 +139,7 @@ export function gatewaySettings(
   };
 }
 
-/** Undefined where there is to be no tunnel over TLS. */
+/** Undefined where there is to be no tunnel over TLS, and no OpenVPN over TCP. */
 export function carrierSettings(
   configuration: Configuration,
   folders: DataFolders,
@@ -139,16 +147,25 @@ export function carrierSettings(
 ): CarrierConfiguration | undefined {
   const { gateway, process: users, log } = configuration;
   const behindWeb = isOnWeb(configuration, reach);
-  if (!gateway.enabled || (gateway.tlsListen.length === 0 && !behindWeb)) return undefined;
+  const openvpn = openvpnSettings(configuration);
+  if (!gateway.enabled || (gateway.tlsListen.length === 0 && !behindWeb && openvpn === undefined)) return undefined;
   return {
     folder: folders.carrier,
     listen: [...gateway.tlsListen],
     behindWeb,
     hosts: [...new Set([reach.gatewayHost, ...reach.certificateHosts])].slice(0, 16),
     wireguardPort: gateway.listenPort,
+    ...(openvpn === undefined ? {} : { openvpn }),
     user: { uid: users.carrierUid, gid: users.carrierUid },
     logLevel: log.level,
   };
+}
+
+/** Undefined where there is to be no OpenVPN over TCP. */
+function openvpnSettings(configuration: Configuration): CarrierConfiguration['openvpn'] {
+  const { openvpnPort: port, openvpnTcpListen: listen } = configuration.gateway;
+  const behindWeb = isOpenVpnOnWeb(configuration);
+  return port === 0 || (listen.length === 0 && !behindWeb) ? undefined : { listen: [...listen], behindWeb, port };
 }
 
 /** Undefined where this gateway is to answer no names. */

@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { preflight, type PreflightResult } from '@sallyport/privileged';
 import { reachOf, type Reach } from './addresses.ts';
 import { CarrierPart } from './carrier/carrier-part.ts';
-import type { TlsFacts } from './carrier/carrier-configuration.ts';
-import { tlsFactsOf } from './carrier/tls-facts.ts';
+import { openvpnTcpPort, tlsFactsOf } from './carrier/tls-facts.ts';
 import { announce, type ServerFacts } from './announcement.ts';
 import { ConfigurationError } from './config/read.ts';
 import type { Configuration } from './config/schema.ts';
@@ -19,7 +18,14 @@ import { createLog, type Log } from './log.ts';
 import { readMembership, type Membership } from './membership.ts';
 import { notifyServiceManager } from './notify.ts';
 import { NamesPart } from './names/names-part.ts';
-import { carrierSettings, controlSettings, gatewaySettings, helperSettings, namesSettings } from './settings.ts';
+import {
+  carrierSettings,
+  controlSettings,
+  gatewaySettings,
+  helperSettings,
+  namesSettings,
+  type CarrierFacts,
+} from './settings.ts';
 import { EXIT_FAILED, EXIT_NOT_PERMITTED, StartError } from './start-error.ts';
 import { version } from './version.ts';
 
@@ -112,9 +118,9 @@ class Service {
       membership = checked.then(() => this.#membership(folders, gatewayHasJoined));
       membership.catch(() => undefined);
       const known = membership;
-      const tls = this.#startCarrier(folders, reach);
-      tls.catch(() => undefined);
-      const settings = async () => gatewaySettings(this.#configuration, folders, reach, await known, await tls);
+      const carrier = this.#startCarrier(folders, reach);
+      carrier.catch(() => undefined);
+      const settings = async () => gatewaySettings(this.#configuration, folders, reach, await known, await carrier);
       const names = namesSettings(this.#configuration, folders);
       const namesPart = names === undefined ? undefined : new NamesPart(names, this.#log);
       this.#gateway = new GatewayPart(settings, helperSettings(this.#configuration), this.#log, namesPart);
@@ -161,21 +167,31 @@ class Service {
     };
   }
 
-  /** Where devices reach the tunnel over TLS; undefined where there is none. */
-  async #startCarrier(folders: DataFolders, reach: Reach): Promise<TlsFacts | undefined> {
+  /** Starts it, and says where devices reach it. */
+  async #startCarrier(folders: DataFolders, reach: Reach): Promise<CarrierFacts> {
+    const nowhere: CarrierFacts = { tls: undefined, openvpnTcpPort: 0 };
     const settings = carrierSettings(this.#configuration, folders, reach);
-    if (settings === undefined) return undefined;
+    if (settings === undefined) return nowhere;
     this.#carrier = new CarrierPart(
       settings,
-      ({ path, webPort }) => {
-        if (webPort !== undefined) this.#control?.handOver({ kind: 'tunnel', path, port: webPort });
+      ({ path, webPort: port, openvpnWebPort: openvpnPort }) => {
+        if (port === undefined && openvpnPort === undefined) return;
+        this.#control?.handOver({
+          kind: 'tunnel',
+          path,
+          ...(port === undefined ? {} : { port }),
+          ...(openvpnPort === undefined ? {} : { openvpnPort }),
+        });
       },
       this.#log,
     );
     const ready = await this.#carrier.ready;
-    if (ready === undefined) return undefined;
+    if (ready === undefined) return nowhere;
     const listening = settings.behindWeb ? await this.#control?.listening : undefined;
-    return tlsFactsOf(this.#configuration, reach, ready, listening?.fingerprint);
+    return {
+      tls: tlsFactsOf(this.#configuration, reach, ready, listening?.fingerprint),
+      openvpnTcpPort: openvpnTcpPort(this.#configuration, reach, ready),
+    };
   }
 
   /** Throws a StartError that names all that a gateway lacks here, with the remedies. */
@@ -186,7 +202,7 @@ class Service {
       pools: network.pool6 === '' ? [network.pool4] : [network.pool4, network.pool6],
       // The control plane has taken its ports by now, or says that it can't.
       tcpListens: [],
-      udpPorts: [gateway.listenPort, gateway.amneziawgPort].filter((port) => port !== 0),
+      udpPorts: [gateway.listenPort, gateway.amneziawgPort, gateway.openvpnPort].filter((port) => port !== 0),
     });
     const missing = results.filter(({ ok }) => !ok);
     const describe = ({ what, detail, remedy }: PreflightResult): string => `${what}: ${detail}; ${remedy}`;

@@ -5,6 +5,12 @@ import { until, WireGuardDevice, type NetworkNamespace, type Program } from '@sa
 
 export const sallyport = fileURLToPath(new URL('../../../bin/sallyport', import.meta.url));
 
+/** Unix milliseconds. */
+export interface Timed {
+  readonly sentAt: number;
+  readonly answeredAt: number;
+}
+
 /** Somebody at a machine, with a login of their own. */
 export class Person {
   readonly name: string;
@@ -34,12 +40,21 @@ export class Person {
     return this.machine.run([sallyport, ...args], options);
   }
 
-  /** Changes a user by the API, from this person's login; returns when that was sent and answered (Unix milliseconds). */
-  async changeUser(user: string, body: object): Promise<{ readonly sentAt: number; readonly answeredAt: number }> {
+  /** Changes a user by the API, from this person's login; returns when that was sent and answered. */
+  changeUser(user: string, body: object): Promise<Timed> {
+    return this.#timed('user', user, JSON.stringify(body));
+  }
+
+  /** Removes somebody's device by the API, from this person's login; returns when that was sent and answered. */
+  removeDevice(id: string): Promise<Timed> {
+    return this.#timed('removal', id);
+  }
+
+  async #timed(...change: readonly string[]): Promise<Timed> {
     const script = join(import.meta.dirname, 'timed-change.ts');
     const credentials = join(this.#home, 'sallyport', 'credentials.json');
-    const run = await this.machine.run([process.execPath, script, credentials, user, JSON.stringify(body)]);
-    return JSON.parse(run.stdout) as { sentAt: number; answeredAt: number };
+    const run = await this.machine.run([process.execPath, script, credentials, ...change]);
+    return JSON.parse(run.stdout) as Timed;
   }
 
   async json<T>(args: readonly string[], input = ''): Promise<T> {

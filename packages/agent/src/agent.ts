@@ -18,6 +18,7 @@ import type { Privileged } from '@sallyport/privileged';
 import type { Logger } from 'pino';
 import { Applier } from './applier.ts';
 import type { Clock } from './clock.ts';
+import { LinkLogins } from './logins.ts';
 import type { GatewayFiles, Membership } from './membership.ts';
 import { GatewayMetrics } from './metrics.ts';
 import { Names, type Resolve } from './names.ts';
@@ -96,6 +97,7 @@ export class GatewayAgent {
   readonly #applier: Applier;
   readonly #reporter: Reporter;
   readonly #service: TunnelService;
+  readonly #logins: LinkLogins;
   /** What the name server was told last. */
   #namesTold = '';
   readonly #stateFile: StateFile;
@@ -121,6 +123,8 @@ export class GatewayAgent {
     const { clock, tunnels } = options;
     this.#names = new Names(options.resolve, clock, () => void this.#applier.refresh());
     this.#reporter = new Reporter(tunnels, clock.now());
+    this.#logins = new LinkLogins(clock);
+    for (const tunnel of tunnels) tunnel.setLogins?.(this.#logins);
     this.#stateFile = new StateFile(options.files.statePath);
     this.#applier = new Applier({
       ...options,
@@ -287,7 +291,8 @@ export class GatewayAgent {
       } else if (message.kind === 'state') this.#take(link, message);
       else if (message.kind === 'stored') {
         if (this.#reporter.stored(message.number)) this.#resend();
-      } else if (message.kind === 'goodbye') {
+      } else if (message.kind === 'authenticated') this.#logins.take(message);
+      else if (message.kind === 'goodbye') {
         goodbye = message;
         link.close();
       }
@@ -296,6 +301,7 @@ export class GatewayAgent {
     const wasUp = this.#welcomed;
     this.#welcomed = false;
     this.#link = undefined;
+    this.#logins.close();
     if (wasUp) onLink?.(false);
     if (goodbye === undefined) return reason;
     await this.#part(goodbye);
@@ -319,6 +325,7 @@ export class GatewayAgent {
     this.#membership = membership;
     this.#stateKey = message.stateKey;
     this.#welcomed = true;
+    this.#logins.open(message.protocolVersion, (said) => link.send(said));
     this.#pauseMs = FIRST_PAUSE_MS;
     if (renewed) this.#resync('the control plane has a new key or name for this gateway');
     this.#resend();

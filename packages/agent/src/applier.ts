@@ -1,12 +1,9 @@
-import { faultOfNetwork, MAX_CONNECTED_NETWORKS, parseAddress, usableNetworks } from '@sallyport/policy';
-import type { DesiredState, DevicePlan, FirewallPlan, GatewayPlan } from '@sallyport/policy';
-import type { Privileged } from '@sallyport/privileged';
-import { TUNNEL_SERVICE_PORT } from '@sallyport/tunnel-service';
+import { MAX_CONNECTED_NETWORKS, parseAddress, sameOpenVpnDevice, usableNetworks } from '@sallyport/policy';
+import type { DesiredState, DevicePlan, GatewayPlan } from '@sallyport/policy';
 import type { Clock } from './clock.ts';
-import type { Names } from './names.ts';
-import type { Tunnel } from './tunnel.ts';
+import { connectedNetworks, few, PacketFilter, type PacketFilterOptions } from './packet-filter.ts';
+import { protocolOf, type Tunnel } from './tunnel.ts';
 
-const NAMES_PORT = 53;
 /** What stood in a network's way may be gone. */
 const LOOK_AGAIN_MS = 60_000;
 const FIRST_RETRY_MS = 500;
@@ -14,16 +11,10 @@ const LAST_RETRY_MS = 15_000;
 /** A timer's longest wait for the next expiry; then it looks again. */
 const LONGEST_WAIT_MS = 3_600_000;
 
-export interface ApplierOptions {
+export interface ApplierOptions extends PacketFilterOptions {
   readonly tunnels: readonly Tunnel[];
-  readonly privileged: Privileged;
   readonly clock: Clock;
-  readonly names: Names;
-  readonly interfaceName: string;
   readonly mtu: number;
-  readonly localTcpPorts: readonly number[];
-  /** This machine's addresses now. */
-  readonly ownAddresses: () => readonly string[];
   /** Called just before these devices are refused, for their last counters. */
   readonly leaving: () => void;
   /** What hinders the state from being in force, in an operator's words; undefined when nothing does any more. */
@@ -43,11 +34,16 @@ export interface ApplierOptions {
  */
 export class Applier {
   readonly #options: ApplierOptions;
+  readonly #filter: PacketFilter;
   #wanted: DesiredState | undefined;
   /** The devices of the wanted state that may connect now. */
   #valid: ReadonlyMap<string, DevicePlan> = new Map();
   /** Those that the tunnels admit. */
   readonly #admitted = new Map<string, DevicePlan>();
+  /** The valid devices, where all of them are among those. */
+  #allAdmitted: ReadonlyMap<string, DevicePlan> | undefined;
+  /** What the tunnels were told last of the gateway. */
+  #gatewayTold: GatewayPlan | undefined;
   #generation = 0;
   #waiting: { readonly generation: number; readonly done: () => void }[] = [];
   #working = false;
@@ -65,6 +61,7 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options;
+    this.#filter = new PacketFilter(options);
   }
 
   get state(): DesiredState | undefined {
@@ -111,19 +108,31 @@ export class Applier {
     const state = this.#wanted;
     if (state === undefined || this.#stopped) return;
     const now = this.#options.clock.now();
-    const valid = new Map<string, DevicePlan>();
+    const over = new Set<string>();
     let next = Infinity;
-    for (const device of state.devices.values()) {
-      const { validUntil } = device;
-      if (validUntil !== undefined && validUntil <= now) continue;
-      if (validUntil !== undefined && validUntil < next) next = validUntil;
-      valid.set(device.id, device);
+    for (const { id, validUntil = Infinity } of few(state.devices).expiring) {
+      if (validUntil <= now) over.add(id);
+      else if (validUntil < next) next = validUntil;
     }
+    // The state's own map where it can be: what is the same in two states is then seen at a glance.
+    const valid = over.size === 0 ? state.devices : new Map([...state.devices].filter(([id]) => !over.has(id)));
+    const before = this.#valid;
     this.#valid = this.#withUsableNetworks(state, valid);
+    if (this.#valid !== before) this.#refuse();
+    this.#cancelExpiry?.();
+    this.#cancelExpiry = undefined;
+    if (next < Infinity)
+      this.#cancelExpiry = this.#options.clock.after(Math.min(next - now, LONGEST_WAIT_MS), () => void this.refresh());
+  }
+
+  /** Takes from those who are admitted what is not theirs any more. */
+  #refuse(): void {
+    this.#allAdmitted = undefined;
     const refused: DevicePlan[] = [];
     const lessened: DevicePlan[] = [];
     for (const device of this.#admitted.values()) {
       const wanted = this.#valid.get(device.id);
+      if (device === wanted) continue;
       if (!sameInTunnel(device, wanted)) refused.push(device);
       else {
         const left = (device.networks ?? []).filter((network) => wanted?.networks?.includes(network));
@@ -132,17 +141,13 @@ export class Applier {
     }
     if (lessened.length > 0) {
       for (const device of lessened) this.#admitted.set(device.id, device);
-      for (const tunnel of this.#options.tunnels) tunnel.apply({ put: lessened, remove: [] });
+      this.#tell({ put: lessened, remove: [] });
     }
     if (refused.length > 0) {
       this.#options.leaving();
       for (const { id } of refused) this.#admitted.delete(id);
-      for (const tunnel of this.#options.tunnels) tunnel.apply({ put: [], remove: refused });
+      this.#tell({ put: [], remove: refused });
     }
-    this.#cancelExpiry?.();
-    this.#cancelExpiry = undefined;
-    if (next < Infinity)
-      this.#cancelExpiry = this.#options.clock.after(Math.min(next - now, LONGEST_WAIT_MS), () => void this.refresh());
   }
 
   /** The devices with those of their networks that can be routed. */
@@ -151,7 +156,7 @@ export class Applier {
     devices: ReadonlyMap<string, DevicePlan>,
   ): ReadonlyMap<string, DevicePlan> {
     const taken = [gateway.pool4, gateway.pool6, ...this.#options.ownAddresses(), ...this.#met];
-    const { byDevice, faults } = usableNetworks(devices.values(), taken);
+    const { byDevice, faults } = usableNetworks(few(devices).connectors, taken);
     const all = faults.slice(0, 5).join(', ');
     this.#networkFaults = faults.length === 0 ? undefined : `networks behind devices are left out: ${all}`;
     if (faults.length === 0) return devices;
@@ -197,7 +202,7 @@ export class Applier {
         // Now there is an interface to route to.
         if (first && connectedNetworks(state).length > 0) continue;
         this.#options.onProblem(undefined);
-        this.#admit(devices);
+        this.#admit(state.gateway, devices);
         this.#options.onConfigured(state.gateway);
         this.#options.onApplied?.((performance.now() - start) / 1000, devices.size);
       }
@@ -211,24 +216,38 @@ export class Applier {
   }
 
   /** Admits those whom the filter knows now, where nobody has thought better of it meanwhile. */
-  #admit(known: ReadonlyMap<string, DevicePlan>): void {
+  #admit(gateway: GatewayPlan, known: ReadonlyMap<string, DevicePlan>): void {
+    if (gateway !== this.#gatewayTold) for (const tunnel of this.#options.tunnels) tunnel.setGateway?.(gateway);
+    this.#gatewayTold = gateway;
+    if (known === this.#allAdmitted) return;
+    if (known === this.#valid) this.#allAdmitted = known;
     const put: DevicePlan[] = [];
     for (const device of known.values()) {
       const wanted = this.#valid.get(device.id);
+      if (device === wanted && device === this.#admitted.get(device.id)) continue;
       if (!sameInTunnel(device, wanted) || !sameNetworks(device, wanted)) continue;
       const admitted = this.#admitted.get(device.id);
       if (!sameInTunnel(device, admitted) || !sameNetworks(device, admitted)) put.push(device);
       this.#admitted.set(device.id, device);
     }
-    if (put.length > 0) for (const tunnel of this.#options.tunnels) tunnel.apply({ put, remove: [] });
+    this.#tell({ put, remove: [] });
+  }
+
+  /** Tells each tunnel of the devices of its protocol. */
+  #tell({ put, remove }: Parameters<Tunnel['apply']>[0]): void {
+    for (const tunnel of this.#options.tunnels) {
+      const own = (device: DevicePlan): boolean => protocolOf(device) === tunnel.protocol;
+      const change = { put: put.filter(own), remove: remove.filter(own) };
+      if (change.put.length + change.remove.length > 0) tunnel.apply(change);
+    }
   }
 
   /** Packet filter, then addresses and forwarding: the interface comes up behind the filter. What failed, or undefined. */
   async #setKernel(state: DesiredState, devices: ReadonlyMap<string, DevicePlan>): Promise<string | undefined> {
     const { privileged, mtu } = this.#options;
     try {
-      const filter = await privileged.request({ kind: 'setFirewall', plan: this.#plan(state, devices) });
-      if (filter.error !== undefined) return `the packet filter could not be set: ${filter.error.message}`;
+      const fault = await this.#filter.set(state, devices);
+      if (fault !== undefined) return `the packet filter could not be set: ${fault}`;
       const { address4, address6, pool4, pool6 } = state.gateway;
       const addresses = [`${address4}/32`, `${address6}/128`];
       const routes = [pool4, pool6];
@@ -251,7 +270,7 @@ export class Applier {
 
   /** Has the networks behind devices routed to the tunnel. Those that can't be are left out from then on. What failed. */
   async #routeNetworks(state: DesiredState, devices: ReadonlyMap<string, DevicePlan>): Promise<string | undefined> {
-    const networks = Array.from(devices.values(), (device) => device.networks ?? []).flat();
+    const networks = few(devices).connectors.flatMap((device) => device.networks ?? []);
     const routed = new Set(networks);
     const unreachable = connectedNetworks(state)
       .filter((network) => !routed.has(network))
@@ -277,41 +296,6 @@ export class Applier {
       return `the privileged helper does not answer: ${(error as Error).message}`;
     }
   }
-
-  #plan(state: DesiredState, devices: ReadonlyMap<string, DevicePlan>): FirewallPlan {
-    const { interfaceName, localTcpPorts, ownAddresses, names } = this.#options;
-    const { pool4, pool6, address4, address6, egress } = state.gateway;
-    return {
-      interfaceName,
-      gateway: { pool4, pool6, address4, address6, egress },
-      ownAddresses: ownAddresses(),
-      localTcpPorts,
-      tunnelPorts:
-        state.gateway.names === undefined
-          ? { udp: [TUNNEL_SERVICE_PORT], tcp: [] }
-          : { udp: [NAMES_PORT, TUNNEL_SERVICE_PORT], tcp: [NAMES_PORT] },
-      neighbours: state.gateway.neighbours ?? [],
-      connectedNetworks: connectedNetworks(state),
-      groups: [...state.groups.values()],
-      devices: Array.from(devices.values(), ({ id, ipv4, ipv6, groups, egress: own, bitsPerSecond, networks }) => ({
-        id,
-        ipv4,
-        ipv6,
-        groups,
-        ...(own !== undefined && { egress: own }),
-        ...(bitsPerSecond !== undefined && { bitsPerSecond }),
-        ...(networks !== undefined && { networks }),
-      })),
-      names: names.addresses,
-    };
-  }
-}
-
-/** All that lies behind devices as far as is known here, those of the state that can't be routed included. */
-function connectedNetworks({ gateway, devices }: DesiredState): string[] {
-  const networks = new Set(gateway.connectedNetworks);
-  for (const device of devices.values()) for (const network of device.networks ?? []) networks.add(network);
-  return [...networks].filter((network) => faultOfNetwork(network, []) === undefined);
 }
 
 function withoutNetworks(devices: ReadonlyMap<string, DevicePlan>): ReadonlyMap<string, DevicePlan> {
@@ -320,7 +304,14 @@ function withoutNetworks(devices: ReadonlyMap<string, DevicePlan>): ReadonlyMap<
 
 /** Whether it is the same device for a tunnel, whatever lies behind it. */
 function sameInTunnel(a: DevicePlan, b: DevicePlan | undefined): boolean {
-  return b !== undefined && a.publicKey === b.publicKey && a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6;
+  if (a === b) return true;
+  return (
+    b !== undefined &&
+    a.publicKey === b.publicKey &&
+    sameOpenVpnDevice(a.openvpn, b.openvpn) &&
+    a.ipv4 === b.ipv4 &&
+    a.ipv6 === b.ipv6
+  );
 }
 
 function sameNetworks({ networks: a = [] }: DevicePlan, b: DevicePlan | undefined): boolean {

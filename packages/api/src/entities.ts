@@ -63,6 +63,7 @@ export const deviceStanding = z.enum([
   'userDisabled',
   'userExpired',
   'deviceExpired',
+  'certificateExpired',
   'loginRequired',
   'trafficUsedUp',
 ]);
@@ -70,13 +71,25 @@ export const deviceStanding = z.enum([
 /** A network behind a device, which others reach through it once an administrator has approved that. */
 export const deviceNetwork = z.strictObject({ prefix: z.string(), approved: z.boolean() });
 
+/** What an OpenVPN device asks its user for beside a certificate: nothing, a password, or a login in a browser. */
+export const openVpnLogin = z.enum(['certificate', 'password', 'web']);
+
 export const device = z
   .strictObject({
     id: field.id,
     userId: field.id,
     userName: field.slug,
     name: field.label,
-    publicKey: field.publicKey,
+    protocol: z.enum(['wireguard', 'openvpn']),
+    /** WireGuard's; null for an OpenVPN device. */
+    publicKey: field.publicKey.nullable(),
+    openvpn: z
+      .strictObject({
+        login: openVpnLogin,
+        /** When its certificate ends; null: none is asked for. */
+        certificateExpiresAt: field.time.nullable(),
+      })
+      .nullable(),
     ipv4: field.ipv4,
     ipv6: field.ipv6,
     standing: deviceStanding,
@@ -135,6 +148,12 @@ export const tlsTransport = z.strictObject({
     .nullable(),
 });
 
+/** Where a gateway speaks OpenVPN: ports for UDP and TCP, 0 where it doesn't over that. */
+export const openVpnTransport = z.strictObject({
+  port: z.number().int().min(0).max(65_535),
+  tcpPort: z.number().int().min(0).max(65_535),
+});
+
 export const gatewayHealth = z.enum(['healthy', 'degraded', 'unreachable', 'neverConnected']);
 
 export const gateway = z
@@ -154,7 +173,11 @@ export const gateway = z
     /** Addresses that it says are its own. */
     addresses: z.array(z.string()),
     /** Other ways to it than WireGuard over UDP, where it has them. */
-    transports: z.strictObject({ amneziawg: amneziawg.nullable(), tls: tlsTransport.nullable() }),
+    transports: z.strictObject({
+      amneziawg: amneziawg.nullable(),
+      tls: tlsTransport.nullable(),
+      openvpn: openVpnTransport.nullable(),
+    }),
     draining: z.boolean(),
     health: gatewayHealth,
     problems: z.array(z.string()),
@@ -239,6 +262,9 @@ export const policyTest = z
 const dnsName = z.hostname('a DNS name: corp.example').max(253);
 const address = z.union([field.ipv4, field.ipv6], 'an IPv4 or IPv6 address');
 
+/** Ciphers that protect themselves (AEAD), by the names that OpenVPN gives them. */
+const dataCipher = z.enum(['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305']);
+
 /** What gateways, which devices ask for names, do with them. */
 const nameSettings = {
   /** Whom gateways ask; none: the name servers of their own system. */
@@ -267,6 +293,12 @@ export const settings = z
       .min(1)
       .max(200),
     persistentKeepaliveSeconds: z.number().int().min(0).max(65_535),
+    openvpn: z.strictObject({
+      /** Of the data channel, in the order in which they are preferred. */
+      dataCiphers: z.array(dataCipher).min(1).max(3),
+      /** Let clients in that know none of these: AES-256-CBC with HMAC-SHA256. */
+      oldClients: z.boolean(),
+    }),
     /** Keep who connected when in the audit log, and for how long. */
     connectionAudit: z.strictObject({ enabled: z.boolean(), retentionDays: z.number().int().min(1).max(3650) }),
     /** Keep the addresses that changes and logins come from in the audit log. */

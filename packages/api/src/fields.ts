@@ -47,6 +47,12 @@ export const publicKey = z
   .base64('44 characters of base64')
   .length(44, '44 characters of base64')
   .meta({ description: 'A WireGuard public key: 32 bytes in base64' });
+/** Strictly checked where it is taken; see the control plane's subject-key.ts. */
+export const certificateKey = z
+  .base64('a public key: SPKI, DER in base64')
+  .min(40)
+  .max(1500)
+  .meta({ description: 'The public key that the certificate is issued for (SPKI, DER in base64): EC, Ed25519 or RSA' });
 export const country = z.string().regex(/^[A-Z]{2}$/, 'two capital letters (ISO 3166-1)');
 export const version = z.number().int().min(1).meta({ description: 'Grows with each change; the ETag holds it' });
 

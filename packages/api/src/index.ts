@@ -11,6 +11,7 @@ export * from './routes/gateways.ts';
 export * from './routes/identity.ts';
 export * from './routes/live.ts';
 export * from './routes/login-answer.ts';
+export * from './routes/openvpn.ts';
 export * from './routes/sign-in.ts';
 export * as entities from './entities.ts';
 export * as fields from './fields.ts';

@@ -4,6 +4,7 @@ import { clientRoutes, deviceAuthorizationRoutes } from './routes/client.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
 import { identityRoutes } from './routes/identity.ts';
 import { liveRoutes } from './routes/live.ts';
+import { openVpnRoutes } from './routes/openvpn.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 
 /** Every route of the API, by name. */
@@ -15,6 +16,7 @@ export const routes = {
   ...liveRoutes,
   ...deviceAuthorizationRoutes,
   ...clientRoutes,
+  ...openVpnRoutes,
 } as const;
 
 export const allRoutes: readonly RouteContract[] = Object.values(routes);

@@ -1,16 +1,9 @@
 import type { Buffer } from 'node:buffer';
 import type { RawData, WebSocket } from 'ws';
+import { Backlog } from './backlog.ts';
 import { openLoopbackSocket, type LoopbackSocket } from './loopback-udp.ts';
 import { countDatagrams } from './message.ts';
 
-/**
- * How much may wait for the network, and how long: what comes while more waits is dropped, as by a router whose queue is
- * full. Senders inside the tunnel slow down by that, where a longer queue would only make everything late.
- */
-const MAX_WAITING_BYTES = 1024 * 1024;
-const MAX_WAITING_MS = 50;
-/** Whatever the time: a train, and what came since. */
-const ALLOWED_WAITING_BYTES = 128 * 1024;
 /** Answers to pings are dropped before they pile up behind a peer that reads nothing. */
 const MAX_WAITING_FOR_PONG = 16 * 1024;
 
@@ -45,8 +38,7 @@ export class Relay {
   readonly #websocket: WebSocket;
   readonly #udp: LoopbackSocket;
   readonly #onClose: (reason: string) => void;
-  /** When what waits was sent, the oldest first. */
-  readonly #waitingSince: number[] = [];
+  readonly #backlog = new Backlog();
   #closed = false;
 
   /** Throws a SystemCallError, and leaves the WebSocket to the caller then. */
@@ -100,25 +92,14 @@ export class Relay {
   #send(message: Buffer, datagrams: number): void {
     const { outbound } = this;
     const now = performance.now();
-    if (this.#isLate(now)) {
+    if (this.#backlog.isLate(now, this.#websocket.bufferedAmount)) {
       outbound.dropped += datagrams;
       return;
     }
     outbound.datagrams += datagrams;
     outbound.bytes += message.length;
-    this.#waitingSince.push(now);
-    this.#websocket.send(message, this.#onHandedOver);
-  }
-
-  /** The kernel has it, or the connection is over. */
-  readonly #onHandedOver = (): void => {
-    this.#waitingSince.shift();
-  };
-
-  #isLate(now: number): boolean {
-    const waiting = this.#websocket.bufferedAmount;
-    const [oldest = now] = this.#waitingSince;
-    return waiting > MAX_WAITING_BYTES || (waiting > ALLOWED_WAITING_BYTES && now - oldest > MAX_WAITING_MS);
+    this.#backlog.add(now);
+    this.#websocket.send(message, this.#backlog.onHandedOver);
   }
 
   #receive(message: Buffer): void {

@@ -1,19 +1,16 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { addressKey } from './address-key.ts';
 import { AddressCounts, CARRIER_LIMITS, type CarrierLimits } from './limits.ts';
+import { addressOf, listen, listenAll, type CarrierAddress } from './listen.ts';
+import { LocalAddresses } from './local-addresses.ts';
 import { MAX_MESSAGE_BYTES, MAX_MESSAGE_PARTS } from './message.ts';
 import { Relay } from './relay.ts';
-
-export interface CarrierAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface CarrierServerOptions {
   /** Where it listens with TLS. */
@@ -60,12 +57,6 @@ const TLS: SecureContextOptions = {
   ].join(':'),
 };
 
-/**
- * Each tunnel has an address of its own here, so that WireGuard, which limits handshakes by address, can tell them
- * apart: 127.64.0.0/10.
- */
-const FIRST_LOCAL_ADDRESS = 0x7f400000;
-const LOCAL_ADDRESSES = 0x400000;
 const SWEEPS = 5;
 
 interface Tunnel {
@@ -97,7 +88,7 @@ export class CarrierServer {
     autoPong: false,
   });
   readonly #timer: NodeJS.Timeout;
-  #nextAddress = 0;
+  readonly #localAddresses = new LocalAddresses();
   #refused = 0;
 
   private constructor(options: CarrierServerOptions, limits: CarrierLimits) {
@@ -156,18 +147,7 @@ export class CarrierServer {
 
   async #listen(): Promise<void> {
     const { listen: addresses, behindWeb } = this.#options;
-    const listening: (Server | SecureServer)[] = [];
-    for (const [i, server] of this.#servers.entries()) {
-      try {
-        await listen(server, addresses[i]);
-        listening.push(server);
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        const lacksIpv6 = addresses[i]?.host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL');
-        if (!lacksIpv6 || addresses.length === 1) throw error;
-      }
-    }
-    this.#servers = listening;
+    this.#servers = await listenAll(this.#servers, addresses);
     if (this.#behindWeb !== undefined) await listen(this.#behindWeb, behindWeb);
   }
 
@@ -282,7 +262,7 @@ export class CarrierServer {
     let relay: Relay;
     try {
       relay = new Relay(websocket, {
-        localAddress: FIRST_LOCAL_ADDRESS + this.#nextAddress,
+        localAddress: this.#localAddresses.next(),
         wireguardPort: this.#options.wireguardPort,
         onClose: () => {
           this.#tunnels.delete(tunnel);
@@ -301,7 +281,6 @@ export class CarrierServer {
       seen: 0,
       pingedAt: performance.now(),
     };
-    this.#nextAddress = (this.#nextAddress + 1) % LOCAL_ADDRESSES;
     this.#tunnels.add(tunnel);
   }
 
@@ -333,20 +312,4 @@ function digest(text: string): Buffer {
 function notFound(_request: IncomingMessage, response: ServerResponse): void {
   const body = 'Not Found\n';
   response.writeHead(404, { 'content-type': 'text/plain', 'content-length': body.length }).end(body);
-}
-
-function addressOf(server: Server | SecureServer): CarrierAddress {
-  const { address, port } = server.address() as AddressInfo;
-  return { host: address, port };
-}
-
-function listen(server: Server | SecureServer, address: CarrierAddress | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    // Else [::] would take IPv4's port too.
-    server.listen({ ...address, ipv6Only: address?.host.includes(':') === true, backlog: 1024 }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }

@@ -59,7 +59,8 @@ export interface ServiceConfiguration {
       | 'userExpired'
       | 'deviceExpired'
       | 'loginRequired'
-      | 'trafficUsedUp';
+      | 'trafficUsedUp'
+      | 'certificateExpired';
     readonly message: string;
   };
   /** The best first. */

@@ -134,7 +134,10 @@ export const methods = {
     result: clientStatus,
   },
   logout: { params: z.strictObject({}), result: clientStatus },
-  /** Tells each change until it is connected. Fails with the code `blocked` where it can't be; it goes on trying then. */
+  /**
+   * Tells each change until it is connected. Fails with the code `blocked` where it can't be, and with `notPermitted` where
+   * the service does not let this device in; it goes on trying then.
+   */
   connect: {
     params: z.strictObject({
       /** Null: as the settings say. */

@@ -22,8 +22,21 @@ export function parseAddress(text: string): { readonly family: Family; readonly 
   return value === undefined ? undefined : { family: familyOf(text), value };
 }
 
+/** What was read and written last: each event of the state machine comes back to the same few prefixes. */
+const MOST_KEPT = 4096;
+const read = new Map<string, Prefix | undefined>();
+const written = new WeakMap<Prefix, string>();
+
 /** `10.1.0.0/16`; an address alone counts as a prefix of full length; bits behind the length are cleared. */
 export function parsePrefix(text: string): Prefix | undefined {
+  if (read.has(text)) return read.get(text);
+  const prefix = readPrefix(text);
+  if (read.size >= MOST_KEPT) read.clear();
+  if (text.length <= 64) read.set(text, prefix);
+  return prefix;
+}
+
+function readPrefix(text: string): Prefix | undefined {
   const [host = '', length, more] = text.split('/');
   const address = parseAddress(host);
   if (address === undefined || more !== undefined) return undefined;
@@ -54,8 +67,13 @@ export function withoutCovered(prefixes: readonly Prefix[]): Prefix[] {
 }
 
 /** The canonical text: the length is always there, IPv6 without `::`-shortening, which every program understands. */
-export function formatPrefix({ family, first, length }: Prefix): string {
-  return `${formatAddress(family, first)}/${String(length)}`;
+export function formatPrefix(prefix: Prefix): string {
+  const known = written.get(prefix);
+  if (known !== undefined) return known;
+  const { family, first, length } = prefix;
+  const text = `${formatAddress(family, first)}/${String(length)}`;
+  written.set(prefix, text);
+  return text;
 }
 
 export function formatAddress(family: Family, value: bigint): string {

@@ -90,6 +90,7 @@ export async function startControl(options: ControlOptions): Promise<Control> {
     const identity = await createIdentity(services, options.identity);
     const hub = await openHub({
       services,
+      people: identity,
       onApplied: counters.applied,
       ...(options.times === undefined ? {} : { times: options.times }),
     });

@@ -1,7 +1,8 @@
-/** Forgets what its time is over for; docs/privacy.md lists the times. */
+/** Forgets what its time is over for, docs/privacy.md lists the times; and renews what must not end. */
 import type { Transaction } from 'kysely';
 import { expireAudit } from './audit/audit-log.ts';
 import { IDEMPOTENCY_MS } from './http/idempotency.ts';
+import { renewGatewayCertificates } from './openvpn/gateway-certificates.ts';
 import { dayOf } from './repositories/usage.ts';
 import type { Services } from './services.ts';
 import type { Database } from './store/schema.ts';
@@ -19,6 +20,11 @@ export function keepHouse(services: Services): () => void {
       await forgetOld(services);
     } catch (error) {
       services.log.warn({ err: error }, 'what is old could not be removed; another attempt follows in an hour');
+    }
+    try {
+      await renewGatewayCertificates(services);
+    } catch (error) {
+      services.log.error({ err: error }, 'certificates of OpenVPN gateways could not be renewed; another attempt follows in an hour'); // prettier-ignore
     }
   };
   const timer = setInterval(() => void work(), HOUR_MS).unref();
@@ -38,6 +44,7 @@ export async function forgetOld({ store, directory, now: clock }: Services): Pro
     (db) => db.deleteFrom('usage').where('day', '<', dayOf(now - usageRetentionDays * DAY_MS)),
     (db) => db.deleteFrom('session').where('expires_at', '<=', now),
     (db) => db.deleteFrom('device_authorization').where('expires_at', '<=', now),
+    (db) => db.deleteFrom('tunnel_login').where('expires_at', '<=', now),
     (db) => db.deleteFrom('known_client').where('expires_at', '<=', now),
     (db) => db.deleteFrom('used_challenge').where('expires_at', '<=', now),
     (db) => db.deleteFrom('idempotency').where('created_at', '<', now - IDEMPOTENCY_MS),

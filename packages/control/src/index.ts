@@ -17,7 +17,7 @@ export {
 export { backup, type BackupOptions } from './backup/backup.ts';
 export { restore, type RestoreOptions } from './backup/restore.ts';
 export { isStorageAway, startControl, type Control, type ControlOptions } from './control.ts';
-export { WebServer, ListenError, type ListenAddress, type WebHandlers } from './web-server.ts';
+export { WebServer, ListenError, type ListenAddress, type OtherProtocol, type WebHandlers } from './web-server.ts';
 export { ConsoleFiles, loadConsole } from './http/console-files.ts';
 export { answerWhileWaiting } from './waiting.ts';
 export { CertificateError, fingerprintOf, HandedCertificate, type Certificate, type CertificateSource } from './tls/certificate.ts'; // prettier-ignore

@@ -1,6 +1,7 @@
+import { Buffer } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import type { Certificate } from './tls/certificate.ts';
@@ -14,6 +15,14 @@ export interface WebHandlers {
   readonly request: (request: IncomingMessage, response: ServerResponse) => void;
   /** Without it, requests to upgrade are refused. */
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+/** Something else than TLS that is spoken on the same port. */
+export interface OtherProtocol {
+  /** Whether a connection that begins with these three bytes is its. */
+  readonly begins: (head: Uint8Array) => boolean;
+  /** Takes the connection, of which nothing was read yet as it sees it. */
+  readonly take: (socket: Socket) => void;
 }
 
 /** An address can't be listened on; the message says which, why, and what to do. */
@@ -63,11 +72,13 @@ const TLS: SecureContextOptions = {
 /** HTTP, or HTTPS, on several addresses. */
 export class WebServer {
   readonly #servers: readonly (Server | SecureServer)[];
-  readonly #upgraded = new Set<Duplex>();
+  /** Those that are HTTP's no more, or never were. */
+  readonly #upgraded: Set<Duplex>;
   #handlers: WebHandlers | undefined;
 
-  private constructor(servers: readonly (Server | SecureServer)[]) {
+  private constructor(servers: readonly (Server | SecureServer)[], upgraded: Set<Duplex>) {
     this.#servers = servers;
+    this.#upgraded = upgraded;
     for (const server of servers) {
       server.on('request', (request: IncomingMessage, response: ServerResponse) => {
         this.#handlers?.request(request, response);
@@ -90,9 +101,13 @@ export class WebServer {
 
   /**
    * Takes the addresses, but no connection yet: that begins with {@link open}, so that a process can give up its
-   * privileges in between. Throws {@link ListenError}.
+   * privileges in between. `other` is told from TLS by its first bytes. Throws {@link ListenError}.
    */
-  static async bind(addresses: readonly ListenAddress[], options: { readonly tls: boolean }): Promise<WebServer> {
+  static async bind(
+    addresses: readonly ListenAddress[],
+    options: { readonly tls: boolean; readonly other?: OtherProtocol | undefined },
+  ): Promise<WebServer> {
+    const apart = new Set<Duplex>();
     const servers: (Server | SecureServer)[] = [];
     try {
       for (const address of addresses) {
@@ -101,6 +116,7 @@ export class WebServer {
           : createServer(LIMITS);
         server.maxConnections = 0;
         server.setTimeout(IDLE_MS);
+        if (options.tls && options.other !== undefined) tellApart(server, options.other, apart);
         try {
           await listen(server, address);
           servers.push(server);
@@ -114,7 +130,7 @@ export class WebServer {
       for (const server of servers) server.close();
       throw error;
     }
-    return new WebServer(servers);
+    return new WebServer(servers, apart);
   }
 
   /** Where it listens; where port 0 was asked for, with the port that the kernel chose. */
@@ -156,6 +172,52 @@ export class WebServer {
     await Promise.all(closed);
     clearTimeout(timer);
   }
+}
+
+/** The first byte of TLS: a handshake (RFC 8446 section 5.1). */
+const TLS_HANDSHAKE = 0x16;
+/** As many as it takes to know what else it is. */
+const HEAD_BYTES = 3;
+
+/** Has a server look at the first bytes of each connection before it takes them for TLS. */
+function tellApart(server: Server | SecureServer, other: OtherProtocol, apart: Set<Duplex>): void {
+  const secure = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    let head = Buffer.alloc(0);
+    const onError = (): void => {
+      socket.destroy();
+    };
+    const timer = setTimeout(onError, HANDSHAKE_MS);
+    const onClose = (): void => {
+      clearTimeout(timer);
+      apart.delete(socket);
+    };
+    const look = (): void => {
+      const bytes = socket.read() as Buffer | null;
+      if (bytes === null) {
+        // It ended.
+        socket.destroy();
+        return;
+      }
+      head = Buffer.concat([head, bytes]);
+      const isTls = head[0] === TLS_HANDSHAKE;
+      if (!isTls && head.length < HEAD_BYTES) {
+        socket.once('readable', look);
+        return;
+      }
+      clearTimeout(timer);
+      socket.unshift(head);
+      if (!isTls && other.begins(head)) other.take(socket);
+      else {
+        socket.off('error', onError).off('close', onClose);
+        apart.delete(socket);
+        for (const listener of secure) listener.call(server, socket);
+      }
+    };
+    apart.add(socket);
+    socket.on('error', onError).once('close', onClose).once('readable', look);
+  });
 }
 
 function statusOf(error: NodeJS.ErrnoException): string {

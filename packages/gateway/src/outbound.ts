@@ -63,7 +63,7 @@ export class Outbound {
     const packetLength = length - VIRTIO_NET_HEADER_BYTES;
     const session = this.#route(packet, packetLength);
     if (session <= 0) {
-      const { out } = this.#protocol;
+      const { out } = this.#protocols[0];
       if (session === 0) out.undeliverable(packet, packetLength, NO_ROUTE);
       else out.drop(MALFORMED_PACKET);
       return;

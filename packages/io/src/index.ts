@@ -11,6 +11,8 @@ export * from './linux/ip.ts';
 export { type Monitor } from './linux/line-monitor.ts';
 export * from './linux/network-monitor.ts';
 export * from './linux/nft.ts';
+export * from './linux/grace-period.ts';
+export * from './linux/nft-elements.ts';
 export * from './linux/nft-json.ts';
 export * from './linux/nft-monitor.ts';
 export * from './linux/packet-capture.ts';

@@ -9,4 +9,4 @@ export * from './server.ts';
 export * from './signed-state.ts';
 export * from './state-signature.ts';
 export * from './der.ts';
-export * from './first-version.ts';
+export * from './earlier-versions.ts';

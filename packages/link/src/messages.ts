@@ -5,10 +5,11 @@
 import { z } from 'zod';
 
 /**
- * 2: states may have networks behind devices, other gateways' entrances and names. A gateway is sent what its version
- * knows: its schema refuses the rest, so that nothing which narrows what is allowed is passed over in silence.
+ * 2: states may have networks behind devices, other gateways' entrances and names. 3: OpenVPN, its devices and their
+ * logins. A gateway is sent what its version knows: its schema refuses the rest, so that nothing which narrows what is
+ * allowed is passed over in silence.
  */
-export const LINK_PROTOCOL_VERSION = 2;
+export const LINK_PROTOCOL_VERSION = 3;
 
 /** The longest frame from the control plane: a snapshot of 100,000 devices fits. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
@@ -54,6 +55,15 @@ export const tlsOffer = z.strictObject({
     .nullable(),
 });
 
+/** Where a gateway speaks OpenVPN, and the key of its TLS. */
+export const openVpnOffer = z.strictObject({
+  /** Ports for UDP and TCP; 0: not spoken over that. */
+  port: z.number().int().min(0).max(65535),
+  tcpPort: z.number().int().min(0).max(65535),
+  /** SPKI, DER in base64: what the control plane issues the gateway's certificate for. */
+  publicKey: z.base64().min(44).max(1000),
+});
+
 /** Gateway: the first message. `token` joins, once; without it the key of its TLS certificate must be known. */
 export const hello = z.strictObject({
   kind: z.literal('hello'),
@@ -71,6 +81,8 @@ export const hello = z.strictObject({
     amneziawg: amneziawgOffer.optional(),
     /** Absent: not reached so. */
     tls: tlsOffer.optional(),
+    /** Absent: not spoken. */
+    openvpn: openVpnOffer.optional(),
   }),
   /** Where it is, as its operator says. */
   region: z.string().max(63).optional(),
@@ -117,6 +129,50 @@ export const report = z.strictObject({
   }),
 });
 
+/** The longest user name, password and code that are looked at, in characters. */
+export const MAX_LOGIN_TEXT = 512;
+const loginText = z.string().max(MAX_LOGIN_TEXT);
+
+/**
+ * Somebody wants in with a device: may they? It is asked where a login is due, and for devices that the state doesn't hold,
+ * whose users are told why, or come in by logging in.
+ */
+export const authenticate = z.strictObject({
+  kind: z.literal('authenticate'),
+  /** The gateway's own name for it, on this connection; the verdict brings it back. */
+  number: z.number().int().min(1),
+  deviceId: id,
+  /** Where the device connects from: for limits against guessing, and for the page of a login in a browser. */
+  address: z.string().max(45),
+  /** What its program calls itself. */
+  client: z.string().max(100),
+  /** SHA-256 of the DER of the certificate that it showed, hexadecimal. */
+  certificate: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  proof: z.discriminatedUnion('kind', [
+    /** With `challengeState` it is the answer to a challenge: `code` counts, and no password is looked at. */
+    z.strictObject({
+      kind: z.literal('password'),
+      userName: loginText,
+      password: loginText,
+      code: loginText.optional(),
+      challengeState: z.string().max(1000).optional(),
+    }),
+    /** The user is to log in by a browser. */
+    z.strictObject({ kind: z.literal('web') }),
+    /** None was shown: why isn't it let in? */
+    z.strictObject({ kind: z.literal('none') }),
+  ]),
+});
+
+/** Nobody waits any more for the verdict of this number. */
+export const cancelAuthentication = z.strictObject({
+  kind: z.literal('cancelAuthentication'),
+  number: z.number().int().min(1),
+});
+
 export const pong = z.strictObject({ kind: z.literal('pong'), sent: z.number() });
 /** Asks for a snapshot: the state at hand can't be used. */
 export const resync = z.strictObject({ kind: z.literal('resync'), reason: z.string().max(200) });
@@ -135,6 +191,31 @@ export const state = z.strictObject({ kind: z.literal('state'), payload: z.strin
 /** The report with this number, and those before it, are in the database. */
 export const stored = z.strictObject({ kind: z.literal('stored'), number: z.number().int().min(1) });
 
+/** To `authenticate`. `web` is followed by one of the others with the same number, within `timeoutSeconds`. */
+export const authenticated = z.strictObject({
+  kind: z.literal('authenticated'),
+  number: z.number().int().min(1),
+  verdict: z.discriminatedUnion('kind', [
+    /** The device is in the state that came before this. */
+    z.strictObject({ kind: z.literal('admit') }),
+    z.strictObject({
+      kind: z.literal('refuse'),
+      /** For the user: what is wrong, and what to do. */
+      reason: z.string().max(500),
+      /** What is asked for in a new connection. */
+      challenge: z
+        .strictObject({ state: z.string().max(1000), text: z.string().max(200), echo: z.boolean() })
+        .optional(),
+      retryAfterSeconds: z.number().int().min(1).max(86_400).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('web'),
+      url: z.url().max(500),
+      timeoutSeconds: z.number().int().min(1).max(3600),
+    }),
+  ]),
+});
+
 export const ping = z.strictObject({ kind: z.literal('ping'), sent: z.number() });
 /** The control plane ends the connection: `gone` means that the gateway was removed, `retry` that it should try again. */
 export const goodbye = z.strictObject({
@@ -143,9 +224,19 @@ export const goodbye = z.strictObject({
   message: z.string().max(300),
 });
 
-export const fromGateway = z.discriminatedUnion('kind', [hello, acknowledge, report, pong, resync]);
-export const fromControl = z.discriminatedUnion('kind', [welcome, state, stored, ping, goodbye]);
+export const fromGateway = z.discriminatedUnion('kind', [
+  hello,
+  acknowledge,
+  report,
+  pong,
+  resync,
+  authenticate,
+  cancelAuthentication,
+]);
+export const fromControl = z.discriminatedUnion('kind', [welcome, state, stored, authenticated, ping, goodbye]);
 export type FromGateway = z.infer<typeof fromGateway>;
 export type FromControl = z.infer<typeof fromControl>;
 export type Hello = z.infer<typeof hello>;
 export type Report = z.infer<typeof report>;
+export type Authenticate = z.infer<typeof authenticate>;
+export type AuthenticationVerdict = z.infer<typeof authenticated>['verdict'];

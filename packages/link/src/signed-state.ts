@@ -26,9 +26,16 @@ export const groupPlan = z.strictObject({
   ),
 });
 
+const openVpnDevice = z.strictObject({
+  certificates: z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(16),
+  login: z.enum(['certificate', 'password', 'web']),
+  userName: z.string().min(1).max(64),
+});
+
 export const devicePlan = z.strictObject({
   id: text,
-  publicKey: z.string().length(44),
+  publicKey: z.string().length(44).optional(),
+  openvpn: openVpnDevice.optional(),
   ipv4: address,
   ipv6: address,
   groups: z.array(text),
@@ -56,6 +63,14 @@ export const namesPlan = z.strictObject({
   domains: z.array(z.strictObject({ domain: hostOrAddress, servers: z.array(server).max(8) })).max(1000),
 });
 
+const openVpnGateway = z.strictObject({
+  authority: z.string().max(10_000),
+  certificate: z.string().max(10_000),
+  clientKey: z.string().length(172),
+  dataCiphers: z.array(z.enum(['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305', 'AES-256-CBC'])).max(16),
+  push: z.array(z.string().max(255)).max(1000),
+});
+
 export const gatewayPlan = z.strictObject({
   id: text,
   name: z.string().max(63),
@@ -68,6 +83,7 @@ export const gatewayPlan = z.strictObject({
   neighbours: z.array(neighbour).max(10_000).optional(),
   connectedNetworks: z.array(prefix).max(10_000).optional(),
   names: namesPlan.optional(),
+  openvpn: openVpnGateway.optional(),
 });
 
 export const signedState = z.strictObject({

@@ -25,8 +25,8 @@ export interface NodeTlsOptions {
 export type TellTlsOutput = (id: number, output: TlsOutput) => void;
 
 /**
- * TLS by `node:tls`, over whatever carries its records. A server asks for a certificate and lets in who has none: what
- * that means is the caller's to say. A client takes only a verified server.
+ * TLS by `node:tls`, over whatever carries its records. A server asks for a certificate and goes on without a good one: what
+ * that means is the caller's to say, and so the peer hears what is wrong. A client takes only a verified server.
  */
 export class NodeTls implements TlsEngine {
   readonly #tell: TellTlsOutput;
@@ -142,16 +142,16 @@ class NodeTlsSession implements TlsSession {
 
   #secure(): void {
     const certificate = this.#socket.getPeerX509Certificate();
-    const wrong = certificate === undefined ? this.#withoutCertificate() : this.#whatIsWrong(certificate);
-    if (wrong !== undefined) this.#end(wrong);
-    else this.#output({ kind: 'secure', certificate: certificate && Uint8Array.from(certificate.raw) });
+    const wrong = this.#whatIsWrong(certificate);
+    if (wrong !== undefined && !this.#isServer) this.#end(wrong);
+    else {
+      const good = wrong === undefined ? certificate : undefined;
+      this.#output({ kind: 'secure', certificate: good && Uint8Array.from(good.raw) });
+    }
   }
 
-  #withoutCertificate(): string | undefined {
-    return this.#isServer ? undefined : 'the server showed no certificate';
-  }
-
-  #whatIsWrong(certificate: X509Certificate): string | undefined {
+  #whatIsWrong(certificate: X509Certificate | undefined): string | undefined {
+    if (certificate === undefined) return 'no certificate was shown';
     return (this.#verifies ? this.#verifyError() : undefined) ?? this.#check?.(certificate);
   }
 

@@ -21,7 +21,7 @@ export interface TlsSession {
 export type TlsOutput =
   /** Records for the peer. */
   | { readonly kind: 'records'; readonly bytes: Uint8Array }
-  /** The handshake is done; `certificate` is the peer's (DER), verified against the authority, where it showed one. */
+  /** The handshake is done; `certificate` is the peer's (DER) where it showed one that the authority vouches for. */
   | { readonly kind: 'secure'; readonly certificate: Uint8Array | undefined }
   | { readonly kind: 'plaintext'; readonly bytes: Uint8Array }
   /** The handshake or a record failed, or the peer closed it. No more comes. */

@@ -7,6 +7,8 @@ import type {
   GroupPlan,
   NamesPlan,
   Neighbour,
+  OpenVpnDevice,
+  OpenVpnGateway,
   StateChange,
 } from './state.ts';
 
@@ -53,6 +55,7 @@ export function sameDevice(a: DevicePlan, b: DevicePlan): boolean {
     a === b ||
     (a.id === b.id &&
       a.publicKey === b.publicKey &&
+      sameOpenVpnDevice(a.openvpn, b.openvpn) &&
       a.ipv4 === b.ipv4 &&
       a.ipv6 === b.ipv6 &&
       a.bitsPerSecond === b.bitsPerSecond &&
@@ -76,7 +79,26 @@ export function sameGateway(a: GatewayPlan, b: GatewayPlan): boolean {
       sameEgress(a.egress, b.egress) &&
       sameList(a.neighbours ?? [], b.neighbours ?? [], sameNeighbour) &&
       sameTexts(a.connectedNetworks ?? [], b.connectedNetworks ?? []) &&
-      sameNames(a.names, b.names))
+      sameNames(a.names, b.names) &&
+      sameOpenVpnGateway(a.openvpn, b.openvpn))
+  );
+}
+
+/** Whether an OpenVPN device has to show the same as before. */
+export function sameOpenVpnDevice(a: OpenVpnDevice | undefined, b: OpenVpnDevice | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a === b || (a.login === b.login && a.userName === b.userName && sameTexts(a.certificates, b.certificates));
+}
+
+function sameOpenVpnGateway(a: OpenVpnGateway | undefined, b: OpenVpnGateway | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a === b ||
+    (a.authority === b.authority &&
+      a.certificate === b.certificate &&
+      a.clientKey === b.clientKey &&
+      sameTexts(a.dataCiphers, b.dataCiphers) &&
+      sameTexts(a.push, b.push))
   );
 }
 

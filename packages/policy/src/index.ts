@@ -16,7 +16,7 @@ export type { FailingTest } from './access/tests.ts';
 export { accessDifference } from './access/difference.ts';
 export type { AccessDifference, AccessDifferences } from './access/difference.ts';
 export { changeRuleset, type NftCommand, type RulesetChange } from './firewall/change-ruleset.ts';
-export { compileFirewall } from './firewall/compile.ts';
+export { compileFirewall, FirewallCompiler } from './firewall/compile.ts';
 export {
   faultOfNetwork,
   MAX_CONNECTED_NETWORKS,
@@ -26,4 +26,12 @@ export {
 } from './firewall/networks.ts';
 export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';
-export { TABLE, type Chain, type ElementSet, type Meter, type Rule, type Ruleset } from './firewall/ruleset.ts';
+export {
+  generationSets,
+  TABLE,
+  type Chain,
+  type ElementSet,
+  type Meter,
+  type Rule,
+  type Ruleset,
+} from './firewall/ruleset.ts';

@@ -2,7 +2,7 @@
  * What access is decided from: the organisation as the control plane knows it. Plain data, so that a decision can be
  * made, explained and tried out on a changed copy. Times are Unix milliseconds, rates bits a second.
  */
-import type { EgressAddresses, NamesPlan, PortRange, Protocol } from './state.ts';
+import type { EgressAddresses, NamesPlan, OpenVpnDevice, OpenVpnGateway, PortRange, Protocol } from './state.ts';
 
 /** The group that every user is in, without being listed. */
 export const EVERYONE = 'everyone';
@@ -39,11 +39,20 @@ export interface GroupModel {
   readonly requireGatewayId?: string | null | undefined;
 }
 
+/** What an OpenVPN device has to show; see {@link OpenVpnDevice}. */
+export interface OpenVpnDeviceModel {
+  readonly login: OpenVpnDevice['login'];
+  /** The one that counts, by the SHA-256 of its DER; null: none is asked for. */
+  readonly certificate: { readonly sha256: string; readonly expiresAt: number } | null;
+}
+
+/** A device is of one protocol: it has either a `publicKey` (WireGuard's) or `openvpn`. */
 export interface DeviceModel {
   readonly id: string;
   readonly userId: string;
   readonly name: string;
-  readonly publicKey: string;
+  readonly publicKey: string | null;
+  readonly openvpn?: OpenVpnDeviceModel | null | undefined;
   readonly ipv4: string;
   readonly ipv6: string;
   readonly approved: boolean;
@@ -66,6 +75,8 @@ export interface GatewayModel {
   readonly egress: readonly EgressModel[];
   /** Where its tunnel is entered; devices at other gateways may reach it. */
   readonly endpoint?: { readonly host: string; readonly port: number } | null | undefined;
+  /** Its certificate as an OpenVPN gateway (PEM), where it is one. */
+  readonly openvpnCertificate?: string | null | undefined;
 }
 
 /** Protocols and ports; no ports means all of them. */
@@ -121,4 +132,6 @@ export interface AccessModel {
   readonly tests: ReadonlyMap<string, PolicyTestModel>;
   /** How gateways answer names; none: they don't. */
   readonly names?: NamesPlan | null | undefined;
+  /** What every OpenVPN gateway has beside its certificate. */
+  readonly openvpn?: Omit<OpenVpnGateway, 'certificate'> | null | undefined;
 }

@@ -39,11 +39,22 @@ export interface EgressAddresses {
   readonly ipv6?: string | undefined;
 }
 
-/** A device that may connect here now. */
+/** What an OpenVPN device shows that it is itself: a certificate, a login, or both. */
+export interface OpenVpnDevice {
+  /** SHA-256 of the DER of those that it may show, hexadecimal. Empty: none is asked for. */
+  readonly certificates: readonly string[];
+  /** What it asks its user for beside that: nothing, a password, or a login in a browser. */
+  readonly login: 'certificate' | 'password' | 'web';
+  /** The user's name. */
+  readonly userName: string;
+}
+
+/** A device that may connect here now. It is of one protocol: it has either a `publicKey` or `openvpn`. */
 export interface DevicePlan {
   readonly id: string;
   /** Its WireGuard public key, base64. */
-  readonly publicKey: string;
+  readonly publicKey?: string | undefined;
+  readonly openvpn?: OpenVpnDevice | undefined;
   readonly ipv4: string;
   readonly ipv6: string;
   /** The groups of {@link DesiredState.groups} that its user is in, sorted. */
@@ -78,6 +89,23 @@ export interface NamesPlan {
   readonly domains: readonly { readonly domain: string; readonly servers: readonly string[] }[];
 }
 
+/** Ciphers of OpenVPN's data channel, by the names that peers negotiate them by. */
+export type OpenVpnCipher = 'AES-256-GCM' | 'AES-128-GCM' | 'CHACHA20-POLY1305' | 'AES-256-CBC';
+
+/** What a gateway serves OpenVPN with. */
+export interface OpenVpnGateway {
+  /** The certificate that those of devices and gateways are signed by, PEM. */
+  readonly authority: string;
+  /** The gateway's own, for the key that it named, PEM. */
+  readonly certificate: string;
+  /** What the keys of profiles are wrapped with (tls-crypt-v2), 128 bytes in base64. A secret: it stands in no log. */
+  readonly clientKey: string;
+  /** In the order in which they are preferred. */
+  readonly dataCiphers: readonly OpenVpnCipher[];
+  /** Lines of the push reply for every device: routes and name servers. */
+  readonly push: readonly string[];
+}
+
 export interface GatewayPlan {
   readonly id: string;
   readonly name: string;
@@ -95,6 +123,8 @@ export interface GatewayPlan {
   readonly connectedNetworks?: readonly string[] | undefined;
   /** Absent: devices are not answered here. */
   readonly names?: NamesPlan | undefined;
+  /** Absent: no OpenVPN device is admitted here. */
+  readonly openvpn?: OpenVpnGateway | undefined;
 }
 
 export interface DesiredState {

@@ -1,6 +1,6 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import { faultOfNetwork, MAX_CONNECTED_NETWORKS, MAX_NETWORKS, parsePrefix, prefixContains } from '@sallyport/policy';
-import type { FirewallPlan, IpPrefix } from '@sallyport/policy';
+import type { FirewallPlan, FirewallPlanChange, IpPrefix } from '@sallyport/policy';
 import type { PrivilegedRequest } from './requests.ts';
 
 /** What the privileged process may touch at all; given at its start, never by a request. */
@@ -82,6 +82,14 @@ export class RequestDecoder {
         return { kind };
       case 'setFirewall':
         return { kind, plan: this.#plan(exactly(value, 'request', ['kind', 'plan'])['plan']) };
+      case 'changeFirewall': {
+        const { revision, change } = exactly(value, 'request', ['kind', 'revision', 'change']);
+        return {
+          kind,
+          revision: integer(revision, 'revision', 1, Number.MAX_SAFE_INTEGER),
+          change: this.#planChange(change),
+        };
+      }
       case 'cutFlows': {
         const { addresses } = exactly(value, 'request', ['kind', 'addresses']);
         return {
@@ -95,7 +103,26 @@ export class RequestDecoder {
   }
 
   #plan(value: unknown): FirewallPlan {
-    const plan = exactly(value, 'plan', PLAN_KEYS, PLAN_OPTIONS);
+    const plan = exactly(value, 'plan', [...SURROUNDING_KEYS, 'groups', 'devices'], SURROUNDING_OPTIONS);
+    this.#surroundings(plan);
+    list(plan['groups'], 'plan.groups', MAX_ENTRIES, group);
+    list(plan['devices'], 'plan.devices', MAX_ENTRIES, (item, at) => this.#device(item, at));
+    return plan as unknown as FirewallPlan;
+  }
+
+  #planChange(value: unknown): FirewallPlanChange {
+    const change = exactly(value, 'change', CHANGE_KEYS, ['surroundings']);
+    if (change['surroundings'] !== undefined)
+      this.#surroundings(exactly(change['surroundings'], 'change.surroundings', SURROUNDING_KEYS, SURROUNDING_OPTIONS));
+    list(change['putGroups'], 'change.putGroups', MAX_ENTRIES, group);
+    list(change['removeGroups'], 'change.removeGroups', MAX_ENTRIES, identifier);
+    list(change['putDevices'], 'change.putDevices', MAX_ENTRIES, (item, at) => this.#device(item, at));
+    list(change['removeDevices'], 'change.removeDevices', MAX_ENTRIES, identifier);
+    return change as unknown as FirewallPlanChange;
+  }
+
+  /** What of a plan is neither a group nor a device. */
+  #surroundings(plan: Readonly<Record<string, unknown>>): void {
     if (plan['interfaceName'] !== this.#interfaceName)
       throw new InvalidRequest(`plan.interfaceName is not ${this.#interfaceName}`);
     const gateway = exactly(plan['gateway'], 'plan.gateway', GATEWAY_KEYS);
@@ -110,10 +137,7 @@ export class RequestDecoder {
     if (plan['neighbours'] !== undefined) list(plan['neighbours'], 'plan.neighbours', MAX_NEIGHBOURS, neighbour);
     if (plan['connectedNetworks'] !== undefined)
       list(plan['connectedNetworks'], 'plan.connectedNetworks', MAX_ENTRIES, prefix);
-    list(plan['groups'], 'plan.groups', MAX_ENTRIES, group);
-    list(plan['devices'], 'plan.devices', MAX_ENTRIES, (item, at) => this.#device(item, at));
     names(plan['names']);
-    return plan as unknown as FirewallPlan;
   }
 
   #device(value: unknown, at: string): void {
@@ -149,8 +173,9 @@ export class RequestDecoder {
   }
 }
 
-const PLAN_KEYS = ['interfaceName', 'gateway', 'ownAddresses', 'localTcpPorts', 'groups', 'devices', 'names'];
-const PLAN_OPTIONS = ['tunnelPorts', 'neighbours', 'connectedNetworks'];
+const SURROUNDING_KEYS = ['interfaceName', 'gateway', 'ownAddresses', 'localTcpPorts', 'names'];
+const SURROUNDING_OPTIONS = ['tunnelPorts', 'neighbours', 'connectedNetworks'];
+const CHANGE_KEYS = ['putGroups', 'removeGroups', 'putDevices', 'removeDevices'];
 const GATEWAY_KEYS = ['pool4', 'pool6', 'address4', 'address6', 'egress'];
 const DEVICE_KEYS = ['id', 'ipv4', 'ipv6', 'groups'];
 const DEVICE_OPTIONS = ['egress', 'bitsPerSecond', 'networks'];

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
-import { applyNftJson, CommandError, listNftChains, Nft, watchNftRules } from '@sallyport/io';
+import { applyNftJson, CommandError, gracePeriod, listNftChains, Nft, NftElements, SystemCallError, watchNftRules } from '@sallyport/io'; // prettier-ignore
 import type { CommandRunner, Monitor } from '@sallyport/io';
-import { changeRuleset, compileFirewall } from '@sallyport/policy';
-import type { FirewallPlan, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
+import { changePlan, changeRuleset, FirewallCompiler, generationSets } from '@sallyport/policy';
+import type { FirewallPlan, FirewallPlanChange, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
 import type { Flows } from './flows.ts';
 import { OwnChanges } from './own-changes.ts';
 import { SEEN_MARK } from './tunnel-interface.ts';
@@ -18,6 +18,8 @@ const CHECK_INTERVAL_MS = 10_000;
 const RESTORE_INTERVAL_MS = 250;
 const MONITOR_RESTART_MS = 1000;
 
+const GENERATION_SETS = generationSets(1);
+
 /** Without one of these the table doesn't do its work. */
 const BASE_CHAINS = ['prerouting', 'seen', 'forward', 'input', 'postrouting', 'leaving'];
 
@@ -27,6 +29,16 @@ export interface Notice {
   readonly message: string;
 }
 
+/** A change starts from a plan that is not the one in force. */
+export class OtherRevision extends Error {}
+
+export interface FirewallResult {
+  readonly milliseconds: number;
+  readonly commands: number;
+  /** Of the plan that is in force now. */
+  readonly revision: number;
+}
+
 /** The table `inet sallyport`: changed in one transaction, and put back when others take it away. */
 export class Firewall {
   readonly #runner: CommandRunner;
@@ -34,7 +46,10 @@ export class Firewall {
   readonly #notify: (notice: Notice) => void;
   /** Runs one task at a time: those of the requests and the checks here. */
   readonly #serially: <T>(task: () => Promise<T>) => Promise<T>;
+  readonly #compiler = new FirewallCompiler();
+  readonly #elements = new NftElements(TABLE);
   #applied: Applied | undefined;
+  #revision = 0;
   /** Whether the kernel may have something else than what was applied last. */
   #suspect = false;
   readonly #own = new OwnChanges();
@@ -55,17 +70,25 @@ export class Firewall {
   }
 
   /** Applies a plan. Throws where it can't be compiled or the kernel refuses it: the one before stays in force. */
-  async set(plan: FirewallPlan): Promise<{ milliseconds: number; commands: number }> {
-    const ruleset = compileFirewall(plan);
+  async set(plan: FirewallPlan): Promise<FirewallResult> {
+    const ruleset = this.#compiler.compile(plan);
     this.#watch();
     const start = performance.now();
     const before = this.#applied;
     const change = await this.#change(plan, ruleset);
     const milliseconds = performance.now() - start;
     this.#applied = { plan, ruleset, generation: change.generation };
+    this.#revision++;
     if (change.restrictive) this.#flows.sweep(plan.gateway);
     this.#flows.cutInBackground(before === undefined ? [] : [...change.cut, ...otherEgress(before, this.#applied)]);
-    return { milliseconds, commands: change.transactions.flat().length };
+    return { milliseconds, commands: change.transactions.flat().length, revision: this.#revision };
+  }
+
+  /** Like {@link set}, by what differs from the plan of that revision. Throws {@link OtherRevision} where another is in force. */
+  async change(revision: number, change: FirewallPlanChange): Promise<FirewallResult> {
+    if (this.#applied === undefined || revision !== this.#revision)
+      throw new OtherRevision(`revision ${String(revision)} of the firewall's plan is not in force`);
+    return this.set(changePlan(this.#applied.plan, change));
   }
 
   /** Stops to watch; the table stays. */
@@ -74,6 +97,7 @@ export class Firewall {
     this.#monitor = undefined;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#elements.close();
   }
 
   async tearDown(): Promise<void> {
@@ -89,8 +113,11 @@ export class Firewall {
     if (before === undefined || this.#suspect || !samePools) return this.#build(plan, ruleset);
     const change = changeRuleset(before.ruleset, ruleset, before.generation);
     try {
-      for (const commands of change.transactions)
-        await this.#own.during(chainsOf(commands), () => this.#apply(commands));
+      for (const [i, commands] of change.transactions.entries()) {
+        // Or a packet that was decided by what is taken away could be marked with what comes now.
+        if (i > 0) await gracePeriod();
+        await this.#own.during(chainsOf(commands), () => this.#apply(commands, ruleset));
+      }
       return change;
     } catch (error) {
       if (!(error instanceof CommandError && error.code === 'failed')) throw error;
@@ -109,11 +136,25 @@ export class Firewall {
     return { transactions: [commands], restrictive: true, generation, cut: [] };
   }
 
-  async #apply(commands: readonly NftCommand[]): Promise<void> {
+  /** One transaction. What changes only elements of the ruleset's sets goes to the kernel without nft. */
+  async #apply(commands: readonly NftCommand[], ruleset?: Ruleset): Promise<void> {
     try {
+      if (ruleset !== undefined && this.#changeElements(commands, ruleset)) return;
       await applyNftJson(this.#runner, commands);
     } catch (error) {
       this.#suspect = true;
+      throw error;
+    }
+  }
+
+  #changeElements(commands: readonly NftCommand[], { sets }: Ruleset): boolean {
+    try {
+      const done = this.#elements.apply(commands, (name) => sets.get(name) ?? GENERATION_SETS.get(name));
+      if (done) this.#runner.tell('nft -j -f - (elements alone, without the program)');
+      return done;
+    } catch (error) {
+      // nft finds out what it is, and says so.
+      if (error instanceof SystemCallError) return false;
       throw error;
     }
   }
@@ -234,6 +275,7 @@ function seenCommands({ interfaceName, gateway }: FirewallPlan): NftCommand[] {
 /** The addresses that leave by the gateway's own address, where that is another one now. */
 function otherEgress(before: Applied, after: Applied): string[] {
   const [from, to] = [before.plan.gateway.egress, after.plan.gateway.egress];
+  if (from.ipv4 === to.ipv4 && from.ipv6 === to.ipv6) return [];
   return [...after.ruleset.owners.keys()].filter((address) => {
     const changed = address.includes(':') ? from.ipv6 !== to.ipv6 : from.ipv4 !== to.ipv4;
     return changed && !after.ruleset.egress.has(address);

@@ -1,5 +1,5 @@
 /** What the gateway may ask of the process that kept its privileges. Nothing else is done for it. */
-import type { FirewallPlan } from '@sallyport/policy';
+import type { FirewallPlan, FirewallPlanChange } from '@sallyport/policy';
 
 export type PrivilegedRequest =
   /** Gives the tunnel's interface its addresses (with prefix lengths) and MTU, routes the pools to it, brings it up. */
@@ -20,17 +20,29 @@ export type PrivilegedRequest =
   | { readonly kind: 'enableForwarding' }
   /** Replaces packet filter and address translation in one transaction; what it no longer allows is cut. */
   | { readonly kind: 'setFirewall'; readonly plan: FirewallPlan }
+  /**
+   * The same by what differs from the plan that is in force with this revision. Where it is another one that is in force,
+   * nothing is done, and the answer's error is {@link OTHER_REVISION}.
+   */
+  | { readonly kind: 'changeFirewall'; readonly revision: number; readonly change: FirewallPlanChange }
   /** Removes the connection tracking entries from and to these tunnel addresses. */
   | { readonly kind: 'cutFlows'; readonly addresses: readonly string[] }
   /** Takes away what was set up. */
   | { readonly kind: 'tearDown' };
 
+/** The code of the error where a change starts from a plan that is not in force. */
+export const OTHER_REVISION = 'OTHER_REVISION';
+
 /** An answer, by the request's number. `error` names what failed, with the remedy. */
 export interface PrivilegedAnswer {
   readonly id: number;
   readonly error?: { readonly code: string; readonly message: string } | undefined;
-  /** For setFirewall: how long the kernel's transaction took, and how many commands it had. */
-  readonly firewall?: { readonly milliseconds: number; readonly commands: number } | undefined;
+  /**
+   * For setFirewall and changeFirewall: how long the kernel's transactions took, how many commands they had, and the
+   * revision of the plan that is in force now: another number with each.
+   */
+  readonly firewall?:
+    { readonly milliseconds: number; readonly commands: number; readonly revision: number } | undefined;
   /** For setNetworks: those that meet an address or a route that this machine has, with which. */
   readonly refused?: readonly { readonly network: string; readonly meets: string }[] | undefined;
 }

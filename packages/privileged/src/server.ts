@@ -4,13 +4,13 @@ import { FirewallPlanError } from '@sallyport/policy';
 import { MAX_PENDING_REQUESTS } from './client.ts';
 import { InvalidRequest, RequestDecoder } from './decode-request.ts';
 import type { PrivilegedBounds } from './decode-request.ts';
-import { Firewall } from './firewall.ts';
+import { Firewall, OtherRevision } from './firewall.ts';
 import type { Notice } from './firewall.ts';
 import { Flows } from './flows.ts';
 import { Forwarding } from './forwarding.ts';
 import { FramingError, readMessages, writeMessage } from './framing.ts';
 import { Memory } from './remembered.ts';
-import type { PrivilegedAnswer, PrivilegedRequest } from './requests.ts';
+import { OTHER_REVISION, type PrivilegedAnswer, type PrivilegedRequest } from './requests.ts';
 import { TunnelInterface } from './tunnel-interface.ts';
 import { RouteError, TunnelRoutes } from './tunnel-routes.ts';
 
@@ -117,6 +117,8 @@ class Server {
     try {
       const request = this.#decoder.decode(value);
       if (request.kind === 'setFirewall') return { firewall: await this.#firewall.set(request.plan) };
+      if (request.kind === 'changeFirewall')
+        return { firewall: await this.#firewall.change(request.revision, request.change) };
       if (request.kind === 'setNetworks')
         return { refused: await this.#routes.setNetworks(request.networks, request.unreachable) };
       await this.#do(request);
@@ -126,7 +128,9 @@ class Server {
     }
   }
 
-  async #do(request: Exclude<PrivilegedRequest, { kind: 'setFirewall' | 'setNetworks' }>): Promise<void> {
+  async #do(
+    request: Exclude<PrivilegedRequest, { kind: 'setFirewall' | 'changeFirewall' | 'setNetworks' }>,
+  ): Promise<void> {
     switch (request.kind) {
       case 'configureInterface':
         await this.#routes.begin();
@@ -159,6 +163,7 @@ function kindOf(request: unknown): unknown {
 
 function codeOf(error: unknown): string {
   if (error instanceof InvalidRequest) return error.code;
+  if (error instanceof OtherRevision) return OTHER_REVISION;
   if (error instanceof FirewallPlanError) return error.code === 'tooLarge' ? 'PLAN_TOO_LARGE' : 'INVALID_PLAN';
   if (error instanceof RouteError) return 'NOT_ROUTED';
   if (error instanceof CommandError) return error.code === 'notFound' ? 'PROGRAM_MISSING' : 'COMMAND_FAILED';

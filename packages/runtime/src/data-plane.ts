@@ -97,6 +97,8 @@ export interface ProtocolHalves {
   readonly packets: PacketHalf;
 }
 
+export type DropCounts = Readonly<Partial<Record<DropReasonName, number>>>;
+
 /** What the main thread has for one protocol. */
 interface Side {
   readonly out: SessionSender;
@@ -243,11 +245,26 @@ export class DataPlane {
   }
 
   /** Drop counters of all threads, without those at zero. */
-  get drops(): Partial<Record<DropReasonName, number>> {
+  get drops(): DropCounts {
+    return this.#countDrops(this.#sides.map((_, protocol) => protocol));
+  }
+
+  /** Those of one protocol; what is no protocol's counts for the first. */
+  dropsOf(protocol: number): DropCounts {
+    return this.#countDrops([protocol]);
+  }
+
+  #countDrops(protocols: readonly number[]): DropCounts {
+    const { workers } = this.#regions;
+    const counters = workers.flatMap((worker) => [
+      ...protocols.map((protocol) => worker.protocols[protocol].counters),
+      ...(protocols[0] === 0 ? [worker.counters] : []),
+    ]);
     const result: Partial<Record<DropReasonName, number>> = {};
     DROP_REASONS.forEach((name, reason) => {
-      let count = this.#sides.reduce((sum, { out }) => sum + out.drops[reason], 0);
-      for (const { counters } of this.#regions.workers) count += this.#arena.f64[(counters >> 3) + reason];
+      let count = 0;
+      for (const protocol of protocols) count += this.#sides[protocol].out.drops[reason];
+      for (const at of counters) count += this.#arena.f64[(at >> 3) + reason];
       if (count !== 0) result[name] = count;
     });
     return result;

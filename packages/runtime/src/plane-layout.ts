@@ -44,7 +44,7 @@ export interface WorkerRegions {
   /** In the order of the plane's protocols. */
   readonly protocols: readonly ProtocolRegions[];
   readonly small: number;
-  /** f64s: the drop counters, one for each reason. */
+  /** f64s: the counters of drops that are no protocol's, one for each reason. */
   readonly counters: number;
   /** i32s: the worker's sockets for IPv4 and IPv6, of one listener after the other. */
   readonly sockets: number;
@@ -55,6 +55,8 @@ export interface ProtocolRegions {
   /** To the main thread: a flood of one protocol's datagrams does not keep those of others out. */
   readonly ring: number;
   readonly scratch: number;
+  /** f64s: its drop counters, one for each reason. */
+  readonly counters: number;
 }
 
 export interface PlaneRegions {
@@ -85,6 +87,7 @@ export function allocatePlane(
       protocols: scratchBytes.map((bytes) => ({
         ring: allocate(Ring.bytes(RING_BYTES)),
         scratch: allocate(bytes),
+        counters: allocate(8 * DROP_REASONS.length),
       })),
       small: allocate(4096),
       counters: allocate(8 * DROP_REASONS.length),

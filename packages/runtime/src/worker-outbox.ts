@@ -1,24 +1,31 @@
-import { DropReason, type Outbox } from '@sallyport/core';
+import { DropReason, type Memory, type Outbox } from '@sallyport/core';
 import type { DatagramTrains } from '@sallyport/gateway';
 import { ATTEND, CONTROL, HOLD, INNER, type Ring } from './ring.ts';
 
 const QUEUE_FULL = DropReason.queueFull;
 
 /** What a worker does for the outboxes of its protocols. */
-export interface OutboxWorker extends Pick<Outbox, 'packet' | 'undeliverable' | 'drop'> {
+export interface OutboxWorker extends Pick<Outbox, 'packet'> {
+  /** Tells the sender by ICMP. */
+  refuse(at: number, length: number, reason: number): void;
   /** There is something in the ring. */
   ring(): void;
 }
 
 /** Where the packet half of one protocol puts what it makes of a batch, in a worker. */
 export class WorkerOutbox implements Outbox {
+  readonly #memory: Memory;
   readonly #trains: DatagramTrains;
   readonly #ring: Ring;
+  readonly #counters: number;
   readonly #worker: OutboxWorker;
 
-  constructor(trains: DatagramTrains, ring: Ring, worker: OutboxWorker) {
+  /** `counters`: f64s, one for each reason of drops. */
+  constructor(memory: Memory, trains: DatagramTrains, ring: Ring, counters: number, worker: OutboxWorker) {
+    this.#memory = memory;
     this.#trains = trains;
     this.#ring = ring;
+    this.#counters = counters >> 3;
     this.#worker = worker;
   }
 
@@ -48,15 +55,16 @@ export class WorkerOutbox implements Outbox {
   }
 
   undeliverable(at: number, length: number, reason: number): void {
-    this.#worker.undeliverable(at, length, reason);
+    this.drop(reason);
+    this.#worker.refuse(at, length, reason);
   }
 
   drop(reason: number): void {
-    this.#worker.drop(reason);
+    this.#memory.f64[this.#counters + reason]++;
   }
 
   #push(kind: number, session: number, at: number, length: number, path: number): void {
-    if (!this.#ring.push(kind, session, at, length, path)) this.#worker.drop(QUEUE_FULL);
+    if (!this.#ring.push(kind, session, at, length, path)) this.drop(QUEUE_FULL);
     this.#worker.ring();
   }
 }

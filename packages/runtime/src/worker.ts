@@ -135,8 +135,8 @@ class Worker implements TrainSink, FrameSink {
     this.#counter = regions.counters >> 3;
     this.#trains = new DatagramTrains(this);
     const protocols = start.protocols.map(({ listeners, tables }, i): PacketProtocol => {
-      const { ring, scratch } = regions.protocols[i];
-      const out = new WorkerOutbox(this.#trains, new Ring(arena, ring, RING_BYTES), this);
+      const { ring, scratch, counters } = regions.protocols[i];
+      const out = new WorkerOutbox(arena, this.#trains, new Ring(arena, ring, RING_BYTES), counters, this);
       return { ...attach[i](arena, tables, scratch), out, listeners };
     });
     this.#outbound = new Outbound(
@@ -257,19 +257,14 @@ class Worker implements TrainSink, FrameSink {
     this.#rang = true;
   }
 
-  /** See Outbox. */
-  undeliverable(at: number, length: number, reason: number): void {
-    this.drop(reason);
+  /** Answers a packet from TUN by ICMP. */
+  refuse(at: number, length: number, reason: number): void {
     if (!this.#icmp.take(this.#now)) return;
     const frame = this.#regions.small + 1024;
     const size = buildUnreachable(this.#arena, frame + VIRTIO_NET_HEADER_BYTES, at, length, reason);
     if (size === 0) return;
     this.#arena.u8.fill(0, frame, frame + VIRTIO_NET_HEADER_BYTES);
     libc.write(this.#tun, this.#arena.address + frame, VIRTIO_NET_HEADER_BYTES + size);
-  }
-
-  drop(reason: number): void {
-    this.#arena.f64[this.#counter + reason]++;
   }
 
   // --- sinks ------------------------------------------------------------------------------------------------
@@ -283,6 +278,6 @@ class Worker implements TrainSink, FrameSink {
   }
 
   frame(at: Int32Array, length: Int32Array, count: number): void {
-    if (!this.#writer.write(this.#tun, at, length, count)) this.drop(DEVICE_WRITE_FAILED);
+    if (!this.#writer.write(this.#tun, at, length, count)) this.#arena.f64[this.#counter + DEVICE_WRITE_FAILED]++;
   }
 }

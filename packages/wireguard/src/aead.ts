@@ -8,10 +8,7 @@ export interface PacketAead {
   useSealingKey(keyAt: number): void;
   /** Takes the 32-byte key at `keyAt` for the calls of `open` that follow. */
   useOpeningKey(keyAt: number): void;
-  /**
-   * Encrypts `length` bytes in place and writes the 16-byte tag behind them. 16 bytes more behind the tag may be
-   * overwritten: the header of the next packet, which is written after.
-   */
+  /** Encrypts `length` bytes in place and writes the 16-byte tag behind them. */
   seal(counterLow: number, counterHigh: number, at: number, length: number): void;
   /** Decrypts `length` bytes in place, the 16-byte tag being behind them; false, with the bytes undefined, if forged. */
   open(counterLow: number, counterHigh: number, at: number, length: number): boolean;

@@ -1,3 +1,5 @@
+import { ReplayWindow } from '@sallyport/core';
+
 /**
  * The constants of WireGuard's paper, section 6.1, and of the Linux driver. Times are milliseconds.
  *
@@ -36,6 +38,9 @@ export const LIMITS: Limits = {
 export const MAX_STAGED_PACKETS = 128;
 /** Bytes that all peers together may have waiting for handshakes. */
 export const MAX_STAGED_BYTES = 64 * 1024 * 1024;
+
+/** Per keypair (section 5.4.6): 16,352 counters. */
+export const REPLAY_WINDOW = new ReplayWindow(16_384);
 
 /** Bytes of a transport message before its payload: type, receiver index, counter (section 5.4.6). */
 export const TRANSPORT_HEADER_BYTES = 16;

@@ -1,4 +1,15 @@
-import { LISTENERS, PATH_BYTES, Secret, type Instant, type Listener, type Memory, type SessionId } from '@sallyport/core';
+import {
+  LISTENERS,
+  lock,
+  PATH_BYTES,
+  Secret,
+  unlock,
+  type Instant,
+  type Listener,
+  type Memory,
+  type RecordPool,
+  type SessionId,
+} from '@sallyport/core';
 import type { AllowedIps } from './allowed-ips.ts';
 import { CookieGenerator } from './cookie.ts';
 import { KEY_BYTES, secretBytes, type WireGuardCrypto } from './crypto.ts';
@@ -6,12 +17,10 @@ import { readEndpoint, writeEndpoint } from './endpoint-record.ts';
 import { HandshakePeer, Identity } from './handshake.ts';
 import { Keypairs } from './keypairs.ts';
 import { LOCK, PEER_ENDPOINT, PEER_LAST_RECEIVED, PEER_RECEIVED_BYTES, PEER_SENT_BYTES } from './layout.ts';
-import { lock, unlock } from './lock.ts';
 import { isLowOrder } from './low-order.ts';
 import type { Limits } from './constants.ts';
 import { PeerTable } from './peer-table.ts';
 import { Peer } from './peer.ts';
-import type { RecordPool } from './record-pool.ts';
 import { WireGuardSessions } from './sessions.ts';
 import { openPools, openTables, type TableRegions } from './tables.ts';
 import type { PeerState } from './uapi-text.ts';

@@ -1,4 +1,4 @@
-import type { Instant, Memory } from '@sallyport/core';
+import { lock, unlock, type Instant, type Memory, type RecordPool } from '@sallyport/core';
 import { atLeast, type Limits } from './constants.ts';
 import type { TransportKeys } from './handshake.ts';
 import type { IndexTable } from './index-table.ts';
@@ -18,9 +18,7 @@ import {
   PEER_NEXT,
   PEER_PREVIOUS,
 } from './layout.ts';
-import { lock, unlock } from './lock.ts';
 import type { Peer } from './peer.ts';
-import type { RecordPool } from './record-pool.ts';
 
 /** Makes keypair records, moves them through a peer's three slots, and frees them when no worker can hold one. */
 export class Keypairs {

@@ -3,7 +3,7 @@ import { PATH_BYTES } from '@sallyport/core';
 /*
  * What the packet half and the session half share: a record for every peer and one for every keypair. The
  * session half creates and removes records; the packet half, in any thread, uses them. A record's first word is
- * its lock (see lock.ts); the fields below that more than one thread writes are written under it.
+ * its lock (see `lock`); the fields below that more than one thread writes are written under it.
  */
 
 export const LOCK = 0;
@@ -56,5 +56,5 @@ export const KEYPAIR_CREATED = 32;
 /** 32 bytes each. */
 export const KEYPAIR_SEND_KEY = 64;
 export const KEYPAIR_RECEIVE_KEY = 96;
-/** The replay window's record follows; see replay-window.ts. */
+/** The replay window's record follows; see `REPLAY_WINDOW`. */
 export const KEYPAIR_WINDOW = 128;

@@ -1,10 +1,12 @@
 import {
   copyPath,
   DropReason,
+  lock,
   PATH_BYTES,
   PATH_FAMILY,
   PATH_ORIGIN,
   samePath,
+  unlock,
   type Instant,
   type Memory,
   type Outbox,
@@ -14,7 +16,15 @@ import {
 } from '@sallyport/core';
 import { outerEcn, tosOf } from '@sallyport/wire';
 import type { PacketAead } from './aead.ts';
-import { atLeast, LIMITS, PADDING_MULTIPLE, TAG_BYTES, TRANSPORT_HEADER_BYTES, type Limits } from './constants.ts';
+import {
+  atLeast,
+  LIMITS,
+  PADDING_MULTIPLE,
+  REPLAY_WINDOW,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+  type Limits,
+} from './constants.ts';
 import type { IndexTable } from './index-table.ts';
 import {
   KEYPAIR_COUNTER_HIGH,
@@ -43,9 +53,7 @@ import {
   PEER_SENT_BYTES,
   PEER_WATCHED,
 } from './layout.ts';
-import { lock, unlock } from './lock.ts';
 import { MESSAGE_TRANSPORT } from './messages.ts';
-import { accept } from './replay-window.ts';
 import type { Tables } from './tables.ts';
 import type { VariantTable } from './variant.ts';
 
@@ -295,7 +303,9 @@ export class WireGuardPackets implements PacketHalf, SealRoom {
     for (let i = first; i < end; i++) {
       if (wire.length[i] === REFUSED) continue;
       const at = wire.at[i];
-      if (accept(memory, keypair + KEYPAIR_WINDOW, view.getUint32(at + 8, true), view.getUint32(at + 12, true))) {
+      const low = view.getUint32(at + 8, true);
+      const high = view.getUint32(at + 12, true);
+      if (REPLAY_WINDOW.accept(memory, keypair + KEYPAIR_WINDOW, low, high)) {
         bytes += wire.length[i];
         if (wire.length[i] !== TRANSPORT_HEADER_BYTES + TAG_BYTES) data = true;
       } else {

@@ -2,10 +2,12 @@ import {
   copyPath,
   DropReason,
   forgetLocal,
+  lock,
   PATH_BYTES,
   PATH_FAMILY,
   PATH_PORT,
   PATH_REMOTE,
+  unlock,
   type Instant,
   type Memory,
   type SessionHalf,
@@ -31,7 +33,6 @@ import {
   PEER_SENT_BYTES,
   PEER_WATCHED,
 } from './layout.ts';
-import { lock, unlock } from './lock.ts';
 import { wipeKeys, type Identity, type PendingInitiation, type TransportKeys } from './handshake.ts';
 import {
   decodeVariant,

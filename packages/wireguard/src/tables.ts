@@ -1,9 +1,8 @@
-import { PATH_BYTES, type Memory } from '@sallyport/core';
+import { PATH_BYTES, RecordPool, type Memory } from '@sallyport/core';
 import { AllowedIps } from './allowed-ips.ts';
+import { REPLAY_WINDOW } from './constants.ts';
 import { IndexTable } from './index-table.ts';
 import { KEYPAIR_WINDOW, PEER_BYTES } from './layout.ts';
-import { RecordPool } from './record-pool.ts';
-import { WINDOW_BYTES } from './replay-window.ts';
 import { VariantTable } from './variant.ts';
 
 /** How many of each a device can have. Memory is touched only as they come. */
@@ -15,7 +14,7 @@ export interface Capacity {
 
 export const DEFAULT_CAPACITY: Capacity = { peers: 1 << 17, keypairs: 3 << 16, allowedIps: 1 << 19 };
 
-const KEYPAIR_BYTES = (KEYPAIR_WINDOW + WINDOW_BYTES + 63) & -64;
+const KEYPAIR_BYTES = (KEYPAIR_WINDOW + REPLAY_WINDOW.bytes + 63) & -64;
 
 /** Where the tables of a device lie in memory: plain numbers, so that they can be handed to another thread. */
 export interface TableRegions {

@@ -44,7 +44,7 @@ export function bootPolicy(read: (name: string) => string | undefined): Firewall
     account: isLoggedIn ? { controlAddresses: [], controlPort: 443 } : undefined,
     intent: intent ?? automaticIntent(settings),
   });
-  const network = { id: '', ipv4: false, ipv6: false, onLink: [], mtu: 1500 };
+  const network = { id: '', ipv4: false, ipv6: false, onLink: [], devices: [], mtu: 1500 };
   return step(state, { kind: 'network', network }, 0, () => 0).state.desired.firewall;
 }
 

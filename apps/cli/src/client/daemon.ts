@@ -1,8 +1,6 @@
 /** The commands' end of the daemon's line protocol. What the daemon says is checked as what comes from a stranger is. */
-import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
-import { userInfo } from 'node:os';
-import { CLIENT_GROUP, CLIENT_SOCKET, daemonError, MAX_LINE_BYTES, methods } from '@sallyport/client';
+import { CLIENT_SOCKET, daemonError, MAX_LINE_BYTES, methods } from '@sallyport/client';
 import type { DaemonError, MethodName } from '@sallyport/client';
 import { z } from 'zod';
 import {
@@ -14,6 +12,8 @@ import {
   EXIT_UNAVAILABLE,
   EXIT_USAGE,
 } from '../command.ts';
+import { groupRemedy } from './group-remedy.ts';
+import { printableLine } from './terminal.ts';
 
 type Methods = typeof methods;
 type Params<M extends MethodName> = z.input<Methods[M]['params']>;
@@ -154,25 +154,6 @@ function unreachable(error: NodeJS.ErrnoException): CommandFailure {
   return new CommandFailure(EXIT_UNAVAILABLE, `${what}; ${START}`, { cause: error });
 }
 
-/** Only the group's members may use the socket; who was added to it after their login is none of them yet. */
-function groupRemedy(): string {
-  const name = userInfo().username;
-  const [, , , members = ''] = groupsFile().find(([group]) => group === CLIENT_GROUP) ?? [];
-  return members.trim().split(',').includes(name)
-    ? `you are in the group ${CLIENT_GROUP}, but not yet in this session: log in again, or run: newgrp ${CLIENT_GROUP}`
-    : `only root and the group ${CLIENT_GROUP} may use the client; run: sudo usermod -aG ${CLIENT_GROUP} ${name}, and log in again`;
-}
-
-function groupsFile(): string[][] {
-  try {
-    return readFileSync('/etc/group', 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'));
-  } catch {
-    return [];
-  }
-}
-
 function misunderstood(): CommandFailure {
   return new CommandFailure(
     EXIT_FAILED,
@@ -200,7 +181,9 @@ const remedies: Readonly<Partial<Record<DaemonError['code'], string>>> = {
 /** What the daemon refused, with what to do where its own words don't say. */
 function failureOf({ code, message }: DaemonError): CommandFailure {
   const remedy = remedies[code];
-  const words = remedy === undefined || message.includes('sallyport ') ? message : `${message}; ${remedy}`;
+  // The daemon passes on what a server said, and programs.
+  const said = printableLine(message);
+  const words = remedy === undefined || said.includes('sallyport ') ? said : `${said}; ${remedy}`;
   return new CommandFailure(exitCodes[code], words);
 }
 

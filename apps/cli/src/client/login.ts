@@ -76,6 +76,7 @@ async function loginClient(address: string, json: boolean, values: OptionValues)
   else if (status.account !== null) {
     const { deviceName, user, url: service } = status.account;
     tell(printable(`this machine is ${deviceName} of ${user} at ${service}; to connect it: sallyport connect`));
+    if (status.message !== '') tell(`but ${printable(status.message)}`);
   }
   return 0;
 }

@@ -15,7 +15,7 @@ and removes it from this machine.
 Options:
   --client  the client alone
   --api     the command line's session alone
-  --json    print the client's status as JSON
+  --json    print JSON: the client's status, or else "loggedOut": whether the command line was logged in
 
 Examples:
   sallyport logout
@@ -36,7 +36,11 @@ Examples:
       return 0;
     }
     const { logout: fromService } = await import('../service/login.ts');
-    return fromService.run(words, options, values);
+    if (!options.has('json')) return fromService.run(words, options, values);
+    const loggedOut = readCredentials() !== undefined;
+    const code = loggedOut ? await fromService.run(words, options, values) : 0;
+    process.stdout.write(`${JSON.stringify({ loggedOut })}\n`);
+    return code;
   },
 };
 

@@ -4,7 +4,7 @@ import { CommandFailure, EXIT_FAILED } from '../command.ts';
 import { ask } from './daemon.ts';
 import { formatBytes, formatRate } from './format.ts';
 import { statusText } from './status-text.ts';
-import { styleFor } from './terminal.ts';
+import { printable, styleFor } from './terminal.ts';
 import { Throughput } from './throughput.ts';
 import { watchScreen } from './watch-screen.ts';
 
@@ -57,7 +57,7 @@ async function watch(json: boolean): Promise<number> {
 
 function lineOf({ state, hops, receivedBytes, sentBytes }: ClientStatus, received: number, sent: number): string {
   const [time] = new Date().toISOString().slice(11).split('.');
-  const where = hops.at(-1)?.name ?? '-';
+  const where = printable(hops.at(-1)?.name ?? '-');
   return `${time ?? ''} ${state} ${where} received ${formatRate(received)} (${formatBytes(receivedBytes)}) sent ${formatRate(sent)} (${formatBytes(sentBytes)})`;
 }
 

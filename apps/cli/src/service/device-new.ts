@@ -1,4 +1,3 @@
-import { closeSync, fchmodSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { Secret } from '@sallyport/core';
 import { encodeBase64Key } from '@sallyport/wireguard';
 import { routes, type Device } from '@sallyport/api';
@@ -6,6 +5,7 @@ import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_FAILED, tell } from '../command.ts';
 import { generatePrivateKey, publicKeyOf } from '../keys.ts';
 import { connect, type Connection } from './connection.ts';
+import { PrivateOutput } from './private-file.ts';
 
 /** What stands for the private key in a configuration as the service gives it. */
 const PLACEHOLDER = /^#?\s*PrivateKey\s*=.*$/m;
@@ -29,9 +29,7 @@ Examples:
   valued: ['gateway', 'output'],
   arguments: [1, 1],
   async run([name = ''], options, values) {
-    const output = values.get('output')?.at(-1);
-    // Before anything is made: a configuration that can't be written would lose the key.
-    const file = output === undefined ? undefined : createPrivately(output);
+    const output = new PrivateOutput(values.get('output')?.at(-1));
     try {
       const connection = await connect();
       const key = generatePrivateKey();
@@ -39,19 +37,17 @@ Examples:
         body: { name, publicKey: encodeBase64Key(publicKeyOf(key)) },
       })) as Device;
       const text = await configurationOf(connection, device, values.get('gateway')?.at(-1));
-      const filled = fill(text, key);
-      if (file === undefined) process.stdout.write(filled);
-      else writeSync(file, filled);
+      output.write(fill(text, key));
       if (options.has('json')) process.stdout.write(`${JSON.stringify(device, undefined, 2)}\n`);
       else
         tell(
           `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
         );
     } catch (error) {
-      if (output !== undefined) rmSync(output, { force: true });
+      output.discard();
       throw error;
     } finally {
-      if (file !== undefined) closeSync(file);
+      output.close();
     }
     return 0;
   },
@@ -75,16 +71,4 @@ function fill(configuration: string, key: Secret<Uint8Array>): string {
     throw new CommandFailure(EXIT_FAILED, 'the service gave a configuration without a place for the private key');
   }
   return configuration.replace(PLACEHOLDER, `PrivateKey = ${encodeBase64Key(key.reveal())}`);
-}
-
-function createPrivately(path: string): number {
-  try {
-    const file = openSync(path, 'wx', 0o600);
-    fchmodSync(file, 0o600);
-    return file;
-  } catch (error) {
-    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
-    const remedy = exists ? `${path} exists: name another file, or remove it first` : (error as Error).message;
-    throw new CommandFailure(EXIT_FAILED, remedy, { cause: error });
-  }
 }

@@ -21,8 +21,14 @@ export function dnsMethod(): DnsMethod {
   return findProgram('resolvectl') !== undefined && isResolvedInUse() ? 'resolved' : 'file';
 }
 
-/** Makes the tunnel's name servers the machine's. */
-export async function setDns(runner: CommandRunner, method: DnsMethod, name: string, dns: DnsSettings): Promise<void> {
+/** Makes the tunnel's name servers the machine's. `takeDown` is the command that takes them back, for people. */
+export async function setDns(
+  runner: CommandRunner,
+  method: DnsMethod,
+  name: string,
+  dns: DnsSettings,
+  takeDown = `sallyport wg down ${name}`,
+): Promise<void> {
   if (method === 'resolvconf') {
     await runner.change('resolvconf', ['-a', `${interfacePrefix()}${name}`, '-m', '0', '-x'], { input: lines(dns) });
   } else if (method === 'resolved') {
@@ -32,7 +38,7 @@ export async function setDns(runner: CommandRunner, method: DnsMethod, name: str
     await runner.change('resolvectl', ['domain', name, ...all, ...dns.search]);
   } else {
     runner.tell(`cat > ${RESOLV_CONF}`);
-    replaceFile(name, dns);
+    replaceFile(name, dns, takeDown);
   }
 }
 
@@ -81,13 +87,13 @@ function recordOf(name: string): string {
 }
 
 /** The file is written in place: it may be a mount point, or a link, and keeps its owner and mode. */
-function replaceFile(name: string, dns: DnsSettings): void {
+function replaceFile(name: string, dns: DnsSettings, takeDown: string): void {
   const original = readIfThere(RESOLV_CONF) ?? null;
   // Settings without servers, or without domains, leave the file's own.
   const keep = dns.servers.length > 0 ? /^(?!\s*(?:nameserver|search|domain)\b)/ : /^(?!\s*(?:search|domain)\b)/;
   const kept = (original ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('#') && keep.test(line));
   const rest = kept.map((line) => `${line}\n`).join('');
-  const written = `# Written by sallyport for ${name}; "sallyport wg down ${name}" restores what was here.\n${lines(dns)}${rest}`;
+  const written = `# Written by sallyport for ${name}; "${takeDown}" restores what was here.\n${lines(dns)}${rest}`;
   mkdirSync(FILE_RECORDS, { recursive: true, mode: 0o700 });
   writeWhole(recordOf(name), JSON.stringify({ original, written } satisfies Replaced));
   writeFileSync(RESOLV_CONF, written);

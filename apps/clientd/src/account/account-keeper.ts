@@ -1,6 +1,7 @@
 /** Who is logged in here: the record on the disk, the control plane that it belongs to, and what that gives. */
+import { networkInterfaces } from 'node:os';
 import { ApiProblem, ApiUnreachable, routes, type ClientConfiguration } from '@sallyport/api';
-import type { Account, Event } from '@sallyport/client';
+import { ENTRY_INTERFACE, faultOfConfiguration, TUNNEL_INTERFACE, type Account, type Event } from '@sallyport/client';
 import { messageOf } from '../failure.ts';
 import type { AccountRecord, StateFolder } from '../state-folder.ts';
 import { ControlPlane } from './control-plane.ts';
@@ -78,6 +79,8 @@ export class AccountKeeper {
       const params = { deviceId: record.deviceId };
       const configuration: ClientConfiguration = await control.call(routes.getClientConfiguration, { params });
       if (this.#record !== record) return [];
+      const fault = faultOfConfiguration(configuration, otherAddresses());
+      if (fault !== undefined) return [{ kind: 'configurationFailed', reason: 'unreachable', message: fault }];
       control.learn(configuration.controlAddresses);
       const moved = control.addresses.join() !== record.controlAddresses.join();
       if (moved) this.#record = { ...record, controlAddresses: [...control.addresses] };
@@ -111,6 +114,12 @@ export class AccountKeeper {
         userAgent: this.#userAgent,
       });
   }
+}
+
+/** Of this machine, but for those that it has by the tunnel. */
+function otherAddresses(): string[] {
+  const others = Object.entries(networkInterfaces()).filter(([name]) => name !== TUNNEL_INTERFACE && name !== ENTRY_INTERFACE); // prettier-ignore
+  return others.flatMap(([, addresses = []]) => addresses.map(({ address }) => address));
 }
 
 function reasonOf(error: unknown): { reason: 'unreachable' | 'refused' | 'loginEnded' | 'portal'; message: string } {

@@ -3,13 +3,15 @@ import { isIP, type Socket } from 'node:net';
 import { ApiClient, ApiProblem, ApiUnreachable, type CallInput, type RouteContract } from '@sallyport/api';
 import type { z } from 'zod';
 import { messageOf } from '../failure.ts';
-import { addressesOf, connectFirst } from '../network/connect.ts';
+import { addressesOf, reachFirst } from '../network/connect.ts';
 import { parseTolerantly } from './tolerant.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
+/** Of all addresses together: the state machine waits no longer. */
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const MAX_ADDRESSES = 8;
+const MAX_FAILED = 64;
 
 export interface ControlPlaneOptions {
   readonly url: string;
@@ -27,6 +29,10 @@ export class ControlPlane {
   readonly port: number;
   readonly #options: ControlPlaneOptions;
   #addresses: string[];
+  /** It answered at the first of the addresses. */
+  #answered = false;
+  /** Where somebody took the connection and no answer came: tried last. */
+  readonly #failed = new Set<string>();
 
   /** Throws an ApiUnreachable for what is no address of a service, or one that would be told the token in the clear. */
   constructor(options: ControlPlaneOptions) {
@@ -41,7 +47,7 @@ export class ControlPlane {
     this.#addresses = [...options.addresses].slice(0, MAX_ADDRESSES);
   }
 
-  /** Those that are known: where it answered last first. */
+  /** Those that are known: where it answered last first. One that was only connected to is none of them. */
   get addresses(): readonly string[] {
     return this.#addresses;
   }
@@ -53,7 +59,9 @@ export class ControlPlane {
   }
 
   withToken(token: string): ControlPlane {
-    return new ControlPlane({ ...this.#options, token, addresses: this.#addresses });
+    const other = new ControlPlane({ ...this.#options, token, addresses: this.#addresses });
+    other.#answered = this.#answered;
+    return other;
   }
 
   /** Throws an ApiProblem for an answer that is one, an ApiUnreachable where none comes. */
@@ -61,7 +69,10 @@ export class ControlPlane {
     contract: RouteContract<P, Q, B, R>,
     input: CallInput<P, Q, B>,
   ): Promise<z.output<R>> {
-    return this.#ask(async (client) => {
+    // What changes something is asked once alone, and so where it is known that the control plane hears it.
+    const once = contract.method !== 'GET';
+    if (once && !this.#answered) await this.serverTime();
+    return this.#ask(once, async (client) => {
       const answer = await client.callUntyped(contract, input);
       if (contract.result === undefined) return undefined as z.output<R>;
       const parsed = parseTolerantly(contract.result, answer);
@@ -73,41 +84,78 @@ export class ControlPlane {
 
   /** The server's clock, Unix milliseconds, to the second; undefined where it doesn't say. Throws an ApiUnreachable. */
   async serverTime(): Promise<number | undefined> {
-    const { headers } = await this.#ask((client) => client.send('GET', '/healthz'));
+    const { headers } = await this.#ask(false, (client) => client.send('GET', '/healthz'));
     const at = Date.parse(headers.date ?? '');
     return Number.isNaN(at) ? undefined : at;
   }
 
-  async #ask<T>(ask: (client: ApiClient) => Promise<T>): Promise<T> {
+  /** One after the other, until an answer comes: who takes a connection there need not be the control plane. */
+  async #ask<T>(once: boolean, ask: (client: ApiClient) => Promise<T>): Promise<T> {
     const { url, fingerprint, token, userAgent } = this.#options;
-    const socket = await this.connect();
-    const client = new ApiClient({
-      url,
-      token,
-      certificateSha256: fingerprint ?? undefined,
-      userAgent,
-      timeoutMs: ANSWER_TIMEOUT_MS,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
-      connect: () => socket,
-    });
-    try {
-      return await ask(client);
-    } finally {
-      socket.destroy();
+    const end = performance.now() + ANSWER_TIMEOUT_MS;
+    let candidates = await this.#candidates(once);
+    for (;;) {
+      const { socket, address } = await this.#reach(candidates, end);
+      const client = new ApiClient({
+        url,
+        token,
+        certificateSha256: fingerprint ?? undefined,
+        userAgent,
+        timeoutMs: Math.max(1, Math.ceil(end - performance.now())),
+        maxAnswerBytes: MAX_ANSWER_BYTES,
+        connect: () => socket,
+      });
+      try {
+        const answer = await ask(client);
+        this.#answeredAt(address);
+        return answer;
+      } catch (error) {
+        if (error instanceof ApiProblem) this.#answeredAt(address);
+        if (!(error instanceof ApiUnreachable)) throw error;
+        this.#failedAt(address);
+        candidates = candidates.filter((other) => other !== address);
+        if (once || candidates.length === 0 || performance.now() >= end) throw error;
+      } finally {
+        socket.destroy();
+      }
     }
+  }
+
+  #answeredAt(address: string): void {
+    this.#answered = true;
+    this.#failed.delete(address);
+    this.#addresses = [...new Set([address, ...this.#addresses])].slice(0, MAX_ADDRESSES);
+  }
+
+  #failedAt(address: string): void {
+    if (this.#addresses[0] === address) this.#answered = false;
+    if (this.#failed.size >= MAX_FAILED) this.#failed.clear();
+    this.#failed.add(address);
+    const known = this.#addresses;
+    if (known.includes(address)) this.#addresses = [...known.filter((other) => other !== address), address];
   }
 
   /** A connection to it, without TLS yet. Throws an ApiUnreachable. */
   async connect(): Promise<Socket> {
-    // What worked last comes first: a name's answer may be an attacker's, or a portal's.
-    const known = this.#addresses;
-    const asked = isIP(this.host) !== 0 || this.#options.mayAskNames() ? await addressesOf(this.host) : [];
-    const candidates = [...new Set([...known, ...asked])].slice(0, MAX_ADDRESSES);
+    const end = performance.now() + CONNECT_TIMEOUT_MS;
+    return (await this.#reach(await this.#candidates(false), end)).socket;
+  }
+
+  /** What answered last comes first: a name's answer may be an attacker's, or a portal's. */
+  async #candidates(knownOnly: boolean): Promise<string[]> {
+    const mayAsk = !knownOnly && (isIP(this.host) !== 0 || this.#options.mayAskNames());
+    const all = [...new Set([...this.#addresses, ...(mayAsk ? await addressesOf(this.host) : [])])];
+    const failed = (address: string): boolean => this.#failed.has(address);
+    return [...all.filter((address) => !failed(address)), ...all.filter(failed)];
+  }
+
+  async #reach(
+    candidates: readonly string[],
+    end: number,
+  ): Promise<{ readonly socket: Socket; readonly address: string }> {
     try {
-      const socket = await connectFirst(candidates, this.port, CONNECT_TIMEOUT_MS);
-      const reached = socket.remoteAddress;
-      if (reached !== undefined) this.#addresses = [...new Set([reached, ...candidates])].slice(0, MAX_ADDRESSES);
-      return socket;
+      const timeoutMs = Math.min(CONNECT_TIMEOUT_MS, Math.max(1, end - performance.now()));
+      return await reachFirst(candidates, this.port, timeoutMs);
     } catch (error) {
       throw new ApiUnreachable(`${this.host} can't be reached: ${messageOf(error)}`, { cause: error });
     }

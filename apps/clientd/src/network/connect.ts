@@ -7,16 +7,26 @@ import { messageOf } from '../failure.ts';
 
 const STAGGER_MS = 300;
 
-/**
- * Connects to the first of `addresses` that answers; the next is tried beside it after 300 ms, or as soon as one fails
- * (RFC 8305 in its simplest form). Rejects when none did within `timeoutMs`.
- */
-export function connectFirst(
+/** {@link reachFirst}, for whom it is all the same which it was. */
+export async function connectFirst(
   addresses: readonly string[],
   port: number,
   timeoutMs: number,
   mark = OUTSIDE_MARK,
 ): Promise<Socket> {
+  return (await reachFirst(addresses, port, timeoutMs, mark)).socket;
+}
+
+/**
+ * Connects to the first of `addresses` that answers; the next is tried beside it after 300 ms, or as soon as one fails
+ * (RFC 8305 in its simplest form). Rejects when none did within `timeoutMs`.
+ */
+export function reachFirst(
+  addresses: readonly string[],
+  port: number,
+  timeoutMs: number,
+  mark = OUTSIDE_MARK,
+): Promise<{ readonly socket: Socket; readonly address: string }> {
   return new Promise((resolve, reject) => {
     const open = new Set<Socket>();
     const faults: string[] = [];
@@ -47,7 +57,7 @@ export function connectFirst(
           clearTimeout(stagger);
           open.delete(socket);
           for (const other of open) other.destroy();
-          resolve(socket);
+          resolve({ socket, address });
         });
         socket.on('error', (error) => {
           open.delete(socket);

@@ -55,6 +55,7 @@ export function factsOf(links: readonly Fields[], four: readonly Fields[], six: 
       .filter((prefix) => prefix.includes('/'))
       .sort()
       .slice(0, MAX_ON_LINK),
+    devices: [...devices].sort(),
     mtu: mtus.length === 0 ? ETHERNET_MTU : Math.min(...mtus),
   };
 }

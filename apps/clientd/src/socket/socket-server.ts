@@ -8,6 +8,10 @@ import { DaemonFailure, messageOf } from '../failure.ts';
 import { LineReader } from './line-reader.ts';
 
 const MAX_CONNECTIONS = 64;
+/** Of all but root together: nobody keeps root from asking. */
+const MAX_CONNECTIONS_OF_USERS = 48;
+const MAX_CONNECTIONS_OF_ONE_USER = 16;
+const REFUSAL_MS = 1000;
 const MAX_REQUESTS_A_CONNECTION = 16;
 /** A caller that doesn't read its answers is let go. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
@@ -50,15 +54,20 @@ export interface SocketServerOptions {
 export async function serveSocket(options: SocketServerOptions): Promise<SocketServer> {
   const { path, groupId } = options;
   await removeStale(path);
-  const connections = new Set<Socket>();
+  /** Whose each is; undefined where the system doesn't say. */
+  const connections = new Map<Socket, number | undefined>();
+  const refused = new Set<Socket>();
   const server = createServer((socket) => {
-    if (connections.size >= MAX_CONNECTIONS) {
-      socket.destroy();
+    // A caller that is gone in the middle is no fault of the daemon's.
+    socket.on('error', () => undefined);
+    const caller = callerOf(socket);
+    if (!hasRoom([...connections.values()], caller?.uid)) {
+      sendAway(socket, refused);
       return;
     }
-    connections.add(socket);
+    connections.set(socket, caller?.uid);
     socket.on('close', () => connections.delete(socket));
-    serveConnection(socket, options);
+    serveConnection(socket, caller, options);
   });
   // Nobody but root from its first moment on; then the group.
   const before = process.umask(0o177);
@@ -74,10 +83,36 @@ export async function serveSocket(options: SocketServerOptions): Promise<SocketS
   return {
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of connections) socket.destroy();
+      for (const socket of [...connections.keys(), ...refused]) socket.destroy();
       await closed;
     },
   };
+}
+
+/** `open`: whose the others are. */
+function hasRoom(open: readonly (number | undefined)[], uid: number | undefined): boolean {
+  if (open.length >= MAX_CONNECTIONS) return false;
+  if (uid === 0) return true;
+  const ofUsers = open.filter((other) => other !== 0);
+  return (
+    ofUsers.length < MAX_CONNECTIONS_OF_USERS &&
+    ofUsers.filter((other) => other === uid).length < MAX_CONNECTIONS_OF_ONE_USER
+  );
+}
+
+/** Says why, for a moment; who asks by the hundred isn't told. */
+function sendAway(socket: Socket, refused: Set<Socket>): void {
+  if (refused.size >= MAX_CONNECTIONS) {
+    socket.destroy();
+    return;
+  }
+  refused.add(socket);
+  socket.on('close', () => refused.delete(socket));
+  socket.setTimeout(REFUSAL_MS, () => socket.destroy());
+  const error: DaemonError = { code: 'refused', message: 'too many commands ask the daemon at once: end some of them' };
+  socket.end(`${JSON.stringify({ id: 0, error })}\n`);
+  // What is left unread when it is closed would take the answer with it.
+  socket.resume();
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -107,8 +142,7 @@ async function removeStale(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-function serveConnection(socket: Socket, { handlers, onFault }: SocketServerOptions): void {
-  const caller = callerOf(socket);
+function serveConnection(socket: Socket, caller: Caller | undefined, { handlers, onFault }: SocketServerOptions): void {
   const abort = new AbortController();
   const reader = new LineReader(MAX_LINE_BYTES);
   let open = 0;
@@ -166,8 +200,6 @@ function serveConnection(socket: Socket, { handlers, onFault }: SocketServerOpti
     }
     for (const line of lines) if (line.trim() !== '') void take(line);
   });
-  // A caller that is gone in the middle is no fault of the daemon's.
-  socket.on('error', () => undefined);
   socket.on('close', () => {
     abort.abort();
   });

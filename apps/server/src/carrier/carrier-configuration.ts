@@ -14,6 +14,16 @@ export const carrierConfiguration = z.strictObject({
   /** What its own certificate is for, the first time. */
   hosts: z.array(z.string()).min(1).max(16),
   wireguardPort: port,
+  /** OpenVPN over TCP; absent: it isn't spoken. */
+  openvpn: z
+    .strictObject({
+      listen: z.array(z.strictObject({ host: z.string(), port: z.number().int().min(0).max(65_535) })).max(16),
+      /** Take connections from the console's web server as well. */
+      behindWeb: z.boolean(),
+      /** The gateway's UDP port for it. */
+      port,
+    })
+    .optional(),
   /** Whom to become once the addresses are taken. Absent: stays who it is, for tests. */
   user: z.strictObject({ uid: z.number().int().min(1), gid: z.number().int().min(1) }).optional(),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']),
@@ -33,6 +43,9 @@ const ready = z.strictObject({
   ports: z.array(port).max(16),
   /** The port on 127.0.0.1 for the console's web server. */
   webPort: port.optional(),
+  /** The same for OpenVPN over TCP. */
+  openvpnPorts: z.array(port).max(16).default([]),
+  openvpnWebPort: port.optional(),
 });
 export type CarrierReady = z.infer<typeof ready>;
 
@@ -55,6 +68,12 @@ export const tlsFacts = z.strictObject({
 });
 export type TlsFacts = z.infer<typeof tlsFacts>;
 
-/** What the control plane's process is told: where to hand tunnels on to. */
-export const webTunnel = z.strictObject({ kind: z.literal('tunnel'), path, port });
+/** What the control plane's process is told: where to hand tunnels on to, and OpenVPN over TCP. */
+export const webTunnel = z.strictObject({
+  kind: z.literal('tunnel'),
+  path,
+  /** Absent: none come this way. */
+  port: port.optional(),
+  openvpnPort: port.optional(),
+});
 export type WebTunnel = z.infer<typeof webTunnel>;

@@ -128,6 +128,12 @@ const gateway = z.strictObject({
     .max(16, 'name at most 16 addresses')
     .prefault(['0.0.0.0:8444', '[::]:8444']),
   tls_on_web: flag.default(false),
+  openvpn_port: z.union([z.literal(0), port], 'write a port, or 0 for none').default(1194),
+  openvpn_tcp_listen: z
+    .array(listenAddress, 'give a list: ["0.0.0.0:1194"]')
+    .max(16, 'name at most 16 addresses')
+    .prefault(['0.0.0.0:1194', '[::]:1194']),
+  openvpn_on_web: flag.default(false),
   names: flag.default(true),
   region: orEmpty(slug).default(''),
   country: orEmpty(text.regex(/^[A-Z]{2}$/, 'write two capital letters (ISO 3166-1): "DE"')).default(''),
@@ -211,18 +217,39 @@ export function crossFaults(value: (...path: string[]) => unknown): CrossFault[]
   if (value('control', 'enabled') === false && value('gateway', 'enabled') === false) {
     add(['gateway', 'enabled'], 'control plane and gateway are both off; set one of them to true');
   }
-  const ports = [value('gateway', 'listen_port'), value('gateway', 'amneziawg_port')];
-  if (ports[0] !== undefined && ports[0] === ports[1]) {
-    add(['gateway', 'amneziawg_port'], 'must differ from listen_port; take another number, or 0 for none');
+  const udpPorts = ['listen_port', 'amneziawg_port', 'openvpn_port'] as const;
+  for (const [i, name] of udpPorts.entries()) {
+    const port = value('gateway', name);
+    if (port === undefined || port === 0) continue;
+    const same = udpPorts.slice(0, i).find((other) => value('gateway', other) === port);
+    if (same !== undefined) add(['gateway', name], `must differ from ${same}; take another number, or 0 for none`);
   }
-  if (value('gateway', 'tls_on_web') === true && value('control', 'enabled') === false) {
-    add(['gateway', 'tls_on_web'], 'there is no console on this machine, whose port could carry tunnels');
+  for (const key of ['tls_on_web', 'openvpn_on_web'] as const) {
+    if (value('gateway', key) === true && value('control', 'enabled') === false) {
+      add(['gateway', key], 'there is no console on this machine, whose port could carry tunnels');
+    }
   }
-  if (value('gateway', 'enabled') === true && value('control', 'enabled') === true) {
-    const shared = clash(value('web', 'listen'), value('gateway', 'tls_listen'));
-    if (shared !== undefined) {
-      const remedy = 'take another, or leave it out and set tls_on_web = true';
-      add(['gateway', 'tls_listen'], `port ${String(shared)} is the console's already; ${remedy}`);
+  if (value('gateway', 'openvpn_on_web') === true && tls === 'off') {
+    const remedy = 'set openvpn_on_web = false, or let the console speak TLS itself';
+    add(['gateway', 'openvpn_on_web'], `the proxy in front of the console lets HTTP pass alone; ${remedy}`);
+  }
+  if (value('gateway', 'openvpn_on_web') === true && value('gateway', 'openvpn_port') === 0) {
+    add(['gateway', 'openvpn_on_web'], 'openvpn_port = 0 turns OpenVPN off; take a port for it');
+  }
+  if (value('gateway', 'enabled') === true) {
+    const hasConsole = value('control', 'enabled') === true;
+    for (const [key, onWeb] of [
+      ['tls_listen', 'tls_on_web'],
+      ['openvpn_tcp_listen', 'openvpn_on_web'],
+    ] as const) {
+      const shared = hasConsole ? clash(value('web', 'listen'), value('gateway', key)) : undefined;
+      if (shared === undefined) continue;
+      const remedy = `take another, or leave it out and set ${onWeb} = true`;
+      add(['gateway', key], `port ${String(shared)} is the console's already; ${remedy}`);
+    }
+    const both = clash(value('gateway', 'tls_listen'), value('gateway', 'openvpn_tcp_listen'));
+    if (both !== undefined) {
+      add(['gateway', 'openvpn_tcp_listen'], `port ${String(both)} is that of tls_listen already; take another`);
     }
   }
   const uids = ['control_uid', 'gateway_uid', 'carrier_uid', 'names_uid'] as const;

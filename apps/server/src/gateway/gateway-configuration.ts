@@ -33,6 +33,10 @@ export const gatewayConfiguration = z.strictObject({
   endpoint: z.strictObject({ host: z.string().max(253), port: z.number().int().min(1).max(65535).optional() }),
   /** Where devices reach the tunnel over TLS, for the hello; absent: nowhere. */
   tls: tlsFacts.optional(),
+  /** OpenVPN: its UDP port, and the TCP port that leads to it (0: none), for the hello. Absent: it isn't spoken. */
+  openvpn: z
+    .strictObject({ port: z.number().int().min(0).max(65535), tcpPort: z.number().int().min(0).max(65535) })
+    .optional(),
   name: z.string().max(63).optional(),
   region: z.string().max(63).optional(),
   /** ISO 3166-1 alpha-2. */

@@ -3,13 +3,16 @@ import { mkdirSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { AgentError, GatewayAgent, GatewayFiles, systemClock } from '@sallyport/agent';
+import { AgentError, GatewayAgent, GatewayFiles, systemClock, type Tunnel } from '@sallyport/agent';
 import type { Hello } from '@sallyport/link';
 import { dropPrivileges, inheritedStream, PrivilegedClient, readConfiguration } from '@sallyport/privileged';
 import { pino } from 'pino';
 import { loadAmneziawgParameters } from './amneziawg-parameters.ts';
 import { GATEWAY_EXIT, gatewayConfiguration, type GatewayConfiguration, type GatewayMessage } from './gateway-configuration.ts'; // prettier-ignore
+import { openGatewayPlane, type GatewayPlane } from './gateway-plane.ts';
 import { serveMetrics } from './metrics-server.ts';
+import { loadOpenVpnKey } from './openvpn-key.ts';
+import { OpenVpnTunnel } from './openvpn-tunnel.ts';
 import { nameResolver } from './resolve-name.ts';
 import { loadWireGuardKey } from './wireguard-key.ts';
 import { WireGuardTunnel } from './wireguard-tunnel.ts';
@@ -52,12 +55,9 @@ const privileged = new PrivilegedClient(inheritedStream(configuration.helperFd))
 let agent: GatewayAgent | undefined;
 let stopping = false;
 try {
-  const tunnel = await WireGuardTunnel.open({
-    ...configuration,
-    onFault: (message) => {
-      log.error(message);
-    },
-  });
+  const opened = await openGatewayPlane({ ...configuration, openvpnPort: configuration.openvpn?.port ?? 0 });
+  const { plane } = opened;
+  const wireguard = new WireGuardTunnel(opened, onFault);
   const metrics =
     configuration.metrics === undefined
       ? undefined
@@ -68,10 +68,15 @@ try {
 
   mkdirSync(configuration.directory, { recursive: true, mode: 0o700 });
   const key = loadWireGuardKey(join(configuration.directory, 'wireguard.key'));
-  const amneziawg = openAmneziawg(tunnel);
-  tunnel.setPrivateKey(key.privateKey);
-  agent = createAgent(tunnel, { wireguardPublicKey: key.publicKey, amneziawg });
-  tunnel.closed.then(
+  const amneziawg = openAmneziawg(wireguard);
+  wireguard.setPrivateKey(key.privateKey);
+  const { tunnel: openvpn, offer } = openOpenVpn(opened);
+  agent = createAgent(
+    [wireguard, ...(openvpn === undefined ? [] : [openvpn])],
+    { wireguardPublicKey: key.publicKey, amneziawg, openvpn: offer },
+    opened.listenPort,
+  );
+  plane.closed.then(
     () => {
       if (!stopping) fail(new Error('the tunnel\'s interface was removed'), GATEWAY_EXIT.failed); // prettier-ignore
     },
@@ -90,7 +95,7 @@ try {
   await agent.start();
   tell({
     kind: 'ready',
-    listenPort: tunnel.listenPort,
+    listenPort: opened.listenPort,
     wireguardPublicKey: key.publicKey,
     stateVersion: agent.stateVersion,
     metricsPort: metrics?.port,
@@ -103,8 +108,9 @@ try {
   metrics?.close();
   const late = new Promise((resolve) => setTimeout(resolve, TEAR_DOWN_MS).unref());
   const answer = await Promise.race([privileged.request({ kind: 'tearDown' }).catch(() => undefined), late]);
-  tunnel.close();
-  await Promise.race([tunnel.closed, late]);
+  await openvpn?.leave();
+  plane.close();
+  await Promise.race([plane.closed, late]);
   privileged.close();
   if (ended !== undefined) throw ended;
   // The supervisor sees to it otherwise.
@@ -130,9 +136,29 @@ function openAmneziawg(tunnel: WireGuardTunnel): Hello['tunnel']['amneziawg'] {
   return { port, ...variant };
 }
 
+/** OpenVPN, where it is spoken; what the control plane needs for it. */
+function openOpenVpn({ plane, openvpn: side }: GatewayPlane): {
+  tunnel?: OpenVpnTunnel;
+  offer?: Hello['tunnel']['openvpn'];
+} {
+  const { openvpn, directory, mtu } = configuration;
+  if (side === undefined || openvpn === undefined) return {};
+  const key = loadOpenVpnKey(join(directory, 'openvpn.key'));
+  return {
+    tunnel: new OpenVpnTunnel({ plane, side, mtu, key, onFault, now: () => Date.now() }),
+    offer: { ...openvpn, publicKey: key.publicKey },
+  };
+}
+
+/** What an operator has to know of a tunnel. */
+function onFault(message: string): void {
+  log.error(message);
+}
+
 function createAgent(
-  tunnel: WireGuardTunnel,
-  offer: Pick<Hello['tunnel'], 'wireguardPublicKey' | 'amneziawg'>,
+  tunnels: readonly Tunnel[],
+  offer: Pick<Hello['tunnel'], 'wireguardPublicKey' | 'amneziawg' | 'openvpn'>,
+  listenPort: number,
 ): GatewayAgent {
   const { control, endpoint, tls, name, region, country, city, software, interfaceName, mtu, localTcpPorts } =
     configuration;
@@ -145,7 +171,7 @@ function createAgent(
       tunnel: {
         ...offer,
         endpointHost: endpoint.host,
-        endpointPort: endpoint.port ?? tunnel.listenPort,
+        endpointPort: endpoint.port ?? listenPort,
         ...(tls !== undefined && { tls }),
       },
       ...(name !== undefined && { name }),
@@ -153,7 +179,7 @@ function createAgent(
       ...(country !== undefined && { country }),
       ...(city !== undefined && { city }),
     },
-    tunnels: [tunnel],
+    tunnels,
     privileged,
     interfaceName,
     mtu,

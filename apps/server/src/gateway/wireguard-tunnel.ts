@@ -9,25 +9,10 @@ import {
   type PeerChange,
   type Variant,
 } from '@sallyport/wireguard';
-import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
+import { AMNEZIAWG, WIREGUARD_PROTOCOL, type GatewayPlane } from './gateway-plane.ts';
 
 /** Devices that were refused, whose counters are still told. */
 const MAX_DEPARTED = 100_000;
-
-export interface WireGuardTunnelOptions {
-  readonly interfaceName: string;
-  /** 0 lets the kernel choose. */
-  readonly listenPort: number;
-  /** Where AmneziaWG is spoken; 0: nowhere. */
-  readonly amneziawgPort: number;
-  readonly mtu: number;
-  readonly workers?: number | undefined;
-  /** What an operator has to know. No keys. */
-  readonly onFault: (message: string) => void;
-}
-
-/** The listener that speaks AmneziaWG. */
-const AMNEZIAWG = 1;
 
 interface Admitted {
   readonly deviceId: string;
@@ -38,9 +23,8 @@ interface Admitted {
 /** WireGuard for the gateway: peers are devices, each with the two addresses that it was given. */
 export class WireGuardTunnel implements Tunnel {
   readonly protocol = 'wireguard';
-  readonly listenPort: number;
-  readonly #plane: WireGuardPlane['plane'];
-  readonly #device: WireGuardPlane['device'];
+  readonly #plane: GatewayPlane['plane'];
+  readonly #device: GatewayPlane['wireguard'];
   readonly #onFault: (message: string) => void;
   /** By public key, base64. */
   readonly #admitted = new Map<string, Admitted>();
@@ -48,52 +32,16 @@ export class WireGuardTunnel implements Tunnel {
   /** The public keys of those that are admitted, by device. */
   readonly #keys = new Map<string, Uint8Array>();
 
-  private constructor(
-    { plane, device }: Pick<WireGuardPlane, 'plane' | 'device'>,
-    listenPort: number,
-    onFault: (message: string) => void,
-  ) {
+  /** `onFault`: what an operator has to know. No keys. */
+  constructor({ plane, wireguard }: GatewayPlane, onFault: (message: string) => void) {
     this.#plane = plane;
-    this.#device = device;
-    this.listenPort = listenPort;
+    this.#device = wireguard;
     this.#onFault = onFault;
-  }
-
-  /**
-   * Opens the TUN device and the sockets, and starts the workers: all that needs privileges. Sessions begin once there is a
-   * key and the interface is up. Throws a SystemCallError.
-   */
-  static async open(options: WireGuardTunnelOptions): Promise<WireGuardTunnel> {
-    const { interfaceName, listenPort, amneziawgPort, mtu, onFault } = options;
-    const { plane, device, start } = openWireGuardPlane({
-      name: interfaceName,
-      mtu,
-      workers: options.workers,
-      // The sockets stay: to open them again may take the privileges that are gone by then.
-      onLink: (up) => {
-        if (up) device.sessions.start(plane.now);
-        else device.sessions.stop();
-      },
-    });
-    try {
-      const port = plane.listen(listenPort, 0);
-      if (amneziawgPort !== 0) plane.listen(amneziawgPort, 0, { listener: AMNEZIAWG });
-      await start();
-      return new WireGuardTunnel({ plane, device }, port, onFault);
-    } catch (error) {
-      plane.close();
-      throw error;
-    }
-  }
-
-  /** Settles when the interface is gone; rejects when a worker failed. */
-  get closed(): Promise<void> {
-    return this.#plane.closed;
   }
 
   /** Drop counters that are not zero. */
   get drops(): Tunnel['drops'] {
-    return this.#plane.drops;
+    return this.#plane.dropsOf(WIREGUARD_PROTOCOL);
   }
 
   setPrivateKey(privateKey: Secret<Uint8Array>): void {
@@ -114,7 +62,7 @@ export class WireGuardTunnel implements Tunnel {
     const peers: PeerChange[] = [];
     const refused = new Set<string>();
     for (const { id, publicKey } of remove)
-      if (this.#admitted.get(publicKey)?.deviceId === id) {
+      if (publicKey !== undefined && this.#admitted.get(publicKey)?.deviceId === id) {
         refused.add(publicKey);
         this.#keys.delete(id);
       }
@@ -128,16 +76,17 @@ export class WireGuardTunnel implements Tunnel {
       }
     }
     for (const device of put) {
-      const key = decodeBase64Key(device.publicKey);
+      const { publicKey } = device;
+      const key = publicKey === undefined ? undefined : decodeBase64Key(publicKey);
       const allowedIps = allowedIpsOf(device);
-      if (key === undefined || allowedIps === undefined) {
+      if (publicKey === undefined || key === undefined || allowedIps === undefined) {
         this.#onFault(`device ${device.id} has a key or an address that can't be used`);
         continue;
       }
       peers.push({ ...UNCHANGED_PEER, publicKey: key, replaceAllowedIps: true, allowedIps });
-      const known = this.#admitted.get(device.publicKey);
+      const known = this.#admitted.get(publicKey);
       if (known?.deviceId !== device.id)
-        this.#admitted.set(device.publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
+        this.#admitted.set(publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
       this.#keys.set(device.id, key);
       this.#departed.delete(device.id);
     }
@@ -151,11 +100,6 @@ export class WireGuardTunnel implements Tunnel {
   *observe(): Generator<ObservedDevice> {
     for (const [, device] of this.#observeAdmitted()) if (device.lastHandshakeAt > 0) yield device;
     yield* this.#departed.values();
-  }
-
-  /** Ends the workers and removes the interface. */
-  close(): void {
-    this.#plane.close();
   }
 
   *#observeAdmitted(): Generator<[publicKey: string, device: ObservedDevice]> {

@@ -34,6 +34,8 @@ export type Decision =
   | {
       readonly kind: 'agreeKey';
       readonly device: DevicePlan;
+      /** The device's WireGuard public key, base64. */
+      readonly publicKey: string;
       readonly id: bigint;
       readonly encapsulationKey: Uint8Array;
     }
@@ -62,7 +64,8 @@ interface Answer {
 /** What is remembered of a device that has spoken. */
 interface Talk {
   readonly buckets: Readonly<Record<keyof typeof RATES, TokenBucket>>;
-  readonly publicKey: string;
+  /** Undefined where the device is not one of WireGuard's. */
+  readonly publicKey: string | undefined;
   readonly addresses: Lapsed;
   answers: readonly Answer[];
   heardAt: number;
@@ -111,8 +114,15 @@ export class Talks {
       }
       case 'keyRequest':
         if (again !== undefined) return { kind: 'answer', bytes: again };
-        if (!this.#shared.keyRequest.take(now)) return undefined;
-        return { kind: 'agreeKey', device, id, encapsulationKey: message.encapsulationKey };
+        // Other protocols have no preshared keys.
+        if (device.publicKey === undefined || !this.#shared.keyRequest.take(now)) return undefined;
+        return {
+          kind: 'agreeKey',
+          device,
+          publicKey: device.publicKey,
+          id,
+          encapsulationKey: message.encapsulationKey,
+        };
       case 'pathMtu': {
         const mtu = message.mtu >= this.#options.mtu ? null : message.mtu;
         if (mtu !== null && mtu < LEAST_MTU) return undefined;

@@ -86,8 +86,8 @@ export class TunnelService {
 
   #agree(decision: Extract<Decision, { kind: 'agreeKey' }>, answer: (bytes: Uint8Array) => void): void {
     const { gatewayKey, tunnels, clock } = this.#options;
-    const { device, encapsulationKey } = decision;
-    const agreement = agree(encapsulationKey, gatewayKey, device.publicKey);
+    const { device, publicKey, encapsulationKey } = decision;
+    const agreement = agree(encapsulationKey, gatewayKey, publicKey);
     if (agreement === undefined) return;
     // The gateway has it first: the device begins a handshake as soon as it has the answer.
     const taken = tunnels.filter((tunnel) => tunnel.setAgreedKey?.(device.id, agreement.presharedKey) === true);

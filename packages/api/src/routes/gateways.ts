@@ -76,6 +76,8 @@ export const offeredGateway = z
     endpointHost: z.string(),
     endpointPort: field.port,
     wireguardPublicKey: field.publicKey,
+    /** OpenVPN devices can connect to it. */
+    openvpn: z.boolean(),
     health: entities.gatewayHealth,
     load: loadClass,
     draining: z.boolean(),

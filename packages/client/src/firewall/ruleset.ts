@@ -38,9 +38,15 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
  */
 function arrival(policy: FirewallPolicy): string[] {
   const inside = interfaces(['lo', ...policy.tunnelInterfaces]);
-  return byFamily(policy.tunnelAddresses).flatMap(([ip, set]) =>
+  return tunnelAddresses(policy).flatMap(([ip, set]) =>
     ['daddr', 'saddr'].map((end) => `iifname != ${inside} ${ip} ${end} ${set} drop`),
   );
+}
+
+/** Addresses alone: what comes for a prefix would be taken in for the local network too. */
+function tunnelAddresses(policy: FirewallPolicy): ReturnType<typeof byFamily> {
+  if (policy.tunnelAddresses.some((text) => parseAddress(text) === undefined)) throw new TypeError('no address');
+  return byFamily(policy.tunnelAddresses);
 }
 
 /** What answers one of ours is looked up as the question was, or a strict reverse path filter would drop it. */
@@ -102,7 +108,7 @@ function input(policy: FirewallPolicy): string[] {
   if (policy.tunnels.length > 0) {
     const inside = interfaces(policy.tunnels);
     // Whoever sits at the other end of the tunnel reaches our addresses there, not those of the local network.
-    rules.push(...byFamily(policy.tunnelAddresses).map(([ip, set]) => `iifname ${inside} ${ip} daddr ${set} accept`));
+    rules.push(...tunnelAddresses(policy).map(([ip, set]) => `iifname ${inside} ${ip} daddr ${set} accept`));
     rules.push(`iifname ${inside} drop`);
   }
   rules.push(`ct mark { ${OUR_MARKS} } ct state established,related accept`);
@@ -125,8 +131,12 @@ function forward(policy: FirewallPolicy): string[] {
     for (const [ip, set] of byFamily(policy.connector)) {
       rules.push(`iifname ${inside} oifname != ${inside} ${ip} daddr ${set} ct mark set ${hexadecimal(CONNECTOR_MARK)} accept`); // prettier-ignore
     }
-    // Of containers and virtual machines on this machine.
     rules.push(`iifname ${inside} ct state established,related accept`, `iifname ${inside} drop`);
+    // Who is around this machine or behind it answers what came from the tunnel, and sends nothing else there: it would be
+    // taken for this machine's own. The rest is containers and virtual machines of its own.
+    rules.push(`oifname ${inside} ct mark ${hexadecimal(CONNECTOR_MARK)} accept`);
+    rules.push(...byFamily(policy.connector).map(([ip, set]) => `oifname ${inside} ${ip} saddr ${set} drop`));
+    rules.push(...fromOutside(policy.outside).map((by) => `${by}oifname ${inside} drop`));
     rules.push(`oifname ${inside} accept`);
   }
   rules.push(...namesInside(policy));
@@ -137,6 +147,12 @@ function forward(policy: FirewallPolicy): string[] {
     }
   }
   return [...rules, ...unprotected(policy, 'daddr'), ...unprotected(policy, 'saddr')];
+}
+
+/** The kernel takes other names than can be told here: where there is one nothing is forwarded rather than too much. */
+function fromOutside(names: readonly string[]): string[] {
+  if (!names.every(isPlainName)) return [''];
+  return names.length === 0 ? [] : [`iifname ${interfaces(names)} `];
 }
 
 function translation(policy: FirewallPolicy): string[] {
@@ -220,10 +236,12 @@ function byFamily(prefixes: readonly string[]): (readonly ['ip' | 'ip6', string]
 }
 
 function interfaces(names: readonly string[]): string {
-  for (const name of names) {
-    if (!/^[A-Za-z0-9_.-]{1,15}$/.test(name)) throw new TypeError('an interface of an odd name');
-  }
+  if (!names.every(isPlainName)) throw new TypeError('an interface of an odd name');
   return names.length === 1 ? `"${names[0] ?? ''}"` : `{ ${names.map((name) => `"${name}"`).join(', ')} }`;
+}
+
+function isPlainName(name: string): boolean {
+  return /^[A-Za-z0-9_.-]{1,15}$/.test(name);
 }
 
 function hexadecimal(value: number): string {

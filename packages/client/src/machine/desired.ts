@@ -69,6 +69,7 @@ function firewallOf(state: State, tunnels: readonly TunnelPlan[]): FirewallPolic
     excluded: mode === 'exclude' ? networks : [],
     splitGroup: state.splitGroup,
     connector: tunnels.length === 0 ? [] : connectorOf(state),
+    outside: tunnels.length === 0 ? [] : state.network.devices,
   };
 }
 

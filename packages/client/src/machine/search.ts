@@ -14,7 +14,7 @@ import type { NetworkFacts, Path } from './types.ts';
 const maxWays = 24;
 const maxGateways = 3;
 /** Inside the entry's tunnel both families are there. */
-const tunnelNetwork: NetworkFacts = { id: '', ipv4: true, ipv6: true, onLink: [], mtu: 1500 };
+const tunnelNetwork: NetworkFacts = { id: '', ipv4: true, ipv6: true, onLink: [], devices: [], mtu: 1500 };
 
 /** From nothing: asks the control plane if it has to, and begins with the first way. */
 export function begin(draft: Draft, moment: Moment): void {

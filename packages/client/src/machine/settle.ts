@@ -3,14 +3,15 @@ import type { ClientState } from '../daemon-protocol.ts';
 import { desiredOf } from './desired.ts';
 import type { Draft, Moment, State } from './state.ts';
 import { APPLY_MS } from './timing.ts';
+import type { Desired } from './types.ts';
 
 export function settle(draft: Draft, { now }: Moment, before: State): void {
   const desired = desiredOf(draft);
-  const { revision, ...old } = draft.desired;
+  const { revision } = draft.desired;
   // What failed to come into force is tried again as soon as nothing else is waited for.
   const pending = draft.applyDeadline ?? draft.reapplyAt ?? draft.block?.retryAt;
   const left = draft.appliedRevision < revision && pending === undefined;
-  if (draft.again || left || revision === 0 || JSON.stringify(desired) !== JSON.stringify(old)) {
+  if (draft.again || left || revision === 0 || JSON.stringify(desired) !== textOf(draft.desired)) {
     draft.desired = { revision: revision + 1, ...desired };
     draft.applyDeadline ??= now + APPLY_MS;
   }
@@ -22,6 +23,18 @@ export function settle(draft: Draft, { now }: Moment, before: State): void {
   draft.phase = phaseOf(draft, inForce);
   if (draft.phase !== before.phase) draft.since = now;
   noteSteps(draft, now);
+}
+
+/** Of what is kept from event to event, and so compared with again and again. */
+const texts = new WeakMap<Desired, string>();
+
+function textOf(desired: Desired): string {
+  const known = texts.get(desired);
+  if (known !== undefined) return known;
+  const { revision: _, ...rest } = desired;
+  const text = JSON.stringify(rest);
+  texts.set(desired, text);
+  return text;
 }
 
 function phaseOf(draft: Draft, inForce: boolean): ClientState {

@@ -152,7 +152,7 @@ export interface Moment {
   readonly random: () => number;
 }
 
-export const noNetwork: NetworkFacts = { id: '', ipv4: false, ipv6: false, onLink: [], mtu: 1500 };
+export const noNetwork: NetworkFacts = { id: '', ipv4: false, ipv6: false, onLink: [], devices: [], mtu: 1500 };
 
 export const noSteps = Object.fromEntries(
   CONNECT_STEPS.map((name) => [name, { startedAt: undefined, doneAt: undefined }]),

@@ -35,7 +35,9 @@ export interface NetworkFacts {
   readonly ipv6: boolean;
   /** Prefixes that are on-link at interfaces other than the client's own: `192.168.1.0/24`. Public ones are passed over. */
   readonly onLink: readonly string[];
-  /** The smallest MTU of the interfaces with a default route, bytes. */
+  /** The interfaces with a default route. */
+  readonly devices: readonly string[];
+  /** Their smallest MTU, bytes. */
   readonly mtu: number;
 }
 
@@ -224,8 +226,10 @@ export interface FirewallPolicy {
   readonly excluded: readonly string[];
   /** Programs beside the tunnel. */
   readonly splitGroup: SplitGroup | undefined;
-  /** Approved prefixes behind this machine, reachable from the tunnel. */
+  /** Approved prefixes behind this machine, reachable from the tunnel. Who is there begins nothing into the tunnel. */
   readonly connector: readonly string[];
+  /** Interfaces that lead out: who is there sends nothing through this machine into the tunnel, but for answers. */
+  readonly outside: readonly string[];
 }
 
 /** The machine as it has to be. Carried out in the order of the comments in docs/threat-model.md: tighten first, loosen last. */

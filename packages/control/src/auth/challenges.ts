@@ -9,7 +9,7 @@ import { seal, sealedSecret, unseal } from '../store/secrets.ts';
 const MAX_TTL_MS = 3_600_000;
 
 /** What a challenge may be for: none counts for anything else. */
-export type ChallengePurpose = 'passkey-login' | 'passkey-create' | 'passkey-step-up' | 'oidc';
+export type ChallengePurpose = 'passkey-login' | 'passkey-create' | 'passkey-step-up' | 'oidc' | 'tunnel-code';
 
 /**
  * What is handed to a browser and comes back with an answer: sealed, so that nothing is kept of those that never come

@@ -2,7 +2,7 @@ import type { Database } from '../store/schema.ts';
 
 /**
  * What is backed up, with the columns of the primary key, in an order in which no row refers to one that comes later.
- * Logins, clients that wait to be let in, answered challenges, open invitations, join tokens and answers kept for
+ * Logins, clients and tunnels that wait to be let in, answered challenges, open invitations, join tokens and answers kept for
  * repeated requests are left out: restoring must not bring back what was ended or used since.
  */
 export const BACKED_UP = [
@@ -40,6 +40,7 @@ export const BACKED_UP = [
 export const LEFT_OUT: Readonly<Record<Exclude<keyof Database, (typeof BACKED_UP)[number][0]>, true>> = {
   session: true,
   device_authorization: true,
+  tunnel_login: true,
   used_challenge: true,
   invitation: true,
   join_token: true,

@@ -12,7 +12,7 @@ const idLimit = 500;
 export type Ids = ReadonlySet<string> | undefined;
 
 /** The maps of the access model. */
-export type Part = Exclude<keyof AccessModel, 'pool4' | 'pool6' | 'names'>;
+export type Part = Exclude<keyof AccessModel, 'pool4' | 'pool6' | 'names' | 'openvpn'>;
 export type Entity<P extends Part> = AccessModel[P] extends ReadonlyMap<string, infer E> ? E : never;
 
 /** What the database holds of a part, by id. `month` (`2026-01`, UTC) is that of the users' traffic. */

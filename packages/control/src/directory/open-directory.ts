@@ -6,6 +6,8 @@ import type { Logger } from 'pino';
 import type { Database } from '../store/schema.ts';
 import type { Change, ChangeListener, EntityKind, Store, Writing } from '../store/store.ts';
 import type { Directory } from './directory.ts';
+import { openVpnAuthority } from '../openvpn/authority.ts';
+import { offeredCiphers, pushedLines } from '../openvpn/push.ts';
 import { namesOf, readSettings } from '../repositories/settings.ts';
 import { load, loadMembers, type Entity, type Ids, type Part } from './load.ts';
 
@@ -183,7 +185,7 @@ class StoredDirectory implements Directory {
     const model = { ...this.#state.model };
     for (const part of new Set(Object.values(parts))) await replace(model, part, db, undefined, month);
     const settings = await readSettings(db);
-    takeNames(model, settings);
+    await takeSettings(model, settings, this.#store);
     return { model, settings, month, version };
   }
 
@@ -237,7 +239,7 @@ class StoredDirectory implements Directory {
       if (ids.has(part)) await replace(model, part, db, ids.get(part), before.month);
     }
     const settings = named('settings').size > 0 ? await readSettings(db) : before.settings;
-    takeNames(model, settings);
+    await takeSettings(model, settings, this.#store);
     return { model, settings, month: before.month, version, implied };
   }
 
@@ -305,10 +307,28 @@ async function replace(
   if (!same) (model as Record<Part, unknown>)[part] = after;
 }
 
-/** Keeps the object where it says the same. */
-function takeNames(model: Mutable<AccessModel>, settings: Settings): void {
+/** What gateways get of the settings. Keeps objects where they say the same. */
+async function takeSettings(model: Mutable<AccessModel>, settings: Settings, store: Store): Promise<void> {
   const names = namesOf(settings);
   if (!isDeepStrictEqual(names, model.names)) model.names = names;
+  const openvpn = await openVpnOf(model, settings, store);
+  if (!isDeepStrictEqual(openvpn, model.openvpn ?? null)) model.openvpn = openvpn;
+}
+
+/** Null where no gateway has a certificate; where one has, there is an authority, so that this only reads. */
+async function openVpnOf(
+  model: AccessModel,
+  settings: Settings,
+  store: Store,
+): Promise<NonNullable<AccessModel['openvpn']> | null> {
+  if (!Array.from(model.gateways.values()).some(({ openvpnCertificate }) => openvpnCertificate)) return null;
+  const authority = await openVpnAuthority(store);
+  return {
+    authority: authority.certificate,
+    clientKey: authority.clientKey.reveal().toString('base64'),
+    dataCiphers: offeredCiphers(settings),
+    push: pushedLines(model, settings),
+  };
 }
 
 /** Users who are in a group and were not, or the other way round. */

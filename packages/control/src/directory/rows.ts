@@ -10,6 +10,7 @@ import type {
   UserModel,
 } from '@sallyport/policy';
 import type { Selectable } from 'kysely';
+import { openVpnDevice, openVpnGateway, type StoredDevice } from '../openvpn/stored.ts';
 import type * as table from '../store/schema.ts';
 
 export function userModel(
@@ -47,11 +48,13 @@ export function groupModel(row: Selectable<table.GroupTable>): GroupModel {
 }
 
 export function deviceModel(row: Selectable<table.DeviceTable>): DeviceModel {
+  const openvpn = openVpnDevice(row);
   return {
     id: row.id,
     userId: row.user_id,
     name: row.name,
-    publicKey: row.public_key,
+    publicKey: openvpn === null ? row.public_key : null,
+    ...(openvpn === null ? {} : { openvpn: openVpnModel(openvpn) }),
     ipv4: row.ipv4,
     ipv6: row.ipv6,
     approved: row.approved === 1,
@@ -61,6 +64,11 @@ export function deviceModel(row: Selectable<table.DeviceTable>): DeviceModel {
       .filter(({ approved }) => approved)
       .map(({ prefix }) => prefix),
   };
+}
+
+function openVpnModel({ login, certificate }: StoredDevice): NonNullable<DeviceModel['openvpn']> {
+  if (certificate === null) return { login, certificate };
+  return { login, certificate: { sha256: certificate.sha256, expiresAt: certificate.expiresAt } };
 }
 
 /** The networks behind a device, sorted. */
@@ -76,6 +84,7 @@ export function gatewayModel(row: Selectable<table.GatewayTable>): GatewayModel 
     regionId: row.region_id,
     draining: row.draining === 1,
     endpoint: row.endpoint_host === '' ? null : { host: row.endpoint_host, port: row.endpoint_port },
+    openvpnCertificate: openVpnGateway(row)?.certificate.pem ?? null,
     egress: (JSON.parse(row.egress) as Gateway['egress']).map(({ groupId, ipv4, ipv6 }) => ({
       group: groupId,
       ipv4: ipv4 ?? undefined,

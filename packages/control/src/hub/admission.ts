@@ -4,6 +4,8 @@ import { isIP } from 'node:net';
 import type { Gateway } from '@sallyport/api';
 import { hashToken, parseJoinToken, type FromControl, type Hello } from '@sallyport/link';
 import type { Selectable, Transaction } from 'kysely';
+import { announcedCertificate, certificateFor } from '../openvpn/gateway-certificates.ts';
+import { readSubjectKey } from '../openvpn/subject-key.ts';
 import { slug } from '../repositories/slug.ts';
 import type { Services } from '../services.ts';
 import type { Database, GatewayTable } from '../store/schema.ts';
@@ -38,6 +40,7 @@ export async function admit(
       wireguard_public_key: said.publicKey,
       addresses: JSON.stringify(said.addresses),
       transports: said.transports,
+      openvpn: await certificateFor(services, known.id, said.openVpnKey, known.openvpn),
       ...(said.host === '' ? {} : { endpoint_host: said.host, endpoint_port: said.port }),
     };
     const changed = Object.entries(news).some(([column, value]) => known[column as keyof typeof known] !== value);
@@ -58,12 +61,17 @@ interface Said {
   readonly addresses: readonly string[];
   /** As they are stored. */
   readonly transports: string;
+  /** What its OpenVPN certificate is to be issued for. */
+  readonly openVpnKey: string | undefined;
 }
 
 /** What a gateway says of itself, once it is sure that it can stand in a device's configuration; or what is wrong. */
 function whatItSays({ tunnel, addresses }: Hello): Said | string {
   if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(tunnel.wireguardPublicKey))
     return 'The WireGuard public key is none: 32 bytes in base64 are expected.';
+  const openvpn = openVpnIn(tunnel);
+  const key = openvpn && readSubjectKey(openvpn.publicKey);
+  if (key !== undefined && 'fault' in key) return `The OpenVPN public key ${key.fault}.`;
   const host = tunnel.endpointHost;
   if (host !== '' && !isHost(host))
     // prettier-ignore
@@ -74,6 +82,7 @@ function whatItSays({ tunnel, addresses }: Hello): Said | string {
     port: tunnel.endpointPort,
     addresses: [...new Set(addresses.filter((address) => isIP(address) !== 0))].sort(),
     transports: JSON.stringify(transportsIn(tunnel)),
+    openVpnKey: openvpn?.publicKey,
   };
 }
 
@@ -84,12 +93,23 @@ function isHost(text: string): boolean {
 }
 
 /** The other ways to a gateway. An empty host stands for that of the endpoint; one that is none is no way. */
-function transportsIn({ amneziawg, tls }: Hello['tunnel']): Gateway['transports'] {
+function transportsIn(tunnel: Hello['tunnel']): Gateway['transports'] {
+  const { amneziawg, tls } = tunnel;
+  const openvpn = openVpnIn(tunnel);
   const reached = tls !== undefined && (tls.host === '' || isHost(tls.host));
-  return { amneziawg: amneziawg ?? null, tls: reached ? tls : null };
+  return {
+    amneziawg: amneziawg ?? null,
+    tls: reached ? tls : null,
+    openvpn: openvpn === undefined ? null : { port: openvpn.port, tcpPort: openvpn.tcpPort },
+  };
 }
 
-async function takeNews(services: Services, id: string, news: Record<string, string | number>): Promise<void> {
+/** Undefined where no device could come by it. */
+function openVpnIn({ openvpn }: Hello['tunnel']): Hello['tunnel']['openvpn'] {
+  return openvpn !== undefined && (openvpn.port !== 0 || openvpn.tcpPort !== 0) ? openvpn : undefined;
+}
+
+async function takeNews(services: Services, id: string, news: Record<string, string | number | null>): Promise<void> {
   await services.store.write(SYSTEM, async ({ db, audit, changed }) => {
     const before = await db.selectFrom('gateway').selectAll().where('id', '=', id).executeTakeFirst();
     if (before === undefined) return;
@@ -111,6 +131,7 @@ function announced(row: Selectable<GatewayTable>) {
     wireguardPublicKey: row.wireguard_public_key,
     addresses: JSON.parse(row.addresses) as string[],
     transports: JSON.parse(row.transports) as Gateway['transports'],
+    openVpnCertificate: announcedCertificate(row.openvpn),
   };
 }
 
@@ -136,6 +157,9 @@ async function join(
     .where('token_hash', '=', tokenHash)
     .executeTakeFirst();
   if (known === undefined) return refused;
+  const id = randomUUID();
+  // Made before: it may have to be written, and one writing is under way at a time.
+  const openvpn = await certificateFor(services, id, said.openVpnKey, null);
   return services.store.write(JOINING, async ({ db, now, audit, changed }): Promise<Admission> => {
     const row = await db.selectFrom('join_token').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
     if (row === undefined || row.used_at !== null || row.expires_at <= now) return refused;
@@ -158,7 +182,6 @@ async function join(
       await audit('region.create', { kind: 'region', id: regionId, name: regionId }, undefined, { name: regionId });
       changed('region', regionId);
     }
-    const id = randomUUID();
     const name = await freeName(db, slug(hello.name ?? '') ?? 'gateway');
     const gateway = {
       name,
@@ -170,6 +193,7 @@ async function join(
       wireguard_public_key: said.publicKey,
       addresses: JSON.stringify(said.addresses),
       transports: said.transports,
+      openvpn,
     };
     await db
       .insertInto('gateway')

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { encodeStateKey, forFirstVersion, LINK_PROTOCOL_VERSION, signState } from '@sallyport/link';
+import { encodeStateKey, forFirstVersion, forSecondVersion, LINK_PROTOCOL_VERSION, signState } from '@sallyport/link';
 import type { ControlLink, FromControl } from '@sallyport/link';
 import type { DesiredState, Planner, StateChange } from '@sallyport/policy';
 import { digestOf } from './state-digest.ts';
@@ -87,12 +87,15 @@ export class GatewaySession {
         this.sync.restart(now);
         continue;
       }
-      const change = this.#version === 1 ? this.#forFirstVersion(next.change) : next.change;
+      const change = this.#asKnown(next.change);
       this.link.send(signState({ gatewayId: this.gatewayId, ...next, change }, this.#key));
     }
   }
 
-  #forFirstVersion(change: StateChange): StateChange {
+  /** What the gateway's version of the protocol knows of a change. */
+  #asKnown(change: StateChange): StateChange {
+    if (this.#version >= 3) return change;
+    if (this.#version === 2) return forSecondVersion(change);
     const plan = change.gateway ?? (this.#connected === undefined ? this.#planner.state(this.gatewayId)?.gateway : undefined); // prettier-ignore
     if (plan !== undefined) this.#connected = plan.connectedNetworks ?? [];
     return forFirstVersion(change, this.#connected ?? []);
@@ -100,7 +103,7 @@ export class GatewaySession {
 
   /** Of what the gateway was sent, that is: one that has been sent less has something else. */
   #digestOf(state: DesiredState): string {
-    return `${this.#version === 1 ? '1-' : ''}${digestOf(state)}`;
+    return `${this.#version < LINK_PROTOCOL_VERSION ? `${this.#version}-` : ''}${digestOf(state)}`;
   }
 
   /** The gateway can't use what it has: it gets a snapshot, though not one after the other without end. */

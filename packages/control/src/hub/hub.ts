@@ -11,6 +11,8 @@ import {
   type LinkTimes,
 } from '@sallyport/link';
 import { Planner } from '@sallyport/policy';
+import type { Identity } from '../auth/identity.ts';
+import { TunnelLogins } from '../openvpn/tunnel-logins.ts';
 import { devicesSeenAt, takeOver } from '../repositories/status.ts';
 import type { Services } from '../services.ts';
 import type { Change } from '../store/store.ts';
@@ -19,6 +21,7 @@ import { ConnectedDevices, SESSION_MS } from './connected-devices.ts';
 import { DeviceOwners } from './device-owners.ts';
 import { farewell, GatewaySession } from './gateway-session.ts';
 import { linkIdentity, stateKey } from './keys.ts';
+import { LoginDesk } from './login-desk.ts';
 import { Observations } from './observations.ts';
 import { StateSync } from './state-sync.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -37,6 +40,8 @@ export interface HubOptions {
   readonly identity: LinkIdentity;
   /** Ed25519; signs desired states. */
   readonly key: KeyObject;
+  /** Who decides about logins of devices; absent: none is let in by one. */
+  readonly people?: Identity;
   /** Of the links: for tests. */
   readonly times?: Partial<LinkTimes>;
   /** Seconds from a change of the organisation to a gateway's word that it serves it. */
@@ -45,6 +50,8 @@ export interface HubOptions {
 
 interface Waiter {
   readonly version: number;
+  /** Absent: all that are connected to this node. */
+  readonly gatewayId?: string;
   readonly resolve: () => void;
 }
 
@@ -62,6 +69,7 @@ export class Hub {
   readonly #owners: DeviceOwners;
   readonly #connected = new ConnectedDevices();
   readonly #observations: Observations;
+  readonly #desk: LoginDesk | undefined;
   readonly #stopListening: () => void;
   #waiters: Waiter[] = [];
   /** The newest change that was heard of, and the one that the planner has taken in. */
@@ -91,6 +99,15 @@ export class Hub {
       },
       onLost: (session) => this.#lost(session),
     });
+    const { people } = options;
+    this.#desk =
+      people &&
+      new LoginDesk({
+        services,
+        logins: new TunnelLogins(services, people),
+        reaches: (gatewayId, userId) => this.#planner.reaches(gatewayId, userId),
+        whenServed: (gatewayId) => this.#whenReached({ version: this.#heard, gatewayId }),
+      });
     this.#stopListening = services.directory.onChange((changes, complete) => this.#hear(changes, complete));
     this.#plan();
   }
@@ -137,8 +154,12 @@ export class Hub {
    * Without a change: the last one that this node has heard of.
    */
   whenApplied(version: number = this.#heard): Promise<void> {
+    return this.#whenReached({ version });
+  }
+
+  #whenReached(what: Omit<Waiter, 'resolve'>): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiters.push({ version, resolve });
+      this.#waiters.push({ ...what, resolve });
       this.#settleWaiters();
     });
   }
@@ -248,6 +269,13 @@ export class Hub {
         this.#services.log.warn({ gateway: session.gatewayId, reason: message.reason }, 'a gateway asks for its state');
         session.restart();
         return;
+      case 'authenticate':
+        if (this.#desk !== undefined) void this.#desk.take(session, message);
+        else session.link.send({ kind: 'authenticated', number: message.number, verdict: { kind: 'refuse', reason: 'Logins are not checked here.' } }); // prettier-ignore
+        return;
+      case 'cancelAuthentication':
+        this.#desk?.cancel(session, message.number);
+        return;
       case 'report':
         this.#observations.take(session.gatewayId, message);
         return;
@@ -259,6 +287,7 @@ export class Hub {
 
   #end(session: GatewaySession): void {
     const { gatewayId } = session;
+    this.#desk?.end(session);
     if (this.#sessions.get(gatewayId) !== session) return;
     this.#sessions.delete(gatewayId);
     this.#connected.end(gatewayId);
@@ -301,6 +330,7 @@ export class Hub {
             this.#services.log.error({ err: error }, 'gateways could not be checked'),
           );
     this.#owners.take(model, devices);
+    this.#desk?.hear(changes, complete);
     this.#heardAt ??= this.#services.now();
     this.#gathering ??= setTimeout(() => this.#plan(), GATHER_MS);
   }
@@ -328,11 +358,19 @@ export class Hub {
 
   #settleWaiters(): void {
     if (this.#waiters.length === 0) return;
-    let reached = this.#planned;
-    for (const { sync } of this.#sessions.values()) if (!sync.current) reached = Math.min(reached, sync.appliedUpTo);
-    const settled = this.#waiters.filter(({ version }) => version <= reached);
-    if (settled.length === 0) return;
-    this.#waiters = this.#waiters.filter(({ version }) => version > reached);
+    const planned = this.#planned;
+    const reachedAt = (session: GatewaySession | undefined): number =>
+      session === undefined || session.sync.current ? planned : Math.min(planned, session.sync.appliedUpTo);
+    let all: number | undefined;
+    const settled = new Set(
+      this.#waiters.filter(({ version, gatewayId }) => {
+        if (gatewayId !== undefined) return version <= reachedAt(this.#sessions.get(gatewayId));
+        all ??= Math.min(planned, ...Array.from(this.#sessions.values(), reachedAt));
+        return version <= all;
+      }),
+    );
+    if (settled.size === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => !settled.has(waiter));
     for (const { resolve } of settled) resolve();
   }
 }

@@ -12,6 +12,7 @@ const STANDINGS: readonly Standing[] = [
   'userDisabled',
   'userExpired',
   'deviceExpired',
+  'certificateExpired',
   'loginRequired',
   'trafficUsedUp',
 ];

@@ -2,6 +2,7 @@ import type { Device } from '@sallyport/api';
 import { standingOf, type AccessModel, type Standing } from '@sallyport/policy';
 import type { Expression, ExpressionBuilder, Kysely, Selectable, SqlBool } from 'kysely';
 import { deviceModel, networksOf } from '../directory/rows.ts';
+import { openVpnDevice } from '../openvpn/stored.ts';
 import type { Database, DeviceTable } from '../store/schema.ts';
 import { cursorOf, pageOf, type Cursor } from './pages.ts';
 import { afterCursor, begins, holds, type PageRequest } from './search.ts';
@@ -184,11 +185,21 @@ export async function describeDevices(
 
 /** What of a device is stored by those who change it: for the audit log. */
 export function describeRow(row: Selectable<DeviceTable>) {
+  const openvpn = openVpnDevice(row);
+  const certificate = openvpn?.certificate ?? null;
   return {
     id: row.id,
     userId: row.user_id,
     name: row.name,
-    publicKey: row.public_key,
+    protocol: openvpn === null ? ('wireguard' as const) : ('openvpn' as const),
+    publicKey: openvpn === null ? row.public_key : null,
+    openvpn:
+      openvpn === null
+        ? null
+        : {
+            login: openvpn.login,
+            certificateExpiresAt: certificate === null ? null : timeText(certificate.expiresAt),
+          },
     ipv4: row.ipv4,
     ipv6: row.ipv6,
     approved: row.approved === 1,
@@ -205,6 +216,7 @@ const MESSAGES: Record<Exclude<Standing, 'active'>, string> = {
   userDisabled: 'The account is disabled: ask an administrator.',
   userExpired: 'The account has expired: ask an administrator to extend it.',
   deviceExpired: 'The device has expired: ask an administrator to extend it.',
+  certificateExpired: "The device's certificate has expired: make a new one, and take the new profile.",
   loginRequired: 'The login is too old: log in again, and the device connects by itself.',
   trafficUsedUp:
     "This month's traffic is used up: the device connects again on the first of the next month (UTC), or when an administrator raises the limit.",

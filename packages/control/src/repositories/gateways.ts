@@ -37,9 +37,10 @@ function gatewayOf(row: Selectable<GatewayTable>, status: GatewayStatus = NEVER_
 
 /** Where the gateway names no host for its tunnel over TLS, that of its endpoint counts. */
 function transportsOf(row: Selectable<GatewayTable>): Gateway['transports'] {
-  const { amneziawg, tls } = JSON.parse(row.transports) as Gateway['transports'];
+  // A row from before OpenVPN lacks that.
+  const { amneziawg, tls, openvpn = null } = JSON.parse(row.transports) as Gateway['transports'];
   const host = tls === null || tls.host !== '' ? tls?.host : row.endpoint_host;
-  return { amneziawg, tls: tls === null || host === undefined || host === '' ? null : { ...tls, host } };
+  return { amneziawg, tls: tls === null || host === undefined || host === '' ? null : { ...tls, host }, openvpn };
 }
 
 function valueOf(row: Selectable<GatewayTable>): GatewayValue {

@@ -10,6 +10,12 @@ const SETTINGS_ID = 1;
 /** Settings of the names service that a row from before it lacks. */
 const NO_NAMES: NamesPlan = { upstreams: [], blockLists: [], blocked: [], hosts: [], domains: [] };
 
+/** Settings of OpenVPN that a row from before it lacks. */
+const OPENVPN: Settings['openvpn'] = {
+  dataCiphers: ['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305'],
+  oldClients: false,
+};
+
 export async function readSettings(db: Kysely<Database>): Promise<Settings> {
   return settingsOf(
     await db.selectFrom('settings').selectAll().where('id', '=', SETTINGS_ID).executeTakeFirstOrThrow(),
@@ -18,7 +24,12 @@ export async function readSettings(db: Kysely<Database>): Promise<Settings> {
 
 function settingsOf({ value, version }: Selectable<SettingsTable>): Settings {
   const settings = JSON.parse(value) as Omit<Settings, 'version'>;
-  return { ...settings, dns: { ...structuredClone(NO_NAMES), ...settings.dns }, version };
+  return {
+    ...settings,
+    dns: { ...structuredClone(NO_NAMES), ...settings.dns },
+    openvpn: { ...structuredClone(OPENVPN), ...settings.openvpn },
+    version,
+  };
 }
 
 /** What gateways do with the names that devices ask them for. */

@@ -10,6 +10,7 @@ import { gatewayImplementations } from './gateway-implementations.ts';
 import { identityProviderRoutes } from './identity-providers.ts';
 import { identityImplementations } from './identity.ts';
 import { liveRoutes } from './live.ts';
+import { openVpnRoutes } from './openvpn.ts';
 import { scimClientRoutes } from './scim-clients.ts';
 
 /** What serves the contracts of the API, all of them. */
@@ -21,6 +22,7 @@ export function allImplementations(identity: Identity, live: LiveFeed): RouteImp
     ...accessImplementations,
     ...gatewayImplementations,
     ...clientRoutes(),
+    ...openVpnRoutes(),
     ...liveRoutes(live),
   ];
 }

@@ -2,13 +2,14 @@ import { clientRoutes as contracts, type ClientConfiguration, type ClientGateway
 import { requirementsOf, standingOf } from '@sallyport/policy';
 import { isDeepStrictEqual } from 'node:util';
 import { deviceModel, networksOf } from '../directory/rows.ts';
+import { ApiError } from '../http/api-error.ts';
 import type { Client } from '../http/client-address.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
 import { HostAddresses } from '../hub/host-addresses.ts';
 import { findDevice, messageOf, type DeviceRow } from '../repositories/devices.ts';
 import type { Services } from '../services.ts';
+import { tunnelParameters } from '../tunnel-parameters.ts';
 import { found } from './answers.ts';
-import { tunnelParameters } from './device-configuration.ts';
 import { offeredNetworks, storeNetworks } from './device-networks.ts';
 import { choicesAmong, offerOf, readGateways, type KnownGateways } from './me-gateways.ts';
 
@@ -31,8 +32,11 @@ export function clientRoutes(givenHosts?: HostAddresses): RouteImplementation[] 
       return configurationOf(services, hosts, await gateways.read(services), device, client);
     }),
     implement(contracts.advertiseNetworks, async ({ services, caller, origin, params, body }) => {
-      const find = async (db: Parameters<typeof findDevice>[0]): Promise<DeviceRow> =>
-        found(await findDevice(db, params.deviceId, caller.userId), 'device');
+      const find = async (db: Parameters<typeof findDevice>[0]): Promise<DeviceRow> => {
+        const device = found(await findDevice(db, params.deviceId, caller.userId), 'device');
+        if (device.openvpn === null) return device;
+        throw new ApiError('conflict', `${device.name} is a device of OpenVPN, behind which no networks can lie.`);
+      };
       const change = (device: DeviceRow) => {
         const offered = offeredNetworks(services, device, body.prefixes);
         return { offered, same: isDeepStrictEqual(offered, networksOf(device)) };

@@ -1,8 +1,9 @@
 /** The configuration of a device for any WireGuard app, as wg-quick(8) reads it. */
 import { isIP, isIPv6 } from 'node:net';
 import type { Gateway, Settings } from '@sallyport/api';
-import { GATEWAY_NUMBER, parsePrefix, poolAddress, prefixContains, type AccessModel } from '@sallyport/policy';
+import type { AccessModel } from '@sallyport/policy';
 import { ApiError } from '../http/api-error.ts';
+import { tunnelParameters } from '../tunnel-parameters.ts';
 
 export interface ConfigurationParts {
   readonly device: { readonly name: string; readonly publicKey: string; readonly ipv4: string; readonly ipv6: string };
@@ -10,30 +11,6 @@ export interface ConfigurationParts {
   readonly gateway: Pick<Gateway, 'name' | 'endpointHost' | 'endpointPort' | 'wireguardPublicKey'>;
   readonly model: Pick<AccessModel, 'pool4' | 'pool6'>;
   readonly settings: Settings;
-}
-
-export interface TunnelParameters {
-  readonly gateway4: string;
-  readonly gateway6: string;
-  readonly dnsServers: string[];
-  readonly allowedIps: string[];
-}
-
-/** What goes through the tunnel, and whom devices ask for names: whom the settings name, or else their gateway. */
-export function tunnelParameters(model: Pick<AccessModel, 'pool4' | 'pool6'>, settings: Settings): TunnelParameters {
-  const gateway4 = poolAddress(model.pool4, GATEWAY_NUMBER);
-  const gateway6 = poolAddress(model.pool6, GATEWAY_NUMBER);
-  const { servers } = settings.dns;
-  const { allowedIps } = settings;
-  if (servers.length > 0) return { gateway4, gateway6, dnsServers: servers, allowedIps };
-  // The gateway has to be reached wherever else traffic goes.
-  const own = [`${gateway4}/32`, `${gateway6}/128`].filter((text) => !allowedIps.some((prefix) => holds(prefix, text)));
-  return { gateway4, gateway6, dnsServers: [gateway4, gateway6], allowedIps: [...allowedIps, ...own] };
-}
-
-function holds(outer: string, inner: string): boolean {
-  const [a, b] = [parsePrefix(outer), parsePrefix(inner)];
-  return a !== undefined && b !== undefined && prefixContains(a, b);
 }
 
 /** Throws the ApiError `conflict` where the gateway has no endpoint that devices could connect to. */
@@ -60,12 +37,17 @@ export function deviceConfiguration({ device, userName, gateway, model, settings
 }
 
 function endpointOf({ name, endpointHost: host, endpointPort: port }: ConfigurationParts['gateway']): string {
-  // A gateway says by itself how it is reached: nothing but a host may come from there into a file with commands in it.
-  if (isIP(host) === 0 && !/^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9.])?$/.test(host)) {
+  if (!isConfigurable(host)) {
     throw new ApiError(
       'conflict',
       `The gateway ${name} has no host that devices can connect to: an administrator must set its endpoint.`,
     );
   }
   return `${isIPv6(host) ? `[${host}]` : host}:${String(port)}`;
+}
+
+/** Whether a gateway's host can stand in a device's configuration. */
+export function isConfigurable(host: string): boolean {
+  // A gateway says by itself how it is reached: nothing but a host may come from there into a file with commands in it.
+  return isIP(host) !== 0 || /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9.])?$/.test(host);
 }

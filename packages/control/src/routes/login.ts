@@ -1,29 +1,19 @@
 import { routes } from '@sallyport/api';
-import { checkCode, useCode, type RightCode } from '../auth/codes.ts';
 import { readCookie, setCookie } from '../auth/cookies.ts';
 import type { Identity } from '../auth/identity.ts';
 import { relyingPartyOf } from '../auth/passkeys.ts';
+import { proveCode, provePassword } from '../auth/password-login.ts';
 import { requireSameOrigin } from '../auth/same-origin.ts';
-import { offeredMethods, secondFactorRequired } from '../auth/second-factors.ts';
 import { isSetupNeeded } from '../auth/setup-token.ts';
 import { startSession } from '../auth/start-session.ts';
 import { hashToken } from '../auth/tokens.ts';
 import { ApiError } from '../http/api-error.ts';
 import type { Client } from '../http/client-address.ts';
 import { implement, type RouteImplementation } from '../http/implement.ts';
-import { countSecondFactors } from '../repositories/second-factors.ts';
 import { isKnownClient } from '../repositories/sessions.ts';
 import { findUserByName } from '../repositories/users.ts';
 
-/** One answer for every reason: it tells nobody whether there is such a user. */
-const failed = (): ApiError =>
-  new ApiError('loginFailed', 'The name or the password is wrong, or the account is not active.');
-
-const wrongCode = (): ApiError =>
-  new ApiError('loginFailed', 'The code is wrong, too old or used already: wait for the next one of your app.');
-
 export function loginRoutes(identity: Identity): RouteImplementation[] {
-  const { passwords, limits, failures } = identity;
   return [
     implement(routes.listSignInMethods, async ({ services, client, header }) => {
       const { db } = services.store;
@@ -51,39 +41,27 @@ export function loginRoutes(identity: Identity): RouteImplementation[] {
       const known = mark !== undefined && (await isKnownClient(store.db, user?.id ?? '', hashToken(mark), now));
       const knownMark = known ? mark : undefined;
       const knownClient = known ? hashToken(mark) : undefined;
-      const giveBack = limits.take({ address: client.address, name, knownClient }, now);
-      const right = await passwords.verify(body.password, user?.password_hash ?? null, known);
-      const usable = user?.disabled === 0 && (user.expires_at === null || user.expires_at > now);
-      if (user === undefined || !right || !usable) {
-        const why = user === undefined ? 'unknown' : right ? 'disabled' : 'password';
-        failures.add({ user, why, origin });
-        throw failed();
-      }
-      const factors = await countSecondFactors(store.db, user.id);
-      const offered = offeredMethods(factors);
-      let code: RightCode | undefined;
-      let giveCodeBack = (): void => undefined;
-      if (offered.length > 0) {
-        if (body.code === undefined) {
+      const password = await provePassword(services, identity, {
+        name,
+        password: body.password,
+        user,
+        address: client.address,
+        knownClient,
+        origin,
+      });
+      const code = await proveCode(services, identity, { user: password.user, code: body.code, known, origin }).catch(
+        (error: unknown) => {
           // Only who has the password comes here, so that this makes no guess at it cheaper.
-          giveBack();
-          throw secondFactorRequired(offered);
-        }
-        giveCodeBack = limits.takeCode({ userId: user.id, known }, now);
-        code = await checkCode(store, user.id, factors, body.code, now);
-        if (code === undefined) {
-          failures.add({ user, why: 'code', origin });
-          throw wrongCode();
-        }
-      }
-      const hash = passwords.isOutdated(user.password_hash!) ? await passwords.hash(body.password) : user.password_hash;
-      const spent = wrongCode();
+          if (error instanceof ApiError && error.code === 'secondFactorRequired') password.giveBack();
+          throw error;
+        },
+      );
       const login = await startSession(
         services,
         identity,
         {
-          user,
-          methods: code === undefined ? ['password'] : ['password', code.method],
+          user: password.user,
+          methods: ['password', ...code.methods],
           providerId: null,
           clientName: body.client ?? '',
           client,
@@ -94,24 +72,12 @@ export function loginRoutes(identity: Identity): RouteImplementation[] {
         setHeader,
         async ({ db }) => {
           // Meanwhile they may have chosen another password, set up a second factor, or used the code.
-          const { numUpdatedRows } = await db
-            .updateTable('user')
-            .set({ password_hash: hash })
-            .where('id', '=', user.id)
-            .where('password_hash', '=', user.password_hash)
-            .executeTakeFirst();
-          if (numUpdatedRows === 0n) throw failed();
-          if (code === undefined) {
-            const meanwhile = offeredMethods(await countSecondFactors(db, user.id));
-            if (meanwhile.length > 0) throw secondFactorRequired(meanwhile);
-          } else if (!(await useCode(db, user.id, code))) throw spent;
+          await password.use(db);
+          await code.use(db);
         },
-      ).catch((error: unknown) => {
-        if (error === spent) failures.add({ user, why: 'code', origin });
-        throw error;
-      });
-      giveBack();
-      giveCodeBack();
+      ).catch(code.failed);
+      password.giveBack();
+      code.giveBack();
       return login;
     }),
     implement(routes.logOut, async ({ caller, services, origin, client, setHeader }) => {

@@ -47,6 +47,37 @@ export function choicesAmong(
   });
 }
 
+/**
+ * The gateways for the configuration of a device, the best first and at least one, or the one that is asked for, by id or
+ * name. Draining ones only for who asks for them. Throws an ApiError where there is none.
+ * @param speaks whether a gateway speaks the device's protocol
+ */
+export async function chosenGateways(
+  services: Services,
+  device: { readonly user_id: string; readonly user_name: string },
+  reference: string | undefined,
+  speaks: (gateway: Gateway) => boolean = () => true,
+): Promise<readonly [Gateway, ...Gateway[]]> {
+  const all = (await gatewaysFor(services, device.user_id, {})).filter(({ gateway }) => speaks(gateway));
+  const userName = device.user_name;
+  const chosen =
+    reference === undefined
+      ? // Where the first can take nobody now it is one that is likely to come back.
+        [...all.filter(({ recommended }) => recommended), ...all.filter(({ recommended, gateway }) => !recommended && !gateway.draining)] // prettier-ignore
+      : all.filter(({ gateway }) => gateway.id === reference || gateway.name === reference);
+  const [first, ...others] = chosen.map(({ gateway }) => gateway);
+  if (first !== undefined) return [first, ...others];
+  if (reference !== undefined) {
+    // Whether a gateway exists that a user may not use is none of their business.
+    throw new ApiError('notFound', `There is no gateway ${reference} that ${userName} may use.`);
+  }
+  throw new ApiError(
+    'conflict',
+    `There is no gateway that ${userName} may use: a rule must let one of the user's groups reach something, and a ` +
+      'gateway must have joined that is not being drained.',
+  );
+}
+
 /** What every answer about a gateway says to those who may use it. */
 export function offerOf(gateway: Gateway, { regionNames }: KnownGateways) {
   const { id, name, regionId, country, city, endpointHost, endpointPort, wireguardPublicKey, health, draining } =
@@ -65,6 +96,11 @@ export function offerOf(gateway: Gateway, { regionNames }: KnownGateways) {
     health,
     draining,
   };
+}
+
+/** Whether OpenVPN devices can connect to it, by whichever transport. */
+export function speaksOpenVpn({ transports: { openvpn } }: Gateway): boolean {
+  return openvpn !== null && (openvpn.port !== 0 || openvpn.tcpPort !== 0);
 }
 
 function placeOf(gateway: Gateway): GatewayPlace {
@@ -89,6 +125,7 @@ export const myGatewayRoutes: readonly RouteImplementation[] = [
     return {
       items: choices.map(({ gateway, load, distanceKm, recommended }) => ({
         ...offerOf(gateway, known),
+        openvpn: speaksOpenVpn(gateway),
         load,
         distanceKm,
         recommended,

@@ -15,10 +15,14 @@ export const settingsRoutes: readonly RouteImplementation[] = [
       const before = await readSettings(writing.db);
       checkVersion(before.version, ifMatch);
       const faults = new Faults();
-      const { dns, connectionAudit, allowedIps, ...rest } = body;
+      const { dns, openvpn, connectionAudit, allowedIps, ...rest } = body;
       const after = merge(before, {
         ...rest,
         dns: merge(before.dns, dnsValue(dns ?? {}, faults)),
+        openvpn: merge(before.openvpn, {
+          ...openvpn,
+          dataCiphers: openvpn?.dataCiphers && [...new Set(openvpn.dataCiphers)],
+        }),
         connectionAudit: merge(before.connectionAudit, connectionAudit ?? {}),
         allowedIps: allowedIps?.map((text, i) => canonicalPrefix(text, `/body/allowedIps/${String(i)}`, faults)),
       });

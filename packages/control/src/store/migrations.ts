@@ -6,6 +6,7 @@ import { sql, type Kysely, type Transaction } from 'kysely';
 import { initial } from './migrations/0001-initial.ts';
 import { signIn } from './migrations/0002-sign-in.ts';
 import { client } from './migrations/0003-client.ts';
+import { openVpn } from './migrations/0004-openvpn.ts';
 import type { Database } from './schema.ts';
 
 /** The words for types and clauses that the databases do not share. */
@@ -43,7 +44,7 @@ const words: Record<'sqlite' | 'postgresql', SqlWords> = {
   },
 };
 
-export const migrations: readonly Migration[] = [initial, signIn, client];
+export const migrations: readonly Migration[] = [initial, signIn, client, openVpn];
 
 /** The version that this program works with. */
 export const currentVersion = migrations.length;

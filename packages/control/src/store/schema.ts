@@ -97,6 +97,21 @@ export interface DeviceAuthorizationTable {
   interval_seconds: number;
 }
 
+/** Devices that wait, in their tunnel's beginning, for their user to log in by a browser. */
+export interface TunnelLoginTable {
+  code: string;
+  device_id: string;
+  user_id: string;
+  gateway_id: string;
+  /** What the program calls itself, and where it connects from. */
+  client: string;
+  address: string;
+  /** `pending`, `approved` or `denied`. */
+  state: string;
+  created_at: number;
+  expires_at: number;
+}
+
 /** Authenticator apps: of a user one that counts, and one that will when a code of it was shown. */
 export interface TotpTable {
   user_id: string;
@@ -222,7 +237,10 @@ export interface DeviceTable {
   id: string;
   user_id: string;
   name: string;
+  /** WireGuard's, base64; of an OpenVPN device `openvpn:` and its id, so that there is but one. */
   public_key: string;
+  /** JSON of what an OpenVPN device shows; see openvpn/stored.ts. Null: it is one of WireGuard's. */
+  openvpn: string | null;
   ipv4: string;
   ipv6: string;
   approved: number;
@@ -267,8 +285,10 @@ export interface GatewayTable {
   egress: string;
   /** JSON list. */
   addresses: string;
-  /** JSON of the ways to it beside WireGuard over UDP: the API's `{amneziawg, tls}`. */
+  /** JSON of the ways to it beside WireGuard over UDP: the API's `{amneziawg, tls, openvpn}`. */
   transports: Generated<string>;
+  /** JSON of the certificate that it was issued as an OpenVPN gateway; see openvpn/stored.ts. */
+  openvpn: string | null;
   draining: number;
   created_at: number;
   version: number;
@@ -413,6 +433,7 @@ export interface Database {
   invitation: InvitationTable;
   session: SessionTable;
   device_authorization: DeviceAuthorizationTable;
+  tunnel_login: TunnelLoginTable;
   totp: TotpTable;
   recovery_code: RecoveryCodeTable;
   passkey: PasskeyTable;

@@ -1,8 +1,14 @@
 import type { DataPacketCipher } from '@sallyport/openvpn';
 import type { Arena } from '../arena.ts';
-import { JOINED_SCRATCH_BYTES, JoinedChaCha20Poly1305 } from './joined-chacha20-poly1305.ts';
+import {
+  JOINED_SCRATCH_BYTES,
+  JoinedChaCha20Poly1305,
+  KEY_BYTES,
+  loadFunctions,
+  TAG_BYTES,
+  type ChaCha20Poly1305Functions,
+} from './joined-chacha20-poly1305.ts';
 import { libcrypto } from './libcrypto.ts';
-import { loadFunctions } from './packet-cipher.ts';
 
 type Address = number;
 
@@ -22,8 +28,6 @@ const NAMES = ['HMAC', 'AES-256-GCM', 'AES-128-GCM', 'ChaCha20-Poly1305', 'AES-2
 const SEAL = 1;
 const OPEN = 0;
 
-const KEY_BYTES = 32;
-const TAG_BYTES = 16;
 const IV_BYTES = 16;
 const HMAC_BYTES = 32;
 
@@ -219,8 +223,7 @@ export class EvpDataCipher implements DataPacketCipher {
     const made = this.#scratch + MAC;
     this.#mac(OPEN, iv, IV_BYTES + length, made);
     let difference = 0;
-    for (let i = 0; i < HMAC_BYTES; i += 4)
-      difference |= view.getInt32(made + i) ^ view.getInt32(iv - HMAC_BYTES + i);
+    for (let i = 0; i < HMAC_BYTES; i += 4) difference |= view.getInt32(made + i) ^ view.getInt32(iv - HMAC_BYTES + i);
     if (difference !== 0) return false;
     libcrypto.cipherInit2(c, 0, 0, base + iv, OPEN, 0);
     libcrypto.cipherUpdate(c, base + at, this.#written, base + at, length);
@@ -244,12 +247,7 @@ class JoinedDataCipher implements DataPacketCipher {
   #sealsJoined = false;
   #opensJoined = false;
 
-  constructor(
-    evp: EvpDataCipher,
-    arena: Arena,
-    scratch: number,
-    functions: ConstructorParameters<typeof JoinedChaCha20Poly1305>[2],
-  ) {
+  constructor(evp: EvpDataCipher, arena: Arena, scratch: number, functions: ChaCha20Poly1305Functions) {
     this.#arena = arena;
     this.#evp = evp;
     this.#joined = new JoinedChaCha20Poly1305(arena, scratch, functions);

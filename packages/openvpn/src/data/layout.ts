@@ -1,5 +1,4 @@
-import { PATH_BYTES } from '@sallyport/core';
-import { WINDOW_BYTES } from './replay-window.ts';
+import { PATH_BYTES, ReplayWindow } from '@sallyport/core';
 
 /*
  * What packet half and session half share: a record for every session, one for every key, and a second one for a key
@@ -64,9 +63,11 @@ export const KEY_FAILURES = 56;
 /** A {@link SECRET_BYTES} secret for each direction; with epochs only the first is used. */
 export const KEY_SENDING = 64;
 export const KEY_RECEIVING = 128;
+/** Of a key, or of an epoch. */
+export const REPLAY_WINDOW = new ReplayWindow(8192);
 /** A replay window's record. */
 export const KEY_WINDOW = 192;
-export const KEY_BYTES = (KEY_WINDOW + WINDOW_BYTES + 63) & -64;
+export const KEY_BYTES = (KEY_WINDOW + REPLAY_WINDOW.bytes + 63) & -64;
 
 /** 32 bytes of key, then the implicit IV (8 bytes; 12 with epochs), or 32 bytes of key for the HMAC. */
 export const SECRET_BYTES = 64;
@@ -92,4 +93,4 @@ export const EPOCH_SLOTS = 2 + FUTURE_EPOCHS;
 /** A slot is a secret; its last word is its epoch, 0 where it is free. */
 export const SLOT_EPOCH = SECRET_BYTES - 4;
 export const EPOCHS_WINDOW = EPOCHS_SLOTS + EPOCH_SLOTS * SECRET_BYTES;
-export const EPOCHS_BYTES = (EPOCHS_WINDOW + WINDOW_BYTES + 63) & -64;
+export const EPOCHS_BYTES = (EPOCHS_WINDOW + REPLAY_WINDOW.bytes + 63) & -64;

@@ -1,7 +1,9 @@
 import {
   copyPath,
   DropReason,
+  lock,
   samePath,
+  unlock,
   type Instant,
   type Memory,
   type Outbox,
@@ -40,6 +42,7 @@ import {
   KEY_WORN,
   LOCK,
   MAX_EPOCH,
+  REPLAY_WINDOW,
   SECRET_BYTES,
   SECRET_IV,
   SESSION_ATTENDED,
@@ -52,9 +55,7 @@ import {
   SLOT_EPOCH,
 } from './layout.ts';
 import type { DataLimits } from './limits.ts';
-import { lock, unlock } from './lock.ts';
 import { isPingAt } from './ping.ts';
-import { accept, resetWindow } from './replay-window.ts';
 import { isGcm } from './sealer.ts';
 import type { PeerIdTable } from './tables.ts';
 
@@ -66,8 +67,6 @@ const UNKNOWN_RECEIVER = DropReason.unknownReceiver;
 const AUTHENTICATION_FAILED = DropReason.authenticationFailed;
 const REPLAYED = DropReason.replayed;
 const KEYPAIR_EXPIRED = DropReason.keypairExpired;
-
-const TWO_TO_32 = 4_294_967_296;
 
 /** What a datagram has at the least, by format: a payload of one byte. */
 const LEAST_BYTES = [V2_HEADER_BYTES + 1, EPOCH_HEADER_BYTES + 1 + TAG_BYTES, CBC_HEADER_BYTES - PACKET_ID_BYTES + 16];
@@ -244,7 +243,10 @@ export class Opener {
     for (let i = first; i < end; i++) {
       if (wire.length[i] === REFUSED) continue;
       if (window === 0) window = format === FORMAT_EPOCH ? this.#windowOf(key, epoch) : key + KEY_WINDOW;
-      if (window > 0 && accept(memory, window, packetIdOf(memory, wire.at[i], format))) {
+      const low = packetIdLow(memory, wire.at[i], format);
+      const high = packetIdHigh(memory, wire.at[i], format);
+      // There is no packet id 0.
+      if (window > 0 && (low | high) !== 0 && REPLAY_WINDOW.accept(memory, window, low, high)) {
         use += 1 + ((wire.length[i] + 15) >> 4);
       } else {
         wire.length[i] = REFUSED;
@@ -271,7 +273,7 @@ export class Opener {
     const other = used === 0 ? epochs + EPOCHS_WINDOW : key + KEY_WINDOW;
     if (epoch === u32[(epochs + EPOCHS_PREVIOUS) >> 2]) return other;
     if (epoch < current) return -1;
-    resetWindow(memory, other);
+    REPLAY_WINDOW.reset(memory, other);
     u32[(epochs + EPOCHS_WINDOW_USED) >> 2] = 1 - used;
     u32[(epochs + EPOCHS_PREVIOUS) >> 2] = current;
     u32[(epochs + EPOCHS_CURRENT) >> 2] = epoch;
@@ -341,9 +343,12 @@ function epochOf({ view }: Memory, wire: PacketBatch, i: number): number {
   return wire.length[i] < LEAST_BYTES[FORMAT_EPOCH] ? -1 : view.getUint16(wire.at[i] + 4);
 }
 
-/** The packet id of an opened packet, from the place before its payload where its format has it. */
-function packetIdOf({ view }: Memory, at: number, format: number): number {
-  if (format === FORMAT_V2) return view.getUint32(at - TAG_BYTES - PACKET_ID_BYTES);
-  if (format === FORMAT_EPOCH) return view.getUint16(at - 6) * TWO_TO_32 + view.getUint32(at - 4);
-  return view.getUint32(at - PACKET_ID_BYTES);
+/** The low 32 bits of an opened packet's id, from the place before its payload where its format has it. */
+function packetIdLow({ view }: Memory, at: number, format: number): number {
+  return view.getUint32(format === FORMAT_V2 ? at - TAG_BYTES - PACKET_ID_BYTES : at - PACKET_ID_BYTES);
+}
+
+/** What is above those: an epoch counts to 2^48. */
+function packetIdHigh({ view }: Memory, at: number, format: number): number {
+  return format === FORMAT_EPOCH ? view.getUint16(at - 6) : 0;
 }

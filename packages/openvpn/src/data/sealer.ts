@@ -1,10 +1,12 @@
 import {
   copyPath,
   DropReason,
+  lock,
   PATH_BYTES,
   PATH_FAMILY,
   PATH_ORIGIN,
   samePath,
+  unlock,
   type Instant,
   type Memory,
   type Outbox,
@@ -47,7 +49,6 @@ import {
   SESSION_WANTED,
 } from './layout.ts';
 import type { DataLimits } from './limits.ts';
-import { lock, unlock } from './lock.ts';
 import { PING_BYTES, writePing } from './ping.ts';
 
 const NO_ENDPOINT = DropReason.noEndpoint;

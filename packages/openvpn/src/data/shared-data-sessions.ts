@@ -1,4 +1,13 @@
-import { copyPath, PATH_ORIGIN, type Instant, type Memory, type SessionId } from '@sallyport/core';
+import {
+  copyPath,
+  lock,
+  PATH_ORIGIN,
+  unlock,
+  type Instant,
+  type Memory,
+  type RecordPool,
+  type SessionId,
+} from '@sallyport/core';
 import type { OpenVpnCrypto } from '../crypto.ts';
 import type { DataKey, DataSessions, SessionActivity } from './data-sessions.ts';
 import { EPOCH_SECRET_BYTES, EpochSchedule } from './epochs.ts';
@@ -34,8 +43,6 @@ import {
   SESSION_WANTED,
 } from './layout.ts';
 import { DATA_LIMITS, type DataLimits } from './limits.ts';
-import { lock, unlock } from './lock.ts';
-import type { RecordPool } from './record-pool.ts';
 import { openDataPools, openDataTables, type DataRegions, type DataTables } from './tables.ts';
 
 /** Bytes of `DataKey.material`: for each direction 64 for the cipher and 64 for the HMAC. */
@@ -162,7 +169,7 @@ export class SharedDataSessions implements DataSessions {
     if (format === FORMAT_EPOCH) {
       const epochs = this.#epochRecords.allocate();
       if (epochs === 0) {
-        this.#keys.release(record);
+        free(this.#keys, record);
         return false;
       }
       u32[(record + KEY_EPOCHS) >> 2] = epochs;
@@ -264,8 +271,8 @@ export class SharedDataSessions implements DataSessions {
       this.#options.eraseKeys();
       this.#tables.routes.removeSession(session);
       this.#tables.peerIds.remove(session);
-      this.#sessions.release(session);
       this.#options.forgetSessions(new Set([session]));
+      free(this.#sessions, session);
     });
     this.#count--;
   }
@@ -286,7 +293,13 @@ export class SharedDataSessions implements DataSessions {
     u32[(session + SESSION_KEYS + keyId * 4) >> 2] = 0;
     if (u32[(session + SESSION_SENDING_KEY) >> 2] === key) u32[(session + SESSION_SENDING_KEY) >> 2] = 0;
     const epochs = u32[(key + KEY_EPOCHS) >> 2];
-    if (epochs !== 0) this.#epochRecords.release(epochs);
-    this.#keys.release(key);
+    if (epochs !== 0) free(this.#epochRecords, epochs);
+    free(this.#keys, key);
   }
+}
+
+/** Wipes a record that nobody names any more, and takes it back. */
+function free(pool: RecordPool, record: number): void {
+  pool.release(record);
+  pool.recycle();
 }

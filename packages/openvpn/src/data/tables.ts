@@ -1,7 +1,6 @@
-import { PATH_BYTES, type Memory, type SessionId } from '@sallyport/core';
+import { PATH_BYTES, RecordPool, type Memory, type SessionId } from '@sallyport/core';
 import { AddressTable } from './address-table.ts';
 import { EPOCHS_BYTES, KEY_BYTES, SESSION_BYTES, SESSION_PEER_ID } from './layout.ts';
-import { RecordPool } from './record-pool.ts';
 
 /** How many of each there can be. Memory is touched only as they come. */
 export interface DataCapacity {

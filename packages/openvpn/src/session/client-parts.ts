@@ -17,7 +17,13 @@ export type ClientWrap =
       readonly direction: KeyDirection;
     }
   | { readonly kind: 'tls-crypt'; readonly key: Uint8Array }
-  | { readonly kind: 'tls-crypt-v2'; readonly key: Uint8Array; readonly wrappedKey: Uint8Array };
+  | {
+      readonly kind: 'tls-crypt-v2';
+      readonly key: Uint8Array;
+      readonly wrappedKey: Uint8Array;
+      /** Of the packet ids: clients before 2.6 begin with 1, which says that they send their wrapped key only once. */
+      readonly firstPacketId?: number | undefined;
+    };
 
 export function makeClientWrap(wrap: ClientWrap, crypto: OpenVpnCrypto, unixTime: number): ControlWrap {
   const options = { crypto, server: false, unixTime };
@@ -29,7 +35,7 @@ export function makeClientWrap(wrap: ClientWrap, crypto: OpenVpnCrypto, unixTime
     case 'tls-crypt':
       return tlsCryptWrap({ ...options, key: wrap.key });
     case 'tls-crypt-v2':
-      return tlsCryptV2ClientWrap({ ...options, key: wrap.key, wrappedKey: wrap.wrappedKey });
+      return tlsCryptV2ClientWrap({ ...options, ...wrap });
   }
 }
 

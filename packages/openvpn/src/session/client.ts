@@ -12,24 +12,22 @@ import type { DataSessions } from '../data/data-sessions.ts';
 import type { TlsEngine, TlsOutput } from '../tls.ts';
 import { EXIT, parseControlMessage, PUSH_REQUEST, type ControlMessage } from '../wire/control-message.ts';
 import { earlyNegotiation, type ControlPacket } from '../wire/control-packet.ts';
-import { DYNAMIC_TLS_CRYPT_LABEL, type ControlWrap } from '../wire/control-wrap.ts';
 import { OCC_EXIT, occMessage, occOpcode } from '../wire/inner.ts';
 import { PRE_MASTER_BYTES, RANDOM_BYTES, type KeyMethod2 } from '../wire/key-method.ts';
 import {
   P_CONTROL_HARD_RESET_CLIENT_V2,
   P_CONTROL_HARD_RESET_CLIENT_V3,
   P_CONTROL_HARD_RESET_SERVER_V2,
-  P_CONTROL_SOFT_RESET_V1,
   readHeader,
   SESSION_ID_BYTES,
 } from '../wire/opcodes.ts';
 import { optionOf } from '../wire/options-string.ts';
 import { PushReplyReader } from '../wire/push-reply.ts';
-import { ReliableLayer } from '../wire/reliable.ts';
 import type { ClientEnding, ClientEvent } from './client-events.ts';
 import { clientOptionsString, clientPeerInfo, makeClientWrap, type ClientWrap } from './client-parts.ts';
+import { ControlChannel } from './control-channel.ts';
 import { DataChannel } from './data-channel.ts';
-import { KeyExchange, nextKeyId, type ExchangeOwner } from './key-exchange.ts';
+import type { ExchangeOwner, KeyExchange } from './key-exchange.ts';
 import { readPulled, readToken, type Pulled } from './pulled.ts';
 import { CLIENT_SETTINGS, type ClientSettings } from './settings.ts';
 import { sameRemote } from './sources.ts';
@@ -74,13 +72,9 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
   readonly #options: ClientOptions;
   readonly #settings: ClientSettings;
   readonly #remote: Uint8Array;
-  readonly #sessionId: Uint8Array;
-  readonly #wrap: ControlWrap;
   readonly #pushReader = new PushReplyReader();
-  #dynamicWrap: ControlWrap | undefined;
-  #serverId: Uint8Array | undefined;
   #state: ClientState = 'idle';
-  #exchange: KeyExchange | undefined;
+  #control: ControlChannel | undefined;
   #lastTlsId = 0;
   #session: SessionId = 0;
   #channel: DataChannel | undefined;
@@ -99,9 +93,10 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
     this.#options = options;
     this.#settings = { ...CLIENT_SETTINGS, ...options.settings };
     this.#remote = new Uint8Array(options.remote);
-    this.#sessionId = options.crypto.random(SESSION_ID_BYTES);
-    this.#sessionId[0] |= 1; // All zero is none.
-    this.#wrap = makeClientWrap(options.wrap, options.crypto, Math.floor(options.wallClock() / 1000));
+  }
+
+  get #exchange(): KeyExchange | undefined {
+    return this.#control?.exchange;
   }
 
   get state(): ClientState {
@@ -117,9 +112,20 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
   start(now: Instant, out: SessionOutbox): void {
     if (this.#state !== 'idle') return;
     this.#state = 'negotiating';
-    const exchange = this.#begin(0, now);
-    const v2 = this.#options.wrap.kind === 'tls-crypt-v2';
-    exchange.reliable.start(v2 ? P_CONTROL_HARD_RESET_CLIENT_V3 : P_CONTROL_HARD_RESET_CLIENT_V2, now);
+    const { tls, crypto, wrap, wallClock } = this.#options;
+    const sessionId = crypto.random(SESSION_ID_BYTES);
+    sessionId[0] |= 1; // All zero is none.
+    this.#control = new ControlChannel({
+      owner: this,
+      tls,
+      wrap: makeClientWrap(wrap, crypto, Math.floor(wallClock() / 1000)),
+      sessionId,
+      openTlsId: () => ++this.#lastTlsId,
+      closeTlsId: () => undefined,
+      now,
+    });
+    const v2 = wrap.kind === 'tls-crypt-v2';
+    this.#control.exchange.reliable.start(v2 ? P_CONTROL_HARD_RESET_CLIENT_V3 : P_CONTROL_HARD_RESET_CLIENT_V2, now);
     this.#flush(now, out);
   }
 
@@ -164,12 +170,12 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
       return;
     }
     const { memory } = this.#options;
-    if (this.#exchange === undefined || !sameRemote(memory, path, this.#remotePath())) {
+    if (this.#control === undefined || !sameRemote(memory, path, this.#remotePath())) {
       out.drop(DropReason.wrongSource);
       return;
     }
-    const packet = this.#wrapOf(header.keyId).unwrap(message);
-    const fault = typeof packet === 'number' ? packet : this.#take(packet, now, out);
+    const packet = this.#control.unwrap(message, header.keyId);
+    const fault = typeof packet === 'number' ? packet : this.#take(this.#control, packet, now, out);
     if (fault !== undefined) out.drop(fault);
     this.#flush(now, out);
   }
@@ -252,26 +258,21 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
 
   // --- key exchanges ------------------------------------------------------------------------------------------------
 
-  #take(packet: ControlPacket, now: Instant, out: SessionOutbox): number | undefined {
-    const { crypto } = this.#options;
-    const { remoteSessionId, opcode, keyId, sessionId } = packet;
-    if (remoteSessionId !== undefined && !crypto.equal(remoteSessionId, this.#sessionId))
-      return DropReason.unknownReceiver;
-    if (this.#serverId === undefined) {
+  #take(control: ControlChannel, packet: ControlPacket, now: Instant, out: SessionOutbox): number | undefined {
+    if (control.remoteId === undefined) {
       // Whose packets it takes from now on is said by the one that answers its own first.
+      const { opcode, remoteSessionId, sessionId } = packet;
       if (opcode !== P_CONTROL_HARD_RESET_SERVER_V2 || remoteSessionId === undefined) return DropReason.unknownReceiver;
-      this.#serverId = new Uint8Array(sessionId);
+      if (!this.#options.crypto.equal(remoteSessionId, control.sessionId)) return DropReason.unknownReceiver;
+      control.remoteId = new Uint8Array(sessionId);
     }
-    if (!crypto.equal(sessionId, this.#serverId)) return DropReason.unknownReceiver;
-    let exchange = this.#exchange;
-    if (exchange === undefined) return DropReason.unknownReceiver;
-    if (opcode === P_CONTROL_SOFT_RESET_V1 && keyId === nextKeyId(exchange.keyId)) {
+    if (control.asksForNext(packet)) {
       if (!this.#mayRenegotiate(now)) return DropReason.rateLimited;
-      exchange = this.#renegotiate(keyId, now);
+      this.#renegotiate(control, now);
     }
-    if (keyId !== exchange.keyId) return DropReason.unknownReceiver;
-    if (this.#channel !== undefined) this.#channel.lastControlAt = now;
-    return exchange.receive(packet, now, out);
+    const fault = control.exchange.receive(packet, now, out);
+    if (fault !== DropReason.unknownReceiver && this.#channel !== undefined) this.#channel.lastControlAt = now;
+    return fault;
   }
 
   #mayRenegotiate(now: Instant): boolean {
@@ -279,30 +280,15 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
   }
 
   #beginRenegotiation(now: Instant): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined || !this.#mayRenegotiate(now) || !exchange.reliable.idle) return;
-    this.#renegotiate(nextKeyId(exchange.keyId), now);
+    const control = this.#control;
+    if (control === undefined || !this.#mayRenegotiate(now) || !control.exchange.reliable.idle) return;
+    this.#renegotiate(control, now);
   }
 
-  #renegotiate(keyId: number, now: Instant): KeyExchange {
-    this.#exchange?.close();
+  #renegotiate(control: ControlChannel, now: Instant): void {
     this.#renewing = true;
     this.#channel?.renegotiating();
-    const exchange = this.#begin(keyId, now);
-    exchange.reliable.start(P_CONTROL_SOFT_RESET_V1, now);
-    return exchange;
-  }
-
-  #begin(keyId: number, now: Instant): KeyExchange {
-    const reliable = new ReliableLayer({
-      keyId,
-      sessionId: this.#sessionId,
-      remoteSessionId: this.#serverId,
-      wrapOverhead: this.#wrapOf(keyId).overhead,
-    });
-    const tlsId = ++this.#lastTlsId;
-    this.#exchange = new KeyExchange({ engine: this.#options.tls, owner: this, tlsId, keyId, reliable, now });
-    return this.#exchange;
+    control.renegotiate(now);
   }
 
   #login(): { userName: string; password: Secret<string> } | undefined {
@@ -310,10 +296,6 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
     const token = this.#token;
     if (token === undefined) return login;
     return { userName: this.#pulled?.tokenUserName ?? login?.userName ?? '', password: token };
-  }
-
-  #wrapOf(keyId: number): ControlWrap {
-    return keyId === 0 ? this.#wrap : (this.#dynamicWrap ?? this.#wrap);
   }
 
   #renewed(exchange: KeyExchange, now: Instant): void {
@@ -361,6 +343,10 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
       case 'exit':
         this.#end({ kind: 'exit' });
         return;
+      case 'pushRequest':
+      case 'crResponse':
+      case 'unknown':
+        return;
     }
   }
 
@@ -379,15 +365,15 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
 
   #connect(options: readonly string[], now: Instant): void {
     const { data, crypto, report } = this.#options;
-    const exchange = this.#exchange;
-    const server = this.#serverId;
+    const control = this.#control;
+    const server = control?.remoteId;
     const pulled = readPulled(options, this.#settings, this.#serverCipher);
     if (typeof pulled === 'string') {
       this.#end({ kind: 'refusedPush', text: pulled });
       return;
     }
     const session = data.open(now);
-    if (session === 0 || exchange === undefined || server === undefined) {
+    if (session === 0 || control === undefined || server === undefined) {
       this.#end({ kind: 'refusedPush', text: 'there is no room for another session' });
       return;
     }
@@ -399,19 +385,15 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
       session,
       server: false,
       agreement: pulled,
-      ids: { client: this.#sessionId, server },
+      ids: { client: control.sessionId, server },
       times: () => ({ ...this.#settings, pingMs: pulled.pingMs, silenceMs: pulled.pingRestartMs }),
       now,
     });
     data.setPeerId(session, pulled.peerId);
     data.setPath(session, this.#remotePath());
     data.setAddresses(session, 'everything');
-    if (pulled.dynamicTlsCrypt) {
-      const material = exchange.export(DYNAMIC_TLS_CRYPT_LABEL);
-      if (material !== undefined) this.#dynamicWrap = this.#wrap.dynamic(material);
-      material?.fill(0);
-    }
-    if (!this.#channel.install(exchange, now, now)) {
+    if (pulled.dynamicTlsCrypt) control.useDynamicWrap();
+    if (!this.#channel.install(control.exchange, now, now)) {
       this.#end({ kind: 'tls', text: 'no key could be made' });
       return;
     }
@@ -483,27 +465,16 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
   }
 
   #send(now: Instant, out: SessionOutbox): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
-    const wrap = this.#wrapOf(exchange.keyId);
-    for (const packet of exchange.reliable.poll(now)) {
-      const datagram = wrap.wrap(packet);
-      if (datagram === undefined) {
-        this.#end({ kind: 'tls', text: 'the packet ids are used up' });
-        return;
-      }
-      out.message(datagram, this.#remotePath());
-    }
+    if (this.#control?.flush(now, () => this.#remotePath(), out) !== false) return;
+    this.#end({ kind: 'tls', text: 'the packet ids are used up' });
   }
 
   #end(ending: ClientEnding): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#exchange?.close();
-    this.#exchange = undefined;
+    this.#control?.close();
+    this.#control = undefined;
     this.#channel = undefined;
-    this.#wrap.erase();
-    this.#dynamicWrap?.erase();
     if (this.#session !== 0) this.#options.data.close(this.#session);
     this.#session = 0;
     this.#options.report({ kind: 'ended', ending });

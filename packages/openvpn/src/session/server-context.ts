@@ -1,7 +1,8 @@
-import type { Memory } from '@sallyport/core';
+import type { Instant, Memory } from '@sallyport/core';
 import type { OpenVpnCrypto } from '../crypto.ts';
 import type { DataSessions } from '../data/data-sessions.ts';
 import type { TlsEngine } from '../tls.ts';
+import type { ControlWrap } from '../wire/control-wrap.ts';
 import type { AuthenticationRequest } from './authentication.ts';
 import type { TunnelNetwork } from './push-options.ts';
 import type { ServerCounters, ServerEvent } from './server-events.ts';
@@ -30,4 +31,22 @@ export interface ServerContext {
   replaceOf(deviceId: string): void;
   /** The session is that of a device, and not a key exchange of a stranger any more. */
   admitted(session: ServerSession, deviceId: string): void;
+}
+
+export interface ServerSessionOptions {
+  /** How it is found: by the client's session id. */
+  readonly key: string;
+  /** What limits count it by. */
+  readonly source: string;
+  /** What the client's tls-crypt-v2 key says. */
+  readonly profile: Uint8Array | undefined;
+  readonly wrap: ControlWrap;
+  /** The server's. */
+  readonly sessionId: Uint8Array;
+  readonly clientId: Uint8Array;
+  /** The record of the path that it came by. */
+  readonly path: number;
+  /** The resets were exchanged without a trace; otherwise it has still to prove its address. */
+  readonly proven: boolean;
+  readonly now: Instant;
 }

@@ -1,26 +1,25 @@
-import { DropReason, PATH_BYTES, type Instant, type SessionId, type SessionOutbox } from '@sallyport/core';
+import { DropReason, type Instant, type SessionId, type SessionOutbox } from '@sallyport/core';
 import type { TlsOutput } from '../tls.ts';
 import { authFailed, authPending, infoPre, parseControlMessage, type AuthFailure } from '../wire/control-message.ts';
 import type { ControlPacket } from '../wire/control-packet.ts';
-import { DYNAMIC_TLS_CRYPT_LABEL, type ControlWrap } from '../wire/control-wrap.ts';
 import { RANDOM_BYTES, type KeyMethod2 } from '../wire/key-method.ts';
-import { P_CONTROL_HARD_RESET_SERVER_V2, P_CONTROL_SOFT_RESET_V1, type Header } from '../wire/opcodes.ts';
+import { P_CONTROL_HARD_RESET_SERVER_V2, type Header } from '../wire/opcodes.ts';
 import { ivProto, IvProto, parsePeerInfo } from '../wire/peer-info.ts';
 import { pushReply } from '../wire/push-reply.ts';
-import { ReliableLayer } from '../wire/reliable.ts';
 import { parseIpv4, parseIpv6 } from './addresses.ts';
 import type { Verdict } from './authentication.ts';
+import { ControlChannel } from './control-channel.ts';
 import { DataChannel } from './data-channel.ts';
 import type { Scheduled } from './deadline-queue.ts';
 import { failureOf, textOf } from './farewell.ts';
-import { KeyExchange, nextKeyId, type ExchangeOwner } from './key-exchange.ts';
+import type { ExchangeOwner, KeyExchange } from './key-exchange.ts';
 import { loginOf } from './login.ts';
 import { agree, type Agreement } from './negotiation.ts';
 import { answerTo, pushOptions, tokenOption } from './push-options.ts';
-import type { ServerContext } from './server-context.ts';
+import type { ServerContext, ServerSessionOptions } from './server-context.ts';
 import type { ClientView, ClosedBecause, Ending } from './server-events.ts';
+import { SessionPath } from './session-path.ts';
 import { FAREWELL_MS, UNPROVEN_MS } from './settings.ts';
-import { sameRemote } from './sources.ts';
 
 const NO_PEER_INFO: ReadonlyMap<string, string> = new Map();
 
@@ -53,15 +52,10 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   /** The request that it waits for the verdict of. */
   request = 0;
   readonly #context: ServerContext;
-  readonly #wrap: ControlWrap;
-  readonly #sessionId: Uint8Array;
-  readonly #clientId: Uint8Array;
-  /** Where it came from; where it was last heard of once it leaves. In between the data session knows. */
-  readonly #path = new Uint8Array(PATH_BYTES);
+  readonly #control: ControlChannel;
+  readonly #path: SessionPath;
   readonly #since: Instant;
-  #dynamicWrap: ControlWrap | undefined;
   #state: State = 'negotiating';
-  #exchange: KeyExchange;
   #agreement: Agreement | undefined;
   #peerInfo: ReadonlyMap<string, string> = NO_PEER_INFO;
   #proto = 0;
@@ -77,32 +71,32 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   /** Records of TLS that came since it was told why it has to leave. */
   #farewellSent = false;
 
-  constructor(
-    context: ServerContext,
-    options: {
-      key: string;
-      source: string;
-      profile: Uint8Array | undefined;
-      wrap: ControlWrap;
-      sessionId: Uint8Array;
-      clientId: Uint8Array;
-      path: number;
-      proven: boolean;
-      now: Instant;
-    },
-  ) {
-    const { now } = options;
+  constructor(context: ServerContext, options: ServerSessionOptions) {
+    const { wrap, sessionId, clientId, proven, now } = options;
     this.#context = context;
     this.key = options.key;
     this.source = options.source;
     this.profile = options.profile && new Uint8Array(options.profile);
-    this.#wrap = options.wrap;
-    this.#sessionId = new Uint8Array(options.sessionId);
-    this.#clientId = new Uint8Array(options.clientId);
-    this.proven = options.proven;
+    this.proven = proven;
     this.#since = now;
-    this.#rememberPath(options.path);
-    this.#exchange = this.#newExchange(0, now);
+    this.#path = new SessionPath(context, options.path);
+    this.#control = new ControlChannel({
+      owner: this,
+      tls: context.tls,
+      wrap,
+      sessionId,
+      remoteId: clientId,
+      openTlsId: () => context.openTlsId(this),
+      closeTlsId: (id) => {
+        context.closeTlsId(id);
+      },
+      resumed: proven,
+      now,
+    });
+  }
+
+  get #exchange(): KeyExchange {
+    return this.#control.exchange;
   }
 
   get state(): State {
@@ -126,12 +120,12 @@ export class ServerSession implements Scheduled, ExchangeOwner {
 
   /** A datagram whose header names this session. */
   receive(datagram: Uint8Array, header: Header, path: number, now: Instant, out: SessionOutbox): void {
-    const packet = this.#wrapOf(header.keyId).unwrap(datagram);
+    const packet = this.#control.unwrap(datagram, header.keyId);
     if (typeof packet === 'number') {
       out.drop(packet);
       return;
     }
-    if (!this.#mayComeBy(path)) {
+    if (!this.#path.allows(path, this.session, this.#control.isAuthenticated)) {
       out.drop(DropReason.wrongSource);
       return;
     }
@@ -149,26 +143,21 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       out.drop(DropReason.unknownReceiver);
       return;
     }
-    if (packet.opcode === P_CONTROL_SOFT_RESET_V1 && packet.keyId === nextKeyId(this.#exchange.keyId)) {
+    if (this.#control.asksForNext(packet)) {
       if (!this.#mayRenegotiate(now)) {
         out.drop(DropReason.rateLimited);
         return;
       }
-      this.#renegotiate(nextKeyId(this.#exchange.keyId), now);
+      this.#renegotiate(now);
     }
-    if (packet.keyId !== this.#exchange.keyId) {
-      out.drop(DropReason.unknownReceiver);
-      return;
-    }
-    const { remoteSessionId } = packet;
-    if (remoteSessionId !== undefined && !this.#context.crypto.equal(remoteSessionId, this.#sessionId)) {
-      out.drop(DropReason.unknownReceiver);
+    const fault = this.#exchange.receive(packet, now, out);
+    if (fault === DropReason.unknownReceiver) {
+      out.drop(fault);
       return;
     }
     // Who acknowledges our random session id has received it.
-    if (!this.proven && remoteSessionId !== undefined) this.proven = true;
+    this.proven ||= packet.remoteSessionId !== undefined;
     if (this.#channel !== undefined) this.#channel.lastControlAt = now;
-    const fault = this.#exchange.receive(packet, now, out);
     if (fault !== undefined) out.drop(fault);
   }
 
@@ -196,11 +185,11 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   // --- ExchangeOwner ------------------------------------------------------------------------------------------------
 
   resetCame(): void {
-    // The client's part begins with it; there is nothing in it.
+    // There is nothing in it.
   }
 
   secured(): void {
-    // The client goes on: its part of the keys comes first.
+    // The client's part of the keys comes first.
   }
 
   keysCame(exchange: KeyExchange, message: KeyMethod2 | 'tooLong', now: Instant, out: SessionOutbox): void {
@@ -268,7 +257,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       userName: message.userName,
       ...login,
       peerInfo: this.#peerInfo,
-      path: this.#pathNow(),
+      path: this.#path.at(this.session),
       renewing: this.#state === 'admitted' ? this.deviceId : undefined,
     });
   }
@@ -313,7 +302,8 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     const context = this.#context;
     const { data, settings, counters } = context;
     const agreement = this.#agreement;
-    if (agreement === undefined) return;
+    const client = this.#control.remoteId;
+    if (agreement === undefined || client === undefined) return;
     const ipv6 = verdict.ipv6 === undefined ? undefined : parseIpv6(verdict.ipv6);
     const addresses = { ipv4: parseIpv4(verdict.ipv4), ipv6 };
     context.replaceOf(verdict.deviceId);
@@ -323,7 +313,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       this.#refuse({ kind: 'temporary', backoffSeconds: 30, advance: 'remote', text }, now, out);
       return;
     }
-    data.setPath(session, this.#pathNow());
+    data.setPath(session, this.#path.at(this.session));
     data.setAddresses(session, addresses);
     this.session = session;
     this.deviceId = verdict.deviceId;
@@ -333,7 +323,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       session,
       server: true,
       agreement,
-      ids: { client: this.#clientId, server: this.#sessionId },
+      ids: { client, server: this.#control.sessionId },
       times: () => {
         // The server waits longer than its client, so that it does not close what the client still takes for open.
         const { pingMs, pingRestartMs, renegotiateMs, renegotiateBytes, transitionMs } = context.settings;
@@ -348,11 +338,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       this.#end();
       return;
     }
-    if (agreement.dynamicTlsCrypt) {
-      const material = this.#exchange.export(DYNAMIC_TLS_CRYPT_LABEL);
-      if (material !== undefined) this.#dynamicWrap = this.#wrap.dynamic(material);
-      material?.fill(0);
-    }
+    if (agreement.dynamicTlsCrypt) this.#control.useDynamicWrap();
     counters.admitted++;
     this.#push = pushOptions(settings, context.network(), agreement, verdict, data.peerId(session));
     this.#answerPush(now, out);
@@ -403,33 +389,13 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   #beginRenegotiation(now: Instant): void {
     // What the client still waits for of this exchange would be lost with it.
     if (!this.#mayRenegotiate(now) || !this.#exchange.reliable.idle || this.#push !== undefined) return;
-    this.#renegotiate(nextKeyId(this.#exchange.keyId), now);
+    this.#renegotiate(now);
   }
 
-  #renegotiate(keyId: number, now: Instant): void {
-    this.#context.closeTlsId(this.#exchange.tlsId);
-    this.#exchange.close();
+  #renegotiate(now: Instant): void {
     this.#renewing = true;
     this.#channel?.renegotiating();
-    this.#exchange = this.#newExchange(keyId, now);
-    this.#exchange.reliable.start(P_CONTROL_SOFT_RESET_V1, now);
-  }
-
-  #newExchange(keyId: number, now: Instant): KeyExchange {
-    const first = keyId === 0;
-    const reliable = new ReliableLayer({
-      keyId,
-      sessionId: this.#sessionId,
-      remoteSessionId: this.#clientId,
-      wrapOverhead: this.#wrapOf(keyId).overhead,
-      resumed: first && this.proven,
-    });
-    const tlsId = this.#context.openTlsId(this);
-    return new KeyExchange({ engine: this.#context.tls, owner: this, tlsId, keyId, reliable, now });
-  }
-
-  #wrapOf(keyId: number): ControlWrap {
-    return keyId === 0 ? this.#wrap : (this.#dynamicWrap ?? this.#wrap);
+    this.#control.renegotiate(now);
   }
 
   // --- time ---------------------------------------------------------------------------------------------------------
@@ -484,16 +450,9 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   /** Sends what is to be sent. */
   flush(now: Instant, out: SessionOutbox): void {
     if (this.#state === 'gone') return;
-    const wrap = this.#wrapOf(this.#exchange.keyId);
-    for (const packet of this.#exchange.reliable.poll(now)) {
-      const datagram = wrap.wrap(packet);
-      if (datagram === undefined) {
-        this.#close('failed');
-        this.#end();
-        return;
-      }
-      out.message(datagram, this.#pathNow());
-    }
+    if (this.#control.flush(now, () => this.#path.at(this.session), out)) return;
+    this.#close('failed');
+    this.#end();
   }
 
   // --- its end ------------------------------------------------------------------------------------------------------
@@ -525,7 +484,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     const { session, deviceId } = this;
     if (session === 0 || deviceId === undefined) return;
     const activity = data.activity(session);
-    this.#rememberPath(data.pathOf(session));
+    this.#path.remember(data.pathOf(session));
     this.#channel = undefined;
     this.session = 0;
     data.close(session);
@@ -535,28 +494,6 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   #end(): void {
     this.#context.unask(this);
     this.#state = 'gone';
-    this.#context.closeTlsId(this.#exchange.tlsId);
-    this.#exchange.close();
-    this.#wrap.erase();
-    this.#dynamicWrap?.erase();
-  }
-
-  // --- where it is --------------------------------------------------------------------------------------------------
-
-  /** Before it was let in it stays where it began; then a packet may come from where it moved, authenticated. */
-  #mayComeBy(path: number): boolean {
-    if (this.session !== 0 && this.#wrap.overhead !== 0) return true;
-    return sameRemote(this.#context.memory, path, this.#pathNow());
-  }
-
-  #pathNow(): number {
-    const { memory, scratchPath, data } = this.#context;
-    if (this.session !== 0) return data.pathOf(this.session);
-    memory.u8.set(this.#path, scratchPath);
-    return scratchPath;
-  }
-
-  #rememberPath(path: number): void {
-    this.#path.set(this.#context.memory.u8.subarray(path, path + PATH_BYTES));
+    this.#control.close();
   }
 }

@@ -143,6 +143,7 @@ const STANDINGS: Record<Exclude<Standing, 'active'>, string> = {
   userDisabled: 'the user is disabled',
   userExpired: 'the user has expired',
   deviceExpired: 'every device has expired',
+  certificateExpired: 'the certificate of every device has expired',
   loginRequired: 'the user must log in again',
   trafficUsedUp: "this month's traffic is used up",
 };

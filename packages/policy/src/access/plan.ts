@@ -1,6 +1,6 @@
 /** From the organisation to what each gateway is to do: only what that gateway needs. */
 import { EVERYONE } from '../model.ts';
-import type { AccessModel, DeviceModel, EgressModel, GatewayModel } from '../model.ts';
+import type { AccessModel, DeviceModel, EgressModel, GatewayModel, UserModel } from '../model.ts';
 import { sameDevice } from '../change.ts';
 import type { DesiredState, DevicePlan, EgressAddresses, GatewayPlan, GroupPlan, Neighbour } from '../state.ts';
 import { applyEverywhere, compileRules, groupPlanAt } from './grants.ts';
@@ -92,6 +92,9 @@ export function gatewayPlan(
     ...(neighbours.length === 0 ? {} : { neighbours }),
     ...(connected.length === 0 ? {} : { connectedNetworks: connected }),
     ...(model.names ? { names: model.names } : {}),
+    ...(model.openvpn && gateway.openvpnCertificate
+      ? { openvpn: { ...model.openvpn, certificate: gateway.openvpnCertificate } }
+      : {}),
   };
 }
 
@@ -138,10 +141,10 @@ export function planDevice(
   const groups = member.filter((group) => at.granted.ids.has(group));
   if (groups.length === 0) return undefined;
   const entry = at.egress.find(({ group }) => group !== null && member.includes(group));
-  const { id, publicKey, ipv4, ipv6, networks = [] } = device;
+  const { id, ipv4, ipv6, networks = [] } = device;
   const plan = {
     id,
-    publicKey,
+    ...proofOf(device, user),
     ipv4,
     ipv6,
     groups,
@@ -150,6 +153,13 @@ export function planDevice(
     ...active,
   };
   return shared(device, plan);
+}
+
+/** What the device proves by that it is itself. */
+function proofOf({ publicKey, openvpn }: DeviceModel, { name }: UserModel): Pick<DevicePlan, 'publicKey' | 'openvpn'> {
+  if (!openvpn) return publicKey === null ? {} : { publicKey };
+  const { login, certificate } = openvpn;
+  return { openvpn: { certificates: certificate === null ? [] : [certificate.sha256], login, userName: name } };
 }
 
 // Devices are plain data that doesn't change. Few forms of a device are in use at a time.

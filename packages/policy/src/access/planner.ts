@@ -171,12 +171,13 @@ export class Planner {
   ): ReadonlyMap<string, PlannedGateway> {
     const old = this.#model;
     const samePools = old.pool4 === model.pool4 && old.pool6 === model.pool6;
-    const sameNames = (old.names ?? null) === (model.names ?? null);
+    const sameForAll =
+      (old.names ?? null) === (model.names ?? null) && (old.openvpn ?? null) === (model.openvpn ?? null);
     const samePlaces = old.groups === model.groups && old.gateways === model.gateways;
     const connected = this.#connectedAfter(model, affected);
     const sameConnected = connected === this.#connected;
     this.#connected = connected;
-    if (rules === this.#rules && samePools && sameNames && samePlaces && sameConnected) return this.#gateways;
+    if (rules === this.#rules && samePools && sameForAll && samePlaces && sameConnected) return this.#gateways;
     const all = old.gateways === model.gateways ? this.#entrances : keepEqual(this.#entrances, entrances(model));
     const sameNeighbours = all === this.#entrances;
     this.#entrances = all;
@@ -193,7 +194,7 @@ export class Planner {
       const place = placeOf(gateway, demanded);
       const sameGranted = known?.groups === groups && samePlace(known.granted.place, place);
       const samePlan =
-        samePools && sameNames && sameNeighbours && sameConnected && old.gateways.get(gateway.id) === gateway;
+        samePools && sameForAll && sameNeighbours && sameConnected && old.gateways.get(gateway.id) === gateway;
       if (known !== undefined && sameGranted && samePlan) {
         gateways.set(gateway.id, known);
         continue;

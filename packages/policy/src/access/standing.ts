@@ -3,7 +3,14 @@ import { EVERYONE } from '../model.ts';
 import type { AccessModel, DeviceModel, GroupModel, UserModel } from '../model.ts';
 
 export type Standing =
-  'active' | 'awaitingApproval' | 'userDisabled' | 'userExpired' | 'deviceExpired' | 'loginRequired' | 'trafficUsedUp';
+  | 'active'
+  | 'awaitingApproval'
+  | 'userDisabled'
+  | 'userExpired'
+  | 'deviceExpired'
+  | 'certificateExpired'
+  | 'loginRequired'
+  | 'trafficUsedUp';
 
 export interface StandingUntil {
   readonly standing: Standing;
@@ -40,8 +47,15 @@ export function standingOf(model: AccessModel, device: DeviceModel, now: number)
   if (ofUser.standing === 'userDisabled' || ofUser.standing === 'userExpired') return ofUser;
   if (!device.approved) return { standing: 'awaitingApproval' };
   if (device.expiresAt !== null && device.expiresAt <= now) return { standing: 'deviceExpired' };
-  if (ofUser.standing !== 'active' || device.expiresAt === null) return ofUser;
-  return { standing: 'active', validUntil: Math.min(ofUser.validUntil ?? Infinity, device.expiresAt) };
+  const certificate = device.openvpn?.certificate ?? null;
+  if (certificate !== null && certificate.expiresAt <= now) return { standing: 'certificateExpired' };
+  if (ofUser.standing !== 'active') return ofUser;
+  const until = Math.min(
+    ofUser.validUntil ?? Infinity,
+    device.expiresAt ?? Infinity,
+    certificate?.expiresAt ?? Infinity,
+  );
+  return until === Infinity ? ofUser : { standing: 'active', validUntil: until };
 }
 
 /** What is wrong with the access of all of a user's devices. */

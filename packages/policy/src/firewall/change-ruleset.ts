@@ -1,8 +1,7 @@
 /** The commands that lead the kernel from one ruleset to another. */
 import {
-  ALLOW,
-  generationRules,
-  KNOWN,
+  GENERATION_RULES,
+  generationSets,
   TABLE,
   type Chain,
   type ElementSet,
@@ -19,7 +18,8 @@ export interface RulesetChange {
    * What to give to `nft -j -f -` as `{"nftables": COMMANDS}`, each list in a transaction of its own, in this order;
    * none where nothing changes. The kernel shows a transaction's rules before it shows all of its set elements. So
    * the elements come first, while flows are known by the old generation, and the new generation second: no flow is
-   * ever decided by the elements of before and marked as known by the rules of after.
+   * ever decided by the elements of before and marked as known by the rules of after. Packets that are being decided
+   * when the first transaction is done must have been dealt with before the second.
    */
   readonly transactions: readonly (readonly NftCommand[])[];
   /** The change may take something away: the generation has grown, and every flow is decided anew. */
@@ -51,27 +51,27 @@ export function changeRuleset(from: Ruleset | undefined, to: Ruleset, generation
     return { transactions: commands.length === 0 ? [] : [commands], restrictive: false, generation, cut };
   }
   const next = (generation % 0xffff_ffff) + 1;
-  const rules = generationRules(next);
-  const second = [KNOWN, ALLOW].flatMap((name) => refill(name as typeof KNOWN | typeof ALLOW, rules));
+  const sets = generationSets(generation);
+  const second = [...generationSets(next)].flatMap(([name, set]) => [
+    ...elements('delete', name, set, [...(sets.get(name)?.elements ?? [])]),
+    ...elements('add', name, set, [...set.elements]),
+  ]);
   const transactions = commands.length === 0 ? [second] : [commands, second];
   return { transactions, restrictive: true, generation: next, cut };
 }
 
-function refill(name: typeof KNOWN | typeof ALLOW, rules: ReturnType<typeof generationRules>): NftCommand[] {
-  return [flushChain(name), ...addRules(name, rules[name])];
-}
-
 function create(to: Ruleset, generation: number): NftCommand[] {
   const table = { table: { family: 'inet', name: TABLE } };
-  const generational: Readonly<Record<string, readonly Rule[]>> = generationRules(generation);
+  const generational: Readonly<Record<string, readonly Rule[]>> = GENERATION_RULES;
+  const sets = [...to.sets, ...generationSets(generation)];
   return [
     { add: table }, // so that there is one to delete
     { delete: table },
     { add: table },
     ...[...to.meters].map(addMeter),
-    ...[...to.sets].map(addSet),
+    ...sets.map(addSet),
     ...[...to.chains].map(addChain),
-    ...[...to.sets].flatMap(([name, set]) => elements('add', name, set, [...set.elements])),
+    ...sets.flatMap(([name, set]) => elements('add', name, set, [...set.elements])),
     ...[...to.chains].flatMap(([name, { rules }]) => addRules(name, generational[name] ?? rules)),
   ];
 }
@@ -89,7 +89,7 @@ function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restr
     const before = from.sets.get(name);
     if (before === undefined) {
       added.push(...elements('add', name, set, [...set.elements]));
-    } else {
+    } else if (before.elements !== set.elements) {
       const change = compare(before.elements, set.elements, (a, b) => a === b);
       if (set.key.length > 1 && change.removed.length > MAX_REMOVALS) {
         rebuilt.set(name, set);
@@ -122,6 +122,7 @@ function difference(from: Ruleset, to: Ruleset): { commands: NftCommand[]; restr
 
 function addressesToCut(from: Ruleset, to: Ruleset): string[] {
   const cut: string[] = [];
+  if (from.owners === to.owners && from.egress === to.egress) return cut;
   for (const [address, device] of from.owners) {
     if (to.owners.get(address) !== device || to.egress.get(address) !== from.egress.get(address)) cut.push(address);
   }
@@ -184,7 +185,8 @@ function addSet([name, set]: readonly [string, ElementSet]): NftCommand {
   const type = set.key.length === 1 ? set.key[0] : set.key;
   const value = set.value === undefined ? {} : { map: isVerdict(set) ? 'verdict' : set.value };
   const flags = set.key.length === 1 && set.interval !== true ? {} : { flags: ['interval'] };
-  return { add: { [kindOf(set)]: { ...WHERE, name, type, ...value, ...flags } } };
+  const size = set.size === undefined ? {} : { size: set.size };
+  return { add: { [kindOf(set)]: { ...WHERE, name, type, ...value, ...size, ...flags } } };
 }
 
 function removeSet([name, set]: readonly [string, ElementSet]): NftCommand {

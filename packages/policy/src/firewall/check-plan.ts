@@ -6,10 +6,14 @@ import type { FirewallPlan } from './plan.ts';
 import { FirewallPlanError } from './plan-error.ts';
 
 const MAX_DEVICES = 1_000_000;
+const MAX_GROUPS = 1_000_000;
 const PROTOCOLS: readonly string[] = ['any', 'tcp', 'udp', 'icmp'];
 
-/** Throws a FirewallPlanError that names the first value that is not what the types promise; destinations are read later. */
-export function checkPlan(plan: FirewallPlan): void {
+/**
+ * Throws a FirewallPlanError that names the first value that is not what the types promise; destinations are read later.
+ * Lists and entries that were found good are added to `good`, and not looked at again.
+ */
+export function checkPlan(plan: FirewallPlan, good: WeakSet<object>): void {
   const { gateway } = plan;
   expect(/^[A-Za-z0-9][\w.-]{0,14}$/.test(plan.interfaceName) && plan.interfaceName !== 'lo', 'interfaceName');
   expect(isPrefix(gateway.pool4, 4), 'gateway.pool4');
@@ -23,39 +27,53 @@ export function checkPlan(plan: FirewallPlan): void {
   for (const port of [...udp, ...tcp]) expect(isPort(port) && port > 0, 'tunnelPorts');
   for (const { port } of plan.neighbours ?? []) expect(isPort(port) && port > 0, 'neighbours');
   for (const network of plan.connectedNetworks ?? []) expect(isPrefix(network, familyOf(network)), 'connectedNetworks');
-  checkGroups(plan);
-  checkDevices(plan);
+  checkGroups(plan, good);
+  checkDevices(plan, good);
   const { faults } = usableNetworks(plan.devices, [gateway.pool4, gateway.pool6, ...plan.ownAddresses]);
   expect(faults.length === 0, `networks, of which ${faults[0] ?? ''}`);
 }
 
-function checkGroups({ groups }: FirewallPlan): void {
+function checkGroups({ groups }: FirewallPlan, good: WeakSet<object>): void {
+  if (good.has(groups)) return;
+  expect(groups.length <= MAX_GROUPS, 'number of groups');
   const ids = new Set<string>();
-  for (const { id, grants } of groups) {
+  for (const group of groups) {
+    const { id, grants } = group;
     expect(!ids.has(id), `group ${JSON.stringify(id)}, which is there twice`);
     ids.add(id);
+    if (good.has(group)) continue;
     for (const { protocol, ports } of grants) {
       const where = `a grant of group ${JSON.stringify(id)}`;
       expect(PROTOCOLS.includes(protocol), where);
       for (const { from, to } of ports) expect(isPort(from) && isPort(to) && from <= to, where);
     }
+    good.add(group);
   }
+  good.add(groups);
 }
 
-function checkDevices({ devices }: FirewallPlan): void {
+function checkDevices({ devices }: FirewallPlan, good: WeakSet<object>): void {
+  if (good.has(devices)) return;
   expect(devices.length <= MAX_DEVICES, 'number of devices');
-  const addresses = new Set<string>();
-  for (const { id, ipv4, ipv6, egress, bitsPerSecond } of devices) {
+  const [ids, addresses] = [new Set<string>(), new Set<string>()];
+  for (const device of devices) {
+    const { id, ipv4, ipv6, egress, bitsPerSecond } = device;
+    if (ids.has(id)) throw invalid(`device ${JSON.stringify(id)}, which is there twice`);
+    ids.add(id);
+    if (addresses.has(ipv4) || addresses.has(ipv6))
+      throw invalid(`address of device ${JSON.stringify(id)}, which another has`);
+    addresses.add(ipv4).add(ipv6);
+    if (good.has(device)) continue;
     const where = `device ${JSON.stringify(id)}`;
     expect(isAddress(ipv4, 4) && isAddress(ipv6, 6), `address of ${where}`);
-    expect(!addresses.has(ipv4) && !addresses.has(ipv6), `address of ${where}, which another has`);
-    addresses.add(ipv4).add(ipv6);
     if (egress !== undefined) checkEgress(egress, `egress of ${where}`);
     expect(
       bitsPerSecond === undefined || (Number.isSafeInteger(bitsPerSecond) && bitsPerSecond > 0),
       `rate of ${where}`,
     );
+    good.add(device);
   }
+  good.add(devices);
 }
 
 function checkEgress({ ipv4, ipv6 }: FirewallPlan['gateway']['egress'], where: string): void {

@@ -39,73 +39,138 @@ import * as nft from './statements.ts';
 const FAMILIES = [4, 6] as const;
 const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
 
-/** Throws a FirewallPlanError for a plan that isn't what its types promise, or that is too large. */
-export function compileFirewall(plan: FirewallPlan): Ruleset {
-  checkPlan(plan);
-  const meters = new Map<string, Meter>();
-  const sets = new Map<string, ElementSet>();
-  const chains = new Map<string, Chain>();
-  const groupChains = addGroups(plan, sets, chains);
-  const { owners, egress } = addDevices(plan, groupChains, sets, chains);
-  addNetworks(plan, sets);
-  addNeighbours(plan, sets);
-  addRates(plan.devices, meters, chains);
+/**
+ * Compiles one plan after another, and takes from the one before what did not change: the parts of a group or of the
+ * devices are the same objects in both rulesets then. So it must stay as it is what a plan once held.
+ */
+export class FirewallCompiler {
+  readonly #good = new WeakSet<object>();
+  readonly #groups = new WeakMap<GroupPlan, GroupPart>();
+  #internet: Internet | undefined;
+  #devices: DevicePart | undefined;
 
-  chains.set(KNOWN, { rules: [] });
-  chains.set(ALLOW, { rules: [] });
-  chains.set('local', { rules: localRules(plan) });
-  chains.set('decide', { rules: decideRules() });
-  chains.set('refuse', { rules: refuseRules(plan) });
-  const base = (type: 'filter' | 'nat', hook: string, prio: number) =>
-    // A chain whose rules somebody has taken away lets nothing pass.
-    ({ type, hook, prio, policy: hook === 'forward' ? ('drop' as const) : ('accept' as const) });
-  chains.set('prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) });
-  chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, meters.size > 0) });
-  chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
-  chains.set('leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) });
-  chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
-  return { meters, sets, chains, owners, egress, ownAddresses: new Set(plan.ownAddresses) };
+  /** Throws a FirewallPlanError for a plan that isn't what its types promise, or that is too large. */
+  compile(plan: FirewallPlan): Ruleset {
+    checkPlan(plan, this.#good);
+    const internet = internetOf(plan, this.#internet);
+    this.#internet = internet;
+    const sets = new Map<string, ElementSet>();
+    const chains = new Map<string, Chain>();
+    const groupChains = new Map<string, string>();
+    const names = new Names('group');
+    for (const group of plan.groups) {
+      const name = names.of(group.id);
+      let part = this.#groups.get(group);
+      if (part?.name !== name || part.internet !== internet || !sameAddresses(part, plan)) {
+        part = groupPart(plan, group, name, internet);
+        this.#groups.set(group, part);
+      }
+      for (const [set, elements] of part.sets) sets.set(set, elements);
+      chains.set(name, part.chain);
+      groupChains.set(group.id, name);
+    }
+    const devices = devicePart(plan, groupChains, this.#devices);
+    this.#devices = devices;
+    const { meters, owners, egress } = devices;
+    for (const [name, set] of devices.sets) sets.set(name, set);
+    for (const [name, chain] of devices.chains) chains.set(name, chain);
+    addNeighbours(plan, sets);
+
+    chains.set(KNOWN, { rules: [] });
+    chains.set(ALLOW, { rules: [] });
+    chains.set('local', { rules: localRules(plan) });
+    chains.set('decide', { rules: decideRules() });
+    chains.set('refuse', { rules: refuseRules(plan) });
+    const base = (type: 'filter' | 'nat', hook: string, prio: number) =>
+      // A chain whose rules somebody has taken away lets nothing pass.
+      ({ type, hook, prio, policy: hook === 'forward' ? ('drop' as const) : ('accept' as const) });
+    chains.set('prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) });
+    chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, meters.size > 0) });
+    chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
+    chains.set('leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) });
+    chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
+    return { meters, sets, chains, owners, egress, ownAddresses: new Set(plan.ownAddresses) };
+  }
 }
 
-/** Adds a chain for each group and sets for what it may reach; returns the chains' names by group. */
-function addGroups(
-  plan: FirewallPlan,
-  sets: Map<string, ElementSet>,
-  chains: Map<string, Chain>,
-): ReadonlyMap<string, string> {
+/** Compiles a single plan: see {@link FirewallCompiler}. */
+export function compileFirewall(plan: FirewallPlan): Ruleset {
+  return new FirewallCompiler().compile(plan);
+}
+
+/** What a group's grants mean depends on this: what is the internet, and what of it or of networks is not reached. */
+interface Internet {
+  readonly madeFrom: readonly string[];
+  readonly ranges: ByFamily<AddressRange[]>;
+  readonly cutOff: ByFamily<AddressRange[]>;
+}
+
+function internetOf(plan: FirewallPlan, before: Internet | undefined): Internet {
   const excluded = insidePrefixes(plan);
-  const cutOff = { 4: cutOffRanges(4, plan), 6: cutOffRanges(6, plan) };
-  const internet = { 4: internetRanges(4, excluded), 6: internetRanges(6, excluded) };
-  const names = new Names('group');
-  const groupChains = new Map<string, string>();
-  for (const group of plan.groups) {
-    const name = names.of(group.id);
-    const claims = claimsOf(plan, group, internet);
-    const rules: Rule[] = [];
-    for (const family of FAMILIES) {
-      const boxes = disjointBoxes(family, claims[family], group.id, cutOff[family]);
-      if (boxes.length === 0) continue;
-      const set = `${name}-${String(family)}`;
-      const elements = new Map(boxes.map((box) => [box, '']));
-      sets.set(set, { key: [ADDRESS_TYPE[family], 'inet_proto', 'inet_service'], elements });
-      for (const [direction, address, port] of [
-        ['original', 'daddr', 'dport'],
-        ['reply', 'saddr', 'sport'],
-      ] as const) {
-        // For protocols without ports the two bytes there are something else: their boxes hold all values.
-        const key = { concat: [nft.address(family, address), nft.l4proto, nft.payload('th', port)] };
-        rules.push([nft.direction(direction), nft.match(key, `@${set}`), nft.goto(ALLOW)]);
-      }
+  const madeFrom = [...excluded, '', ...(plan.connectedNetworks ?? [])];
+  if (before !== undefined && sameTexts(before.madeFrom, madeFrom)) return before;
+  return {
+    madeFrom,
+    ranges: { 4: internetRanges(4, excluded), 6: internetRanges(6, excluded) },
+    cutOff: { 4: cutOffRanges(4, plan), 6: cutOffRanges(6, plan) },
+  };
+}
+
+/** A group's chain, and the sets of what it may reach. */
+interface GroupPart {
+  readonly name: string;
+  readonly internet: Internet;
+  /** What the names in its grants resolve to. */
+  readonly addresses: ReadonlyMap<string, readonly string[]>;
+  readonly sets: ReadonlyMap<string, ElementSet>;
+  readonly chain: Chain;
+}
+
+function groupPart(plan: FirewallPlan, group: GroupPlan, name: string, internet: Internet): GroupPart {
+  const addresses = new Map<string, readonly string[]>();
+  for (const { destination } of group.grants)
+    if (destination.kind === 'name') addresses.set(destination.name, addressesOf(plan, destination.name));
+  const claims = claimsOf(group, addresses, internet.ranges);
+  const rules: Rule[] = [];
+  const sets = new Map<string, ElementSet>();
+  for (const family of FAMILIES) {
+    const boxes = disjointBoxes(family, claims[family], group.id, internet.cutOff[family]);
+    if (boxes.length === 0) continue;
+    const set = `${name}-${String(family)}`;
+    const elements = new Map(boxes.map((box) => [box, '']));
+    sets.set(set, { key: [ADDRESS_TYPE[family], 'inet_proto', 'inet_service'], elements });
+    for (const [direction, address, port] of [
+      ['original', 'daddr', 'dport'],
+      ['reply', 'saddr', 'sport'],
+    ] as const) {
+      // For protocols without ports the two bytes there are something else: their boxes hold all values.
+      const key = { concat: [nft.address(family, address), nft.l4proto, nft.payload('th', port)] };
+      rules.push([nft.direction(direction), nft.match(key, `@${set}`), nft.goto(ALLOW)]);
     }
-    chains.set(name, { rules });
-    groupChains.set(group.id, name);
   }
-  return groupChains;
+  return { name, internet, addresses, sets, chain: { rules } };
+}
+
+function sameAddresses({ addresses }: GroupPart, plan: FirewallPlan): boolean {
+  for (const [name, before] of addresses) if (!sameTexts(before, addressesOf(plan, name))) return false;
+  return true;
+}
+
+function addressesOf({ names }: FirewallPlan, name: string): readonly string[] {
+  return Object.hasOwn(names, name) ? names[name] : [];
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((text, i) => text === b[i]));
 }
 
 type ByFamily<T> = Readonly<Record<Family, T>>;
 
-function claimsOf(plan: FirewallPlan, group: GroupPlan, internet: ByFamily<AddressRange[]>): ByFamily<Claim[]> {
+function claimsOf(
+  group: GroupPlan,
+  names: ReadonlyMap<string, readonly string[]>,
+  internet: ByFamily<AddressRange[]>,
+): ByFamily<Claim[]> {
   const claims: ByFamily<Claim[]> = { 4: [], 6: [] };
   for (const grant of group.grants) {
     const { destination } = grant;
@@ -120,7 +185,7 @@ function claimsOf(plan: FirewallPlan, group: GroupPlan, internet: ByFamily<Addre
         break;
       }
       case 'name': {
-        const addresses = Object.hasOwn(plan.names, destination.name) ? plan.names[destination.name] : [];
+        const addresses = names.get(destination.name) ?? [];
         for (const family of FAMILIES) claims[family].push({ ranges: rangesOf(family, addresses), grant });
       }
     }
@@ -128,13 +193,22 @@ function claimsOf(plan: FirewallPlan, group: GroupPlan, internet: ByFamily<Addre
   return claims;
 }
 
-/** Adds what is kept by device's address, and a chain for each combination of groups that devices have. */
-function addDevices(
+/** What is kept by device's address, and a chain for each combination of groups that devices have. */
+interface DevicePart extends Pick<Ruleset, 'meters' | 'sets' | 'chains' | 'owners' | 'egress'> {
+  readonly devices: FirewallPlan['devices'];
+  readonly groupChains: ReadonlyMap<string, string>;
+}
+
+/** The part of before where there are the same devices and the same groups. */
+function devicePart(
   plan: FirewallPlan,
   groupChains: ReadonlyMap<string, string>,
-  sets: Map<string, ElementSet>,
-  chains: Map<string, Chain>,
-) {
+  before: DevicePart | undefined,
+): DevicePart {
+  if (before?.devices === plan.devices && sameMap(before.groupChains, groupChains)) return before;
+  const meters = new Map<string, Meter>();
+  const sets = new Map<string, ElementSet>();
+  const chains = new Map<string, Chain>();
   const owners = new Map<string, string>();
   const egress = new Map<string, string>();
   const maps = { device: pair(), up: pair(), down: pair(), egress: pair() };
@@ -142,10 +216,16 @@ function addDevices(
   const [special, reserved] = [pair(), pair()];
   const bucket6 = new Map<string, string>();
   const profiles = new Names('profile');
+  const profilesByGroups = new Map<string, string>();
   for (const device of plan.devices) {
-    const targets = new Set(device.groups.flatMap((id) => groupChains.get(id) ?? []));
-    const profile = profiles.of(targets.size === 0 ? 'none' : [...targets].sort().join('|'));
-    if (!chains.has(profile)) chains.set(profile, { rules: [...targets, 'local'].map((chain) => [nft.jump(chain)]) });
+    const groups = JSON.stringify(device.groups);
+    let profile = profilesByGroups.get(groups);
+    if (profile === undefined) {
+      const targets = new Set(device.groups.flatMap((id) => groupChains.get(id) ?? []));
+      profile = profiles.of(targets.size === 0 ? 'none' : [...targets].sort().join('|'));
+      if (!chains.has(profile)) chains.set(profile, { rules: [...targets, 'local'].map((chain) => [nft.jump(chain)]) });
+      profilesByGroups.set(groups, profile);
+    }
     const rate = rateOf(device);
     if (rate !== undefined) bucket6.set(device.ipv6, bucketNumber(device.ipv4));
     for (const family of FAMILIES) {
@@ -177,7 +257,13 @@ function addDevices(
     sets.set(`reserved${String(family)}`, { key: [ADDRESS_TYPE[family]], elements: reserved[family] });
   }
   sets.set(BUCKET6, { key: [ADDRESS_TYPE[6]], value: 'classid', elements: bucket6 });
-  return { owners, egress };
+  addNetworks(plan, sets);
+  addRates(plan.devices, meters, chains);
+  return { devices: plan.devices, groupChains, meters, sets, chains, owners, egress };
+}
+
+function sameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
 }
 
 /** The networks behind devices, as sets of ranges. */

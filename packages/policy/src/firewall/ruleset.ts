@@ -26,8 +26,10 @@ export interface ElementSet {
   readonly key: readonly string[];
   /** Elements may be ranges although the key has one part. */
   readonly interval?: true;
-  /** For a map, what it leads to: a chain, for good or to come back from; an address; a number of 32 bits, as 16:16. */
-  readonly value?: 'goto' | 'jump' | 'ipv4_addr' | 'ipv6_addr' | 'classid';
+  /** The most elements that there will be at a time; the kernel finds them sooner where it knows that. */
+  readonly size?: number;
+  /** For a map, what it leads to: a chain, for good or to come back from; an address; a number of 32 bits, as 16:16 or whole. */
+  readonly value?: 'goto' | 'jump' | 'ipv4_addr' | 'ipv6_addr' | 'classid' | 'mark';
   /** By key: its parts, joined by `|`, a range as FIRST-LAST. The value is the chain, the address or the number. */
   readonly elements: ReadonlyMap<string, string>;
 }
@@ -56,20 +58,47 @@ export interface Ruleset {
   readonly egress: ReadonlyMap<string, string>;
 }
 
-/** The chain that accepts what was accepted before, and the one that accepts and remembers: see {@link generationRules}. */
+/** The chain that accepts what was accepted before, and the one that accepts and remembers: see {@link generationSets}. */
 export const KNOWN = 'known';
 export const ALLOW = 'allow';
 /** Mark of the flows of no generation. */
 export const NO_GENERATION = 0;
 
+const CT_MARK = { ct: { key: 'mark' } };
+
 /**
  * The rules by which a flow is decided once: its first packet marks it with the generation, and as long as that is
  * the generation, its packets pass. A generation ends whenever something is taken away; then every flow is decided anew.
  */
-export function generationRules(generation: number): Readonly<Record<typeof KNOWN | typeof ALLOW, readonly Rule[]>> {
-  const mark = { ct: { key: 'mark' } };
-  return {
-    [KNOWN]: [[{ match: { op: '==', left: mark, right: generation } }, { accept: null }]],
-    [ALLOW]: [[{ mangle: { key: mark, value: generation } }, { accept: null }]],
-  };
+export const GENERATION_RULES: Readonly<Record<typeof KNOWN | typeof ALLOW, readonly Rule[]>> = {
+  [KNOWN]: [[{ match: { op: '==', left: CT_MARK, right: '@generation' } }, { accept: null }]],
+  [ALLOW]: [
+    [
+      { mangle: { key: CT_MARK, value: { map: { key: { meta: { key: 'nfproto' } }, data: '@mark' } } } },
+      { accept: null },
+    ],
+  ],
+};
+
+/**
+ * Where the generation is written, that is in elements and not in the rules: with each change of a rule the kernel
+ * follows all ways through the table, which takes it 5 ms with 10,000 devices.
+ */
+export function generationSets(generation: number): ReadonlyMap<string, ElementSet> {
+  const mark = String(generation);
+  return new Map<string, ElementSet>([
+    ['generation', { key: ['mark'], size: 4, elements: new Map([[mark, '']]) }],
+    [
+      'mark',
+      {
+        key: ['nf_proto'],
+        size: 8,
+        value: 'mark',
+        elements: new Map([
+          ['ipv4', mark],
+          ['ipv6', mark],
+        ]),
+      },
+    ],
+  ]);
 }

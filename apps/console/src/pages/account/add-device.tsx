@@ -15,14 +15,18 @@ import { suggestName } from './configuration.ts';
 import { ConnectDevice } from './connect-device.tsx';
 import { gatewayOptions } from './gateways.ts';
 import { makeKeyPair, type KeyPair } from './key-pair.ts';
+import { makeProfileKeys } from './openvpn.ts';
 import '../../styles/account.css';
 
 const text = t.account.add;
 
+const LOGINS = ['certificate', 'password', 'web'] as const;
+type Login = (typeof LOGINS)[number];
+
 interface Added {
   readonly device: Device;
   readonly gateway: string;
-  /** Undefined where the keys were made elsewhere. */
+  /** As the device's protocol writes it; undefined where the keys were made elsewhere. */
   readonly privateKey: string | undefined;
 }
 
@@ -82,7 +86,12 @@ function NewDevice({
 }): JSX.Element {
   const isPhone = matchMedia('(pointer: coarse) and (hover: none)').matches;
   const [name, setName] = useState(() => suggestName(isPhone ? text.kinds.phone : text.kinds.computer, names));
-  const [gateway, setGateway] = useState(gateways[0]?.name ?? '');
+  const openVpnGateways = gateways.filter(({ openvpn }) => openvpn);
+  const [protocol, setProtocol] = useState<Device['protocol']>('wireguard');
+  const offered = protocol === 'openvpn' ? openVpnGateways : gateways;
+  const [chosen, setGateway] = useState('');
+  const gateway = offered.some((one) => one.name === chosen) ? chosen : (offered[0]?.name ?? '');
+  const [login, setLogin] = useState<Login>('certificate');
   const [hasOwnKey, setHasOwnKey] = useState(false);
   const [publicKey, setPublicKey] = useState('');
   // Undefined until it is made, null where the browser can't. Made beforehand, so that the form can say so.
@@ -95,8 +104,16 @@ function NewDevice({
   }, []);
   // It may come after its dialog.
   const form = useFocus<HTMLDivElement>();
-  const ownKey = hasOwnKey || keys === null;
+  const ownKey = protocol === 'wireguard' && (hasOwnKey || keys === null);
+  const addProfile = async (): Promise<void> => {
+    const made = await makeProfileKeys();
+    if (made === undefined) throw new Error(text.noKeysOpenVpn);
+    const device = await call('addMyOpenVpnDevice', { body: { name, login, publicKey: made.publicKey } });
+    onAdded({ device, gateway, privateKey: made.privateKey });
+    changed('device');
+  };
   const add = async (): Promise<void> => {
+    if (protocol === 'openvpn') return addProfile();
     const made = ownKey ? undefined : (keys ?? undefined);
     const device = await call('addMyDevice', { body: { name, publicKey: made?.publicKey ?? publicKey.trim() } });
     onAdded({ device, gateway, privateKey: made?.privateKey });
@@ -114,34 +131,50 @@ function NewDevice({
           required
           autofocus
         />
-        {gateways.length > 1 && (
+        {openVpnGateways.length > 0 && (
+          <RadioCards
+            legend={text.app}
+            name="protocol"
+            value={protocol}
+            onChange={setProtocol}
+            options={[
+              ['wireguard', text.wireguard, text.wireguardHint],
+              ['openvpn', text.openvpn, text.openvpnHint],
+            ]}
+          />
+        )}
+        {offered.length > 1 && (
           <SelectField
             name="gateway"
             label={text.gateway}
             hint={text.gatewayHint}
             value={gateway}
             onChange={setGateway}
-            options={gatewayOptions(gateways)}
+            options={gatewayOptions(offered)}
           />
         )}
-        {keys === null ? (
-          <p class="notice">{text.noKeys}</p>
-        ) : (
-          <fieldset class="radio-cards">
-            <legend>{text.key}</legend>
-            {(
-              [
-                [false, text.makeKey, text.makeKeyHint],
-                [true, text.ownKey, text.ownKeyHint],
-              ] as const
-            ).map(([own, label, hint]) => (
-              <label key={label}>
-                <input type="radio" name="keys" checked={hasOwnKey === own} onChange={() => setHasOwnKey(own)} />
-                <span>{label}</span>
-                <span class="hint">{hint}</span>
-              </label>
-            ))}
-          </fieldset>
+        {protocol === 'openvpn' && (
+          <SelectField
+            name="login"
+            label={text.login}
+            hint={text.loginHint}
+            value={login}
+            onChange={(value) => setLogin(value as Login)}
+            options={LOGINS.map((value) => ({ value, label: text.logins[value] }))}
+          />
+        )}
+        {protocol === 'wireguard' && keys === null && <p class="notice">{text.noKeys}</p>}
+        {protocol === 'wireguard' && keys !== null && (
+          <RadioCards
+            legend={text.key}
+            name="keys"
+            value={hasOwnKey}
+            onChange={setHasOwnKey}
+            options={[
+              [false, text.makeKey, text.makeKeyHint],
+              [true, text.ownKey, text.ownKeyHint],
+            ]}
+          />
         )}
         {ownKey && (
           <TextField
@@ -155,5 +188,33 @@ function NewDevice({
         )}
       </Form>
     </div>
+  );
+}
+
+/** One of a few, each with a line about it. */
+function RadioCards<T extends string | boolean>({
+  legend,
+  name,
+  value,
+  onChange,
+  options,
+}: {
+  readonly legend: string;
+  readonly name: string;
+  readonly value: T;
+  readonly onChange: (value: T) => void;
+  readonly options: readonly (readonly [value: T, label: string, hint: string])[];
+}): JSX.Element {
+  return (
+    <fieldset class="radio-cards">
+      <legend>{legend}</legend>
+      {options.map(([option, label, hint]) => (
+        <label key={label}>
+          <input type="radio" name={name} checked={value === option} onChange={() => onChange(option)} />
+          <span>{label}</span>
+          <span class="hint">{hint}</span>
+        </label>
+      ))}
+    </fieldset>
   );
 }

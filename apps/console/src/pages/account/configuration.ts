@@ -25,7 +25,7 @@ export const configurationType = 'application/octet-stream';
 const maxInterfaceName = 15;
 
 /** `alices-phone.conf`: a name that every system and wg-quick take, of a device's name in any script. */
-export function configurationFileName(deviceName: string): string {
+export function configurationFileName(deviceName: string, extension = 'conf'): string {
   const name = deviceName
     .normalize('NFKD')
     .replace(/['’\u0300-\u036f]/g, '')
@@ -34,7 +34,7 @@ export function configurationFileName(deviceName: string): string {
     .replace(/^-+/, '')
     .slice(0, maxInterfaceName)
     .replace(/-+$/, '');
-  return `${name === '' ? 'sallyport' : name}.conf`;
+  return `${name === '' ? 'sallyport' : name}.${extension}`;
 }
 
 /** A name for the next device that no other has. */

@@ -11,6 +11,7 @@ import { useFocus } from '../../ui/focus.ts';
 import { Loaded } from '../../ui/page.tsx';
 import { CopyButton } from '../../ui/parts.tsx';
 import { QrCode } from '../../ui/qr.tsx';
+import { ProfileDownload } from './profile-download.tsx';
 import { compact, configurationFileName, configurationType, withPrivateKey } from './configuration.ts';
 
 const text = t.account.add;
@@ -38,7 +39,11 @@ export function ConnectDevice({
   const [taken, setTaken] = useState(false);
   const [connected, setConnected] = useState(false);
   const params = { deviceId: device.id };
-  const configuration = useQuery('getMyDeviceConfiguration', { params, query: { gateway } });
+  const isOpenVpn = device.protocol === 'openvpn';
+  const configuration = useQuery(isOpenVpn ? 'getMyOpenVpnProfile' : 'getMyDeviceConfiguration', {
+    params,
+    query: { gateway },
+  });
   const { data: now = device } = useQuery(
     'getMyDevice',
     { params },
@@ -61,14 +66,18 @@ export function ConnectDevice({
     <Dialog title={text.ready(device.name)} onClose={() => void leave()} wide>
       {device.message !== '' && device.standing !== 'active' && <p class="notice">{device.message}</p>}
       <Loaded query={configuration}>
-        {(data) => (
-          <Ways
-            device={device}
-            configuration={privateKey === undefined ? data : withPrivateKey(data, privateKey)}
-            hasKey={privateKey !== undefined}
-            onTaken={() => setTaken(true)}
-          />
-        )}
+        {(data) =>
+          isOpenVpn ? (
+            <ProfileDownload name={device.name} profile={data} privateKey={privateKey} onTaken={() => setTaken(true)} />
+          ) : (
+            <Ways
+              device={device}
+              configuration={privateKey === undefined ? data : withPrivateKey(data, privateKey)}
+              hasKey={privateKey !== undefined}
+              onTaken={() => setTaken(true)}
+            />
+          )
+        }
       </Loaded>
       <Connection
         name={device.name}

@@ -19,6 +19,7 @@ import { Pager, Table } from '../../ui/table.tsx';
 import { done } from '../../ui/toast.tsx';
 import { AddDevice } from './add-device.tsx';
 import { ConfigurationDialog } from './configuration-dialog.tsx';
+import { ProfileDialog } from './profile-dialog.tsx';
 import { Standing } from './standing.tsx';
 import '../../styles/account.css';
 
@@ -41,13 +42,19 @@ export default function MyDevices(): JSX.Element {
   const remove = (device: Device): Promise<void> =>
     run(async () => {
       const { id, name, publicKey, version } = device;
-      if (!(await ask({ title: text.removeTitle(name), text: text.removeText, action: t.common.remove }))) return;
+      const removeText = publicKey === null ? text.removeProfileText : text.removeText;
+      if (!(await ask({ title: text.removeTitle(name), text: removeText, action: t.common.remove }))) return;
       const result = await save(
         () => call('removeMyDevice', { params: { deviceId: id }, ifMatch: version }),
         devices.refetch,
       );
       if (result === undefined) return;
       changed('device');
+      // A certificate can't be given back: the device needs a new profile.
+      if (publicKey === null) {
+        done(text.removed(name));
+        return;
+      }
       done(text.removed(name), async () => {
         await call('addMyDevice', { body: { name, publicKey } });
         changed('device');
@@ -87,12 +94,13 @@ export default function MyDevices(): JSX.Element {
                 columns={[
                   {
                     header: text.name,
-                    cell: ({ name, ipv4, ipv6 }) => (
+                    cell: ({ name, ipv4, ipv6, protocol }) => (
                       <>
                         {name}
                         <span class="second-line mono">
                           {ipv4}, {ipv6}
                         </span>
+                        {protocol === 'openvpn' && <span class="second-line">{text.openvpn}</span>}
                       </>
                     ),
                   },
@@ -111,8 +119,8 @@ export default function MyDevices(): JSX.Element {
                     actions: true,
                     cell: (device) => (
                       <>
-                        <Button small label={text.configurationOf(device.name)} onClick={() => setConfiguring(device)}>
-                          {text.configuration}
+                        <Button small label={setUpLabel(device)} onClick={() => setConfiguring(device)}>
+                          {device.protocol === 'openvpn' ? text.profile : text.configuration}
                         </Button>
                         <Button small label={text.renameTitle(device.name)} onClick={() => setRenaming(device)}>
                           {text.rename}
@@ -133,7 +141,15 @@ export default function MyDevices(): JSX.Element {
       {renaming !== undefined && (
         <Rename device={renaming} refetch={devices.refetch} onClose={() => setRenaming(undefined)} />
       )}
-      {configuring !== undefined && (
+      {configuring?.protocol === 'openvpn' && (
+        <ProfileDialog
+          device={configuring}
+          gateways={gateways}
+          refetch={devices.refetch}
+          onClose={() => setConfiguring(undefined)}
+        />
+      )}
+      {configuring?.protocol === 'wireguard' && (
         <ConfigurationDialog
           title={text.configurationOf(configuring.name)}
           devices={[configuring]}
@@ -146,6 +162,10 @@ export default function MyDevices(): JSX.Element {
       )}
     </Page>
   );
+}
+
+function setUpLabel({ protocol, name }: Device): string {
+  return protocol === 'openvpn' ? text.profileOf(name) : text.configurationOf(name);
 }
 
 function LastConnection({

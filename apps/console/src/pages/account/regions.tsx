@@ -92,11 +92,13 @@ function UseGateway({
 }): JSX.Element {
   const devices = useQuery('listMyDevices');
   const title = text.useTitle(gateway.name);
-  if (devices.data !== undefined && devices.data.items.length > 0) {
+  // An OpenVPN profile names all gateways that there are for its user.
+  const items = devices.data?.items.filter(({ protocol }) => protocol === 'wireguard') ?? [];
+  if (items.length > 0) {
     return (
       <ConfigurationDialog
         title={title}
-        devices={devices.data.items}
+        devices={items}
         gateways={gateways}
         gateway={gateway.name}
         onClose={onClose}

@@ -172,10 +172,11 @@ function FactsOf({ gateway }: { readonly gateway: Gateway }): JSX.Element {
   );
 }
 
-function waysTo({ transports: { amneziawg, tls } }: Gateway): string {
+function waysTo({ transports: { amneziawg, tls, openvpn } }: Gateway): string {
   const ways = [
     ...(amneziawg === null ? [] : [t.network.amneziawg(amneziawg.port)]),
     ...(tls === null ? [] : [t.network.tls(tls.host.includes(':') ? `[${tls.host}]` : tls.host, tls.port)]),
+    ...(openvpn === null ? [] : [t.network.openvpn(openvpn.port, openvpn.tcpPort)]),
   ];
   return ways.length === 0 ? t.network.transportsNone : ways.join('; ');
 }

@@ -33,8 +33,14 @@ export async function deny(device: Device, refetch: () => Promise<unknown>): Pro
 export async function removeWithUndo(device: Device, refetch: () => Promise<unknown>): Promise<void> {
   const { name, userName, userId, publicKey, expiresAt, bitsPerSecond } = device;
   const title = text.removeTitle(name, userName);
-  if (!(await ask({ title, text: text.removeText, action: t.common.remove }))) return;
+  const removeText = publicKey === null ? text.removeProfileText : text.removeText;
+  if (!(await ask({ title, text: removeText, action: t.common.remove }))) return;
   if (!(await remove(device, refetch))) return;
+  // A certificate can't be given back: the device needs a new profile.
+  if (publicKey === null) {
+    done(text.removed(name, userName));
+    return;
+  }
   done(text.removed(name, userName), async () => {
     await call('createDevice', { body: { user: userId, name, publicKey, expiresAt, bitsPerSecond } });
     changed('device');

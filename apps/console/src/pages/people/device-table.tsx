@@ -51,6 +51,7 @@ export function DeviceTable({
       cell: (device) => (
         <div class="device-cell">
           {device.name}
+          {device.protocol === 'openvpn' && <span class="cell-more">{text.openvpn}</span>}
           <NetworksOf device={device} onOpen={() => setOpened(device)} />
         </div>
       ),

@@ -7,6 +7,7 @@ import { save } from '../../api/save.ts';
 import { t } from '../../strings/index.ts';
 import { Dialog } from '../../ui/dialog.tsx';
 import { CheckField, Form, TextField } from '../../ui/form.tsx';
+import { formatDate } from '../../ui/format.ts';
 import { CopyButton } from '../../ui/parts.tsx';
 import { done } from '../../ui/toast.tsx';
 import { amountText, changedEnd, lastDayOf, MEGABIT, parseAmount } from './amounts.ts';
@@ -68,12 +69,27 @@ export function EditDevice({
           value={approved}
           onChange={setApproved}
         />
-        <p class="field">
-          <span class="label">{text.key}</span>
-          <span class="key-line">
-            <code>{device.publicKey}</code> <CopyButton text={device.publicKey} />
-          </span>
-        </p>
+        {device.publicKey !== null && (
+          <p class="field">
+            <span class="label">{text.key}</span>
+            <span class="key-line">
+              <code>{device.publicKey}</code> <CopyButton text={device.publicKey} />
+            </span>
+          </p>
+        )}
+        {device.openvpn !== null && (
+          <p class="field">
+            <span class="label">{text.openvpn}</span>
+            <span>
+              {[
+                text.openvpnLogins[device.openvpn.login],
+                ...(device.openvpn.certificateExpiresAt === null
+                  ? []
+                  : [text.openvpnUntil(formatDate(device.openvpn.certificateExpiresAt))]),
+              ].join('; ')}
+            </span>
+          </p>
+        )}
       </Form>
     </Dialog>
   );

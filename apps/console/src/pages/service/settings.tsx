@@ -65,6 +65,8 @@ function SettingsForm({
   );
   const [allowedIps, setAllowedIps] = useState(current.allowedIps.join('\n'));
   const [keepalive, setKeepalive] = useState(String(current.persistentKeepaliveSeconds));
+  const [dataCiphers, setDataCiphers] = useState(current.openvpn.dataCiphers.join('\n'));
+  const [oldClients, setOldClients] = useState(current.openvpn.oldClients);
   const [connections, setConnections] = useState(current.connectionAudit.enabled);
   const [connectionDays, setConnectionDays] = useState(String(current.connectionAudit.retentionDays));
   const [addresses, setAddresses] = useState(current.auditAddresses);
@@ -82,6 +84,8 @@ function SettingsForm({
       },
       allowedIps: lines(allowedIps),
       persistentKeepaliveSeconds: Number(keepalive),
+      // The server says which of them it doesn't know.
+      openvpn: { dataCiphers: lines(dataCiphers) as ServiceSettings['openvpn']['dataCiphers'], oldClients },
       connectionAudit: { enabled: connections, retentionDays: Number(connectionDays) },
       auditAddresses: addresses,
       usageRetentionDays: Number(usageDays),
@@ -175,6 +179,24 @@ function SettingsForm({
             value={keepalive}
             onChange={setKeepalive}
             required
+          />
+        </Panel>
+        <Panel title={text.openvpn}>
+          <TextField
+            name="openvpn/dataCiphers"
+            label={text.dataCiphers}
+            hint={text.dataCiphersHint}
+            rows={3}
+            value={dataCiphers}
+            onChange={setDataCiphers}
+            required
+          />
+          <CheckField
+            name="openvpn/oldClients"
+            label={text.oldClients}
+            hint={text.oldClientsHint}
+            value={oldClients}
+            onChange={setOldClients}
           />
         </Panel>
         <Panel title={text.privacy}>

@@ -170,6 +170,7 @@ export const access = {
     userDisabled: 'user is disabled',
     userExpired: 'user has expired',
     deviceExpired: 'device has expired',
+    certificateExpired: 'profile has expired',
     loginRequired: 'login required',
     trafficUsedUp: 'traffic used up',
     active: 'yes',

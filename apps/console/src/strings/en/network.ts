@@ -138,6 +138,8 @@ export const network = {
   transportsNone: 'none: WireGuard alone',
   amneziawg: (port: number) => `AmneziaWG, UDP port ${port}`,
   tls: (host: string, port: number) => `TLS, ${host}:${port}`,
+  openvpn: (port: number, tcpPort: number) =>
+    `OpenVPN, ${[...(port === 0 ? [] : [`UDP port ${port}`]), ...(tcpPort === 0 ? [] : [`TCP port ${tcpPort}`])].join(' and ')}`,
   publicKey: 'WireGuard public key',
   ownAddresses: 'Its own addresses',
   coordinates: 'Coordinates',

@@ -76,6 +76,13 @@ export const service = {
     keepalive: 'Keepalive, seconds',
     keepaliveHint:
       'How often an idle device sends something, so that routers on the way keep its connection open. 25 suits nearly all; 0 sends nothing.',
+    openvpn: 'OpenVPN',
+    dataCiphers: 'Ciphers, the preferred one first',
+    dataCiphersHint:
+      'One a line, of AES-256-GCM, AES-128-GCM and CHACHA20-POLY1305. The first that a client knows counts.',
+    oldClients: 'Let old clients in',
+    oldClientsHint:
+      'Clients that know none of these get AES-256-CBC with HMAC-SHA256. OpenVPN 2.4 and newer don’t need it.',
     privacy: 'What is kept, and for how long',
     connectionAudit: 'Write down who was connected when',
     connectionAuditHint: 'To the audit log: device, gateway and times; never where the traffic goes.',

@@ -1,6 +1,9 @@
-import type { Memory } from '@sallyport/core';
+import type { Memory } from './memory.ts';
 
-/** A lock word in shared memory, held for well under a microsecond at a time and hardly ever by two threads at once. */
+/**
+ * A lock word in shared memory, held for well under a microsecond at a time and hardly ever wanted by two threads
+ * at once: so it spins.
+ */
 export function lock(memory: Memory, at: number): void {
   const { i32 } = memory;
   const word = at >> 2;

@@ -1,11 +1,22 @@
-/** What a gateway gets that speaks the first version of the protocol: its schema refuses what came later. */
+/** What gateways get that speak an earlier version of the protocol: their schema refuses what came later. */
 import { prefixesOverlap, type GroupPlan, type StateChange } from '@sallyport/policy';
+
+/** The change without what version 2 doesn't know: OpenVPN and its devices. */
+export function forSecondVersion(change: StateChange): StateChange {
+  const { gateway } = change;
+  return {
+    ...change,
+    ...(gateway !== undefined && { gateway: { ...gateway, openvpn: undefined } }),
+    putDevices: change.putDevices.filter(({ openvpn }) => openvpn === undefined),
+  };
+}
 
 /**
  * The change without what version 1 doesn't know. A gateway of that version can't tell a network behind a device from the
  * same one elsewhere: where `connected` holds any, it gets no grant that may lead there, neither by prefix nor by name.
  */
-export function forFirstVersion(change: StateChange, connected: readonly string[]): StateChange {
+export function forFirstVersion(changed: StateChange, connected: readonly string[]): StateChange {
+  const change = forSecondVersion(changed);
   const { gateway } = change;
   return {
     ...change,

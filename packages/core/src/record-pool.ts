@@ -1,4 +1,4 @@
-import type { Memory } from '@sallyport/core';
+import type { Memory } from './memory.ts';
 
 /** Fixed-size records in shared memory, given out zeroed. One thread allocates and frees. */
 export class RecordPool {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { RecordPool } from '../../packages/core/src/record-pool.ts';
 import { plainMemory } from '../../packages/testkit/src/plain-memory.ts';
 import { withSeed } from '../../packages/testkit/src/seeded-random.ts';
-import { RecordPool } from '../../packages/wireguard/src/record-pool.ts';
 
 const AT = 128;
 const RECORD_BYTES = 64;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { forFirstVersion } from '@sallyport/link';
+import { forFirstVersion, forSecondVersion } from '@sallyport/link';
 import type { Destination, StateChange } from '@sallyport/policy';
 
 const network = (prefix: string): Destination => ({ kind: 'network', prefix });
@@ -23,10 +23,14 @@ const change: StateChange = {
     neighbours: [{ gatewayId: 'w', host: 'oslo.example', port: 51_820 }],
     connectedNetworks: ['10.1.0.0/16'],
     names: { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] },
+    openvpn: { authority: 'a', certificate: 'c', clientKey: 'k', dataCiphers: [], push: [] },
   },
   putGroups: [{ id: 'g', grants: destinations.map((destination) => ({ rule: 'r', destination, protocol: 'any', ports: [] })) }], // prettier-ignore
   removeGroups: ['old'],
-  putDevices: [{ id: 'd', publicKey: 'k', ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['g'], networks: ['10.1.0.0/16'], validUntil: 5 }], // prettier-ignore
+  putDevices: [
+    { id: 'd', publicKey: 'k', ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['g'], networks: ['10.1.0.0/16'], validUntil: 5 }, // prettier-ignore
+    { id: 'o', openvpn: { certificates: [], login: 'password', userName: 'u' }, ipv4: '100.64.0.3', ipv6: 'fd00::3', groups: ['g'] }, // prettier-ignore
+  ],
   removeDevices: ['x'],
 };
 
@@ -54,4 +58,10 @@ test('a gateway of the first version gets what its schema knows', () => {
 test('and no grant that may lead to a network behind a device, which it can’t tell from others', () => {
   const kept = sent(['10.1.0.0/16', 'fd08::/64']).putGroups[0]?.grants.map(({ destination }) => destination);
   assert.deepEqual(kept, [{ kind: 'internet' }, network('10.2.0.0/16'), network('fd09::/64')]);
+});
+
+test('a gateway of the second version gets everything but OpenVPN and its devices', () => {
+  const second = JSON.parse(JSON.stringify(forSecondVersion(change))) as StateChange;
+  const { openvpn: _, ...gateway } = change.gateway!;
+  assert.deepEqual(second, { ...change, gateway, putDevices: change.putDevices.slice(0, 1) });
 });

@@ -1,0 +1,100 @@
+import type { Device, OfferedGateway } from '@sallyport/api';
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { call } from '../../api/call.ts';
+import { changed } from '../../api/changes.ts';
+import { useQuery } from '../../api/query.ts';
+import { save } from '../../api/save.ts';
+import { t } from '../../strings/index.ts';
+import { useAction } from '../../ui/action.ts';
+import { Button } from '../../ui/button.tsx';
+import { Dialog } from '../../ui/dialog.tsx';
+import { SelectField } from '../../ui/form.tsx';
+import { formatDate } from '../../ui/format.ts';
+import { Loaded } from '../../ui/page.tsx';
+import { gatewayOptions } from './gateways.ts';
+import { makeProfileKeys } from './openvpn.ts';
+import { ProfileDownload } from './profile-download.tsx';
+import '../../styles/account.css';
+
+const text = t.account.profile;
+
+/** The profile of an OpenVPN device that is set up already: with a certificate only a new one, with a key made here. */
+export function ProfileDialog({
+  device,
+  gateways,
+  refetch,
+  onClose,
+}: {
+  readonly device: Device;
+  readonly gateways: readonly OfferedGateway[];
+  readonly refetch: () => Promise<unknown>;
+  readonly onClose: () => void;
+}): JSX.Element {
+  const expiresAt = device.openvpn?.certificateExpiresAt ?? null;
+  const offered = gateways.filter(({ openvpn }) => openvpn);
+  const [gateway, setGateway] = useState(offered[0]?.name ?? '');
+  const [privateKey, setPrivateKey] = useState<string | undefined>(undefined);
+  const { busy, run } = useAction();
+  const ready = expiresAt === null || privateKey !== undefined;
+  const profile = useQuery(
+    'getMyOpenVpnProfile',
+    { params: { deviceId: device.id }, query: gateway === '' ? {} : { gateway } },
+    { enabled: ready, keepPrevious: true },
+  );
+  const make = (): Promise<void> =>
+    run(async () => {
+      const keys = await makeProfileKeys();
+      if (keys === undefined) throw new Error(t.account.add.noKeysOpenVpn);
+      const result = await save(
+        () =>
+          call('renewMyCertificate', {
+            params: { deviceId: device.id },
+            body: { publicKey: keys.publicKey },
+            ifMatch: device.version,
+          }),
+        refetch,
+      );
+      if (result === undefined) return onClose();
+      setPrivateKey(keys.privateKey);
+      changed('device');
+    });
+  return (
+    <Dialog title={t.account.devices.profileOf(device.name)} onClose={onClose} wide>
+      {device.message !== '' && device.standing !== 'active' && <p class="notice">{device.message}</p>}
+      {offered.length > 1 && (
+        <SelectField
+          name="gateway"
+          label={text.gateway}
+          value={gateway}
+          onChange={setGateway}
+          options={gatewayOptions(offered)}
+        />
+      )}
+      {expiresAt !== null && !ready && (
+        <>
+          <p>
+            {text.expires} {formatDate(expiresAt)}.
+          </p>
+          <p>{text.intro}</p>
+        </>
+      )}
+      {expiresAt === null && <p>{text.fetchIntro}</p>}
+      {ready && (
+        <Loaded query={profile}>
+          {(data) => (
+            <ProfileDownload name={device.name} profile={data} privateKey={privateKey} onTaken={() => undefined} />
+          )}
+        </Loaded>
+      )}
+      <div class="actions">
+        <Button onClick={onClose}>{t.common.close}</Button>
+        {!ready && (
+          <Button kind="primary" busy={busy} onClick={make}>
+            {text.make}
+          </Button>
+        )}
+      </div>
+    </Dialog>
+  );
+}

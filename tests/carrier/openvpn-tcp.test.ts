@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openOpenVpnTcpClient } from '@sallyport/carrier';
+import { until } from '@sallyport/netlab';
+import { SeededRandom } from '@sallyport/testkit';
+import { beginsWithReset, StreamFrames } from '../../packages/carrier/src/stream-frames.ts';
+import { data, framed, openOpenVpnGateway, openStream, reset } from './openvpn-rig.ts';
+import { Device } from './rig.ts';
+
+suite('OpenVPN over TCP at the gateway', () => {
+  test('packets arrive one by one, in whatever pieces the stream came, and go back', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t);
+    device.echo();
+    const random = new SeededRandom(9);
+    const sent = [reset(), ...Array.from({ length: 300 }, (_, i) => data(1 + random.below(1600), i))];
+    const bytes = framed(...sent);
+    const { socket, packets } = await openStream(t, port);
+    socket.setNoDelay(true);
+    for (let at = 0; at < bytes.length;) {
+      const end = at + 1 + random.below(4000);
+      socket.write(bytes.subarray(at, end));
+      at = end;
+      if (random.chance(0.2)) await sleep(1);
+    }
+    await until('all answers', () => packets().length === sent.length);
+    assert.deepEqual(device.received, sent);
+    assert.deepEqual(packets(), sent);
+    assert.equal(server.stats.dropped, 0);
+  });
+
+  test('each connection has an address of its own', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t);
+    for (let i = 0; i < 3; i++) (await openStream(t, port)).socket.write(framed(reset(60, i === 0 ? 7 : 10)));
+    await until('all three', () => device.received.length === 3);
+    const addresses = [...device.from].map((from) => from.split(':')[0]);
+    assert.equal(new Set(addresses).size, 3);
+    for (const address of addresses) assert.match(address ?? '', /^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./);
+    assert.equal(server.stats.tunnels, 3);
+  });
+
+  test('what does not begin with a hard reset is closed before anything reaches the gateway', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t, { firstPacketMs: 300 });
+    const beginnings = [
+      Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+      Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]),
+      framed(data(60, 1)),
+      framed(reset(13)),
+      framed(reset(2049)),
+      framed(reset(60, 8)),
+      Buffer.from([0, 0, 0x50]),
+    ];
+    for (const beginning of beginnings) {
+      const { socket, ended } = await openStream(t, port);
+      socket.write(beginning);
+      await until(`the end of ${beginning.toString('latin1', 0, 8)}`, ended);
+    }
+    const slow = [Buffer.alloc(0), framed(reset()).subarray(0, 2), framed(reset()).subarray(0, 50)];
+    for (const beginning of slow) {
+      const { socket, ended } = await openStream(t, port);
+      socket.write(beginning);
+      await until('the end of patience', ended);
+    }
+    assert.deepEqual(device.received, []);
+    assert.deepEqual([server.stats.tunnels, server.stats.refused], [0, 0]);
+  });
+
+  test('a stream that goes wrong later is closed, what came before passed on', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t);
+    for (const wrong of [Buffer.from([0, 0]), Buffer.from([0xff, 0xff, 1]), Buffer.from([0x27, 0x11, 1])]) {
+      const { socket, ended } = await openStream(t, port);
+      socket.write(framed(reset()));
+      await until('its tunnel', () => server.stats.tunnels === 1);
+      socket.write(wrong);
+      await until('its end', ended);
+      assert.equal(server.stats.tunnels, 0);
+    }
+    const { socket, ended } = await openStream(t, port);
+    socket.write(Buffer.concat([framed(reset()), Buffer.from([0, 0])]));
+    await until('its end', ended);
+    assert.equal(device.received.length, 3);
+    assert.equal(server.stats.tunnels, 0);
+  });
+
+  test('there are so many connections from one place, all in all, and none for who is not answered or idle', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t, {
+      connections: 3,
+      connectionsPerAddress: 2,
+      answerMs: 200,
+      idleMs: 600,
+    });
+    const first = await openStream(t, port);
+    const second = await openStream(t, port);
+    const third = await openStream(t, port);
+    await until('the third is refused', third.ended);
+    assert.equal(server.stats.refused, 1);
+    first.socket.write(framed(reset()));
+    await until('its reset', () => device.received.length === 1);
+    await until('it has no answer', first.ended);
+    device.echo();
+    second.socket.write(framed(reset()));
+    await until('its answer', () => second.packets().length === 1);
+    const since = performance.now();
+    await until('it is idle', second.ended);
+    assert.ok(performance.now() - since > 400);
+    assert.equal(server.stats.tunnels, 0);
+    const again = await openStream(t, port);
+    again.socket.write(framed(reset()));
+    await until('there is room again', () => again.packets().length === 1);
+  });
+
+  test('what a client does not take is dropped rather than kept', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t);
+    const { socket } = await openStream(t, port);
+    socket.pause();
+    socket.write(framed(reset()));
+    await until('its reset', () => device.received.length === 1);
+    const [to = ''] = device.from;
+    for (let sent = 0; sent < 20_000 && server.stats.dropped < 100; sent += 100) {
+      for (let i = 0; i < 100; i++) await device.send(data(1400, 1), to);
+      await sleep(2);
+    }
+    assert.ok(server.stats.dropped >= 100);
+    assert.ok(server.stats.waitingBytes < 2 * 1024 * 1024, String(server.stats.waitingBytes));
+  });
+
+  test('the web server of the machine says where a connection comes from', async (t) => {
+    const { webPort, device, server } = await openOpenVpnGateway(t, { connectionsPerAddress: 1, firstPacketMs: 300 });
+    device.echo();
+    const bytes = (from: string): Buffer => Buffer.concat([Buffer.from(`${from}\n`), framed(reset())]);
+    const first = await openStream(t, webPort);
+    first.socket.write(bytes('192.0.2.1'));
+    await until('its answer', () => first.packets().length === 1);
+    const same = await openStream(t, webPort);
+    same.socket.write(bytes('::ffff:192.0.2.1'));
+    await until('it is one too many', same.ended);
+    const other = await openStream(t, webPort);
+    for (const byte of bytes('2001:db8::1')) other.socket.write(Buffer.of(byte));
+    await until('its answer', () => other.packets().length === 1);
+    for (const wrong of [Buffer.alloc(80, 65), Buffer.from('192.0.2.9\nGET / HTTP/1.1\r\n'), framed(reset())]) {
+      const { socket, ended } = await openStream(t, webPort);
+      socket.write(wrong);
+      await until('its end', ended);
+    }
+    assert.equal(server.stats.tunnels, 2);
+    assert.deepEqual(device.received.length, 2);
+  });
+
+  test('it takes nobody before it is open, and ends all when it closes', async (t) => {
+    const { server, port, device } = await openOpenVpnGateway(t);
+    const { socket, ended } = await openStream(t, port);
+    const silent = await openStream(t, port);
+    socket.write(framed(reset()));
+    await until('its tunnel', () => device.received.length === 1);
+    await server.close();
+    await until('both ends', () => ended() && silent.ended());
+  });
+});
+
+test("the client's end passes packets on as datagrams, and tells of the end", async (t) => {
+  const gateway = await openOpenVpnGateway(t);
+  gateway.device.echo();
+  const device = await Device.open(t);
+  const ends: string[] = [];
+  const socket = connect(gateway.port, '127.0.0.1');
+  await once(socket, 'connect');
+  const client = openOpenVpnTcpClient({ socket, openvpnPort: device.port, onClose: (reason) => ends.push(reason) });
+  t.after(() => {
+    client.close();
+  });
+  const sent = [reset(), ...Array.from({ length: 100 }, (_, i) => data(100 + i, i))];
+  for (const packet of sent) await device.send(packet, client.port);
+  await until('all answers', () => device.received.length === sent.length);
+  assert.deepEqual(device.received, sent);
+  assert.equal(client.stats.toServer.datagrams, sent.length);
+  await gateway.server.close();
+  await until('it hears of the end', () => ends.length === 1);
+});
+
+test('a stream is put together as it was cut, and memory is bounded by one packet', () => {
+  const random = new SeededRandom(3);
+  for (let round = 0; round < 200; round++) {
+    const packets = Array.from({ length: 1 + random.below(20) }, () =>
+      Buffer.from(random.bytes(1 + random.below(3000))),
+    );
+    const bytes = framed(...packets);
+    const frames = new StreamFrames();
+    const out: Buffer[] = [];
+    for (let at = 0; at < bytes.length;) {
+      const end = at + 1 + random.below(2500);
+      const whole = frames.push(bytes.subarray(at, end));
+      assert.notEqual(whole, null);
+      if (whole) out.push(whole);
+      at = end;
+    }
+    assert.deepEqual(Buffer.concat(out), bytes);
+  }
+  assert.equal(new StreamFrames().push(Buffer.from([0, 0])), null);
+  assert.equal(new StreamFrames().push(Buffer.from([0x27, 0x11])), null);
+  assert.equal(beginsWithReset(Buffer.from([0, 14])), undefined);
+  assert.equal(beginsWithReset(Buffer.from([0, 14, 0x38])), true);
+  assert.equal(beginsWithReset(Buffer.from([0, 14, 0x39])), false);
+});

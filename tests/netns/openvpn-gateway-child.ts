@@ -1,0 +1,122 @@
+// The gateway's tunnels in the namespace that it is started in: its plane with both protocols, OpenVPN's devices and logins
+// told by a test. Its start is the JSON of the file named; what it is asked comes as lines of JSON by a Unix socket.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { Logins, ObservedDevice } from '@sallyport/agent';
+import { Secret } from '@sallyport/core';
+import type { DevicePlan, GatewayPlan } from '@sallyport/policy';
+import { openGatewayPlane } from '../../apps/server/src/gateway/gateway-plane.ts';
+import { OpenVpnTunnel } from '../../apps/server/src/gateway/openvpn-tunnel.ts';
+
+export interface GatewayStart {
+  readonly interfaceName: string;
+  readonly openvpnPort: number;
+  readonly mtu: number;
+  /** PEM. */
+  readonly privateKey: string;
+  readonly socket: string;
+  readonly plan: GatewayPlan;
+  readonly devices: readonly DevicePlan[];
+  /** Who logs in with what; a code is asked for where there is one. A URL: the user logs in there. */
+  readonly logins: Readonly<Record<string, { readonly password: string; readonly code?: string }>>;
+  readonly web?: string;
+}
+
+export interface Observed {
+  readonly devices: readonly ObservedDevice[];
+  readonly connected: number;
+  readonly drops: OpenVpnTunnel['drops'];
+  /** How often the control plane was asked. */
+  readonly asked: number;
+}
+
+export type Command =
+  | { readonly kind: 'apply'; readonly put?: readonly DevicePlan[]; readonly remove?: readonly DevicePlan[] }
+  | { readonly kind: 'plan'; readonly plan: GatewayPlan }
+  | { readonly kind: 'observe' }
+  | { readonly kind: 'approve' }
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'leave' };
+
+const start = JSON.parse(readFileSync(process.argv[2], 'utf8')) as GatewayStart;
+const opened = await openGatewayPlane({ ...start, listenPort: 0, amneziawgPort: 0, workers: 2 });
+if (opened.openvpn === undefined) throw new Error('OpenVPN is not spoken');
+const tunnel = new OpenVpnTunnel({
+  plane: opened.plane,
+  side: opened.openvpn,
+  mtu: start.mtu,
+  key: { privateKey: new Secret(start.privateKey), publicKey: '' },
+  onFault: (message) => {
+    process.stderr.write(`fault: ${message}\n`);
+  },
+  now: () => Date.now(),
+});
+
+let asked = 0;
+const waiting = new Set<() => void>();
+const logins: Logins = {
+  ask({ proof, deviceId }, answer) {
+    asked++;
+    const device = start.devices.find(({ id }) => id === deviceId);
+    const later = (verdict: Parameters<typeof answer>[0]): void => {
+      setTimeout(() => {
+        answer(verdict);
+      }, 20);
+    };
+    if (proof.kind === 'web' && start.web !== undefined) {
+      later({ kind: 'web', url: start.web, timeoutSeconds: 60 });
+      waiting.add(() => {
+        answer({ kind: 'admit' });
+      });
+    } else if (proof.kind === 'password') {
+      const known = start.logins[proof.userName];
+      const code = proof.code?.reveal();
+      const resumed = proof.challengeState === `state-of-${proof.userName}`;
+      if (known === undefined || device === undefined || (!resumed && proof.password.reveal() !== known.password))
+        later({ kind: 'refuse', reason: 'user name or password is wrong' });
+      else if (known.code !== undefined && (code === undefined || code === ''))
+        later({ kind: 'refuse', reason: 'a code is needed', challenge: { state: `state-of-${proof.userName}`, text: 'Code', echo: true } }); // prettier-ignore
+      else if (known.code !== undefined && code !== known.code) later({ kind: 'refuse', reason: 'the code is wrong' });
+      else {
+        tunnel.apply({ put: [device], remove: [] });
+        later({ kind: 'admit' });
+      }
+    } else later({ kind: 'refuse', reason: 'this device may not connect' });
+    return () => undefined;
+  },
+};
+tunnel.setLogins(logins);
+tunnel.setGateway(start.plan);
+tunnel.apply({ put: start.devices, remove: [] });
+
+async function answer(command: Command): Promise<unknown> {
+  switch (command.kind) {
+    case 'apply': {
+      const before = performance.now();
+      tunnel.apply({ put: command.put ?? [], remove: command.remove ?? [] });
+      return { milliseconds: performance.now() - before };
+    }
+    case 'plan':
+      tunnel.setGateway(command.plan);
+      return {};
+    case 'observe':
+      return { devices: [...tunnel.observe()], connected: tunnel.connected, drops: tunnel.drops, asked } satisfies Observed;
+    case 'approve':
+      for (const admit of waiting) admit();
+      waiting.clear();
+      return {};
+    case 'memory':
+      return process.memoryUsage();
+    case 'leave':
+      await tunnel.leave();
+      return {};
+  }
+}
+
+createServer((socket) => {
+  socket.on('error', () => undefined);
+  createInterface({ input: socket }).on('line', (line) => {
+    void answer(JSON.parse(line) as Command).then((result) => socket.write(`${JSON.stringify(result)}\n`));
+  });
+}).listen(start.socket, () => process.stdout.write('started\n'));
