@@ -44,6 +44,9 @@ async function organise(world: ServiceWorld, { link, url, fingerprint }: Running
     await people[name].run(['invitation', 'accept', ...pinned], `${invitation.url}\n${PASSWORDS[name]}\n`);
     await people[name].run(['login', url, '--user', name, ...pinned], `${PASSWORDS[name]}\n`);
   }
+  const [gateway] = (await admin.json<{ items: { name: string }[] }>(['gateway', 'list'])).items;
+  const egress = [{ groupId: null, ipv4: ADDRESSES.gateway1.ipv4, ipv6: ADDRESSES.gateway1.ipv6 }];
+  await admin.run(['gateway', 'update', gateway?.name ?? '', '--egress', JSON.stringify(egress)]);
   return people;
 }
 
@@ -59,10 +62,11 @@ async function play({ steps, laboratory }: Stage, world: ServiceWorld, { admin, 
   const byPassword = `${laboratory.folder}/bob.ovpn`;
   await bob.run(['profile', 'openvpn', 'tablet', '--login', 'password', '--output', byPassword]);
   await world.provider.nft(
-    `table inet no-udp {
+    `table inet demonstration {
       chain forward {
         type filter hook forward priority filter; policy accept;
         ip saddr ${BOB} meta l4proto udp drop
+        ip saddr ${ADDRESSES.alice} ip daddr ${internet.ipv4} drop comment "once it is cut off, openvpn lets her out directly"
       }
     }\n`,
   );

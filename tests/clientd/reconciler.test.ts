@@ -17,6 +17,7 @@ const policy: FirewallPolicy = {
   excluded: [],
   splitGroup: undefined,
   connector: [],
+  outside: [],
 };
 const tunnel: TunnelPlan = {
   role: 'only',
