@@ -73,7 +73,7 @@ const password = (more: object = {}): LoginRequest => ({
   proof: { kind: 'password', userName: 'alice', password: new Secret('hunter2'), ...more },
 });
 
-function ask(request: LoginRequest): { readonly verdicts: AuthenticationVerdict[]; cancel(): void } {
+function ask(request: LoginRequest): { readonly verdicts: AuthenticationVerdict[]; readonly cancel: () => void } {
   const verdicts: AuthenticationVerdict[] = [];
   const cancel = tunnel.logins.ask(request, (verdict) => verdicts.push(verdict));
   assert.deepEqual(verdicts, [], 'it is not answered from within');

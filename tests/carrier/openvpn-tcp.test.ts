@@ -31,14 +31,19 @@ suite('OpenVPN over TCP at the gateway', () => {
     assert.equal(server.stats.dropped, 0);
   });
 
-  test('each connection has an address of its own', async (t) => {
-    const { port, device, server } = await openOpenVpnGateway(t);
+  test('who comes from the same place has one address at the gateway, others have another', async (t) => {
+    const { port, webPort, device, server } = await openOpenVpnGateway(t);
     for (let i = 0; i < 3; i++) (await openStream(t, port)).socket.write(framed(reset(60, i === 0 ? 7 : 10)));
-    await until('all three', () => device.received.length === 3);
-    const addresses = [...device.from].map((from) => from.split(':')[0]);
-    assert.equal(new Set(addresses).size, 3);
+    for (const from of ['192.0.2.1', '2001:db8::1', '2001:db8::2']) {
+      (await openStream(t, webPort)).socket.write(Buffer.concat([Buffer.from(`${from}\n`), framed(reset())]));
+    }
+    await until('all six', () => device.received.length === 6);
+    assert.equal(device.from.size, 6);
+    const addresses = new Set([...device.from].map((from) => from.split(':')[0]));
+    // Two of one /64 count as one.
+    assert.equal(addresses.size, 3);
     for (const address of addresses) assert.match(address ?? '', /^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./);
-    assert.equal(server.stats.tunnels, 3);
+    assert.equal(server.stats.tunnels, 6);
   });
 
   test('what does not begin with a hard reset is closed before anything reaches the gateway', async (t) => {

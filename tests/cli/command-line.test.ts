@@ -116,7 +116,8 @@ test('help and version', () => {
       'outside',
       'daemon',
     ],
-    ...['wg up', 'wg down', 'wg status', 'wg device', 'server', 'gateway join', 'gateway run'],
+    ...['wg up', 'wg down', 'wg status', 'wg device', 'openvpn up', 'openvpn down'],
+    ...['server', 'gateway join', 'gateway run'],
     ...['config check', 'config show', 'backup', 'restore', 'setup', 'invitation accept'],
     ...['device new', 'genkey', 'pubkey', 'genpsk', 'man', 'completion'],
   ]);

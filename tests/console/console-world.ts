@@ -1,5 +1,5 @@
 /** The console in Chromium, in front of a real control plane with an organisation in it. */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -175,6 +175,11 @@ const GATEWAYS = [
   ['saopaulo-1', 'sao-paulo', 'BR', 'São Paulo', -23.55, -46.63],
 ] as const;
 
+function newCertificateKey(): string {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
+}
+
 /** People, devices, gateways and a policy, as a small company has them. */
 async function fill(api: ApiClient, control: Control): Promise<Record<string, User>> {
   const users: Record<string, User> = {};
@@ -217,6 +222,11 @@ async function fill(api: ApiClient, control: Control): Promise<Record<string, Us
     ['erin', 'laptop'],
   ] as const)
     await api.call(routes.createDevice, { body: { user, name, publicKey: generateKeys().publicKey } });
+  for (const [user, name, login] of [
+    ['ada', 'old tablet', 'certificate'],
+    ['erin', 'chromebook', 'web'],
+  ] as const)
+    await api.call(routes.createOpenVpnDevice, { body: { user, name, login, publicKey: newCertificateKey() } });
   for (const id of ['frankfurt', 'oslo', 'singapore', 'sao-paulo'])
     await api.call(routes.createRegion, {
       body: { id, name: { frankfurt: 'Frankfurt', oslo: 'Oslo', singapore: 'Singapore' }[id] ?? 'São Paulo' },
@@ -263,9 +273,15 @@ async function fill(api: ApiClient, control: Control): Promise<Record<string, Us
             h4: 1004,
           },
           tls: { host: '', port: 443, path: '/tunnel', certificateSha256: null },
+          openvpn: { port: 1194, tcpPort: 443 },
         }),
       })
       .where('id', '=', 'frankfurt-1')
+      .execute();
+    await db
+      .updateTable('gateway')
+      .set({ transports: JSON.stringify({ amneziawg: null, tls: null, openvpn: { port: 1194, tcpPort: 0 } }) })
+      .where('id', '=', 'oslo-1')
       .execute();
     const networks = [
       { prefix: '10.40.0.0/16', approved: false },

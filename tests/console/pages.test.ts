@@ -1,73 +1,9 @@
 /** Every page, in both themes, wide and on a phone: no fault, nothing sideways, nothing that keeps people out. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import type { Page } from 'playwright-core';
+import { settled } from './browsing.ts';
 import { closeBrowser, consoleWorld, type ConsoleWorld } from './console-world.ts';
-
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-interface Finding {
-  readonly id: string;
-  readonly impact: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-}
-
-/** What axe-core calls serious or critical. */
-async function seriousFindings(page: Page): Promise<string[]> {
-  // As a script of the tester, not of the page, whose policy would refuse it.
-  await page.evaluate(axeSource);
-  const violations = await page.evaluate(
-    async () =>
-      (
-        await (globalThis as unknown as { axe: { run(options: object): Promise<{ violations: Finding[] }> } }).axe.run({
-          resultTypes: ['violations'],
-        })
-      ).violations,
-  );
-  return violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(
-      ({ id, nodes }) =>
-        `${id}: ${nodes.map(({ html, failureSummary }) => `${html} (${failureSummary})`).join('\n  ')}`,
-    );
-}
-
-async function settled(page: Page): Promise<void> {
-  await page.locator('h1').first().waitFor();
-  await page.waitForFunction(() => document.querySelector('[role=status].loading') === null);
-}
-
-/** Wide and light, then dark, then on a phone, then light again: all without another load, which takes longest. */
-async function assertSound(
-  page: Page,
-  complaints: readonly string[],
-  path: string,
-  { search = true, faults = 0 } = {},
-): Promise<void> {
-  for (const [width, colorScheme, searched] of [
-    [1280, 'light', true],
-    [1280, 'dark', false],
-    [390, 'dark', true],
-    [390, 'light', false],
-  ] as const) {
-    const place = `${path}, ${String(width)} pixels, ${colorScheme}`;
-    await page.setViewportSize({ width, height: 860 });
-    await page.emulateMedia({ colorScheme });
-    await page.waitForFunction(() => document.querySelector('[role=status].loading') === null);
-    if (search && searched) assert.deepEqual(await seriousFindings(page), [], place);
-    const tooWide = await page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    assert.ok(tooWide <= 0, `${place} is ${String(tooWide)} px wider than its window`);
-    assert.equal(await page.locator('main .fault').count(), faults, `the faults that ${place} shows`);
-  }
-  assert.deepEqual([...complaints], [], path);
-  assert.equal(await page.locator('h1').count(), 1, `${path} has one heading of the first order`);
-  assert.ok((await page.title()).endsWith('Sallyport'), path);
-  await page.setViewportSize({ width: 1280, height: 860 });
-}
+import { assertSound } from './sound.ts';
 
 let world: ConsoleWorld;
 before(async () => {
@@ -78,7 +14,7 @@ after(async () => {
   await world[Symbol.asyncDispose]();
 });
 
-const own = ['/', '/devices', '/devices?add=1', '/regions', '/account'];
+const own = ['/', '/devices', '/devices?add=1', '/regions', '/account', '/tunnel-login'];
 const administration = [
   '/overview',
   '/users',

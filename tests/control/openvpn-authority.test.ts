@@ -207,7 +207,7 @@ describe('keys of profiles', () => {
 test('OpenVPN connects by a profile: certificates, name and tls-crypt-v2 are what it expects', async (t) => {
   const serverKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const deviceKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = (key: KeyObject): string => key.export({ format: 'pem', type: 'pkcs8' }).toString();
+  const pem = (key: KeyObject): string => key.export({ format: 'pem', type: 'pkcs8' });
   await withStore(
     Date.now(),
     async (_, authority) => {

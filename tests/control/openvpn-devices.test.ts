@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { parseProfile } from '@sallyport/openvpn';
 import { planGateway } from '@sallyport/policy';
 import { accessWorld, newPublicKey, type AccessWorld } from './access-world.ts';
 
@@ -213,6 +214,14 @@ describe('a profile', () => {
       // prettier-ignore
       assert.ok(text.split('\n').includes(line), line);
     assert.doesNotMatch(text, /auth-user-pass|static-challenge|CLIENT_CERT/);
+
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = `<key>\n${privateKey.export({ format: 'pem', type: 'pkcs8' })}</key>`;
+    const parsed = parseProfile(text.replace(/^# Put the private key .*\n# <key><\/key>$/m, key));
+    assert.ok(parsed.ok, JSON.stringify(parsed));
+    assert.equal(parsed.profile.remotes.length, 3);
+    assert.equal(parsed.profile.wrapping.kind, 'tlsCryptV2');
+    assert.deepEqual(parsed.profile.verifyName, { kind: 'name-prefix', name: 'sallyport-gateway-' });
 
     const one = (await profile('laptop', '?gateway=rome')).text.match(/^remote .*/gm);
     assert.deepEqual(one, ['remote 2001:db8::7 1195 udp']);

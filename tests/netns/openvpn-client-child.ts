@@ -11,8 +11,8 @@ export interface ClientStart {
   readonly port: number;
   /** PEM. */
   readonly authority: string;
-  readonly certificate?: string;
-  readonly privateKey?: string;
+  readonly certificate?: string | undefined;
+  readonly privateKey?: string | undefined;
   readonly wrap: { readonly kind: ClientWrap['kind']; readonly text?: string };
   readonly login?: { readonly userName: string; readonly password: string };
   readonly settings?: ClientOptions['settings'];
@@ -52,7 +52,9 @@ const connection = side.connect({
   },
   report: (event) => {
     process.stdout.write(`${JSON.stringify(event)}\n`);
-    if (event.kind === 'ended') setTimeout(() => process.exit(0), 100);
+    if (event.kind !== 'ended') return;
+    process.stderr.write(`${JSON.stringify(plane.drops)}\n`);
+    setTimeout(() => process.exit(0), 100);
   },
 });
 process.on('SIGTERM', () => {

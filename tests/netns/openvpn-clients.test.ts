@@ -14,8 +14,7 @@ for (const outer of [OUTER4, OUTER6])
       const gateway = await rig.startGateway({ devices: [device.plan] });
       const client = await rig.startClient(rig.service.profile(device, outer));
       await connected(client);
-      for (const address of [INNER4, INNER6])
-        assert.equal((await ping(rig.client, address, { count: 5 })).received, 5);
+      for (const address of [INNER4, INNER6]) assert.equal((await ping(rig.client, address, { count: 5 })).received, 5);
       for (const address of [device.plan.ipv4, device.plan.ipv6])
         assert.equal((await ping(rig.server, address, { count: 5, bytes: 1300 })).received, 5);
       const { devices, asked } = await gateway.ask<Observed>({ kind: 'observe' });
@@ -28,7 +27,10 @@ for (const outer of [OUTER4, OUTER6])
       assert.equal(asked, 0);
       // A goodbye ends the session at once.
       await client.stop();
-      await until('the session has ended', async () => (await gateway.ask<Observed>({ kind: 'observe' })).connected === 0);
+      await until(
+        'the session has ended',
+        async () => (await gateway.ask<Observed>({ kind: 'observe' })).connected === 0,
+      );
       assert.equal(gateway.process.stderr, '');
     }));
 

@@ -101,7 +101,12 @@ async function answer(command: Command): Promise<unknown> {
       tunnel.setGateway(command.plan);
       return {};
     case 'observe':
-      return { devices: [...tunnel.observe()], connected: tunnel.connected, drops: tunnel.drops, asked } satisfies Observed;
+      return {
+        devices: [...tunnel.observe()],
+        connected: tunnel.connected,
+        drops: tunnel.drops,
+        asked,
+      } satisfies Observed;
     case 'approve':
       for (const admit of waiting) admit();
       waiting.clear();

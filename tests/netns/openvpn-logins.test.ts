@@ -43,9 +43,7 @@ test('static challenge', () =>
     const device = await service.device('password');
     await rig.startGateway({ devices: [device.plan], logins: { alice: { password: 'right', code: '123456' } } });
     const { path, lines } = managed(rig);
-    const client = await rig.startClient(
-      service.profile(device, OUTER4, [...lines, 'static-challenge "The code" 1']),
-    );
+    const client = await rig.startClient(service.profile(device, OUTER4, [...lines, 'static-challenge "The code" 1']));
     const management = await Management.open(path);
     for (const code of ['654321', '123456']) {
       await management.hear(/>PASSWORD:Need 'Auth' username\/password SC:1,The code/);
@@ -93,10 +91,18 @@ test('a browser: the client is told where, waits, and is let in', () =>
     await mute.exited;
     const { path, lines } = managed(rig);
     const client = await rig.startClient(
-      service.profile(device, OUTER4, [...lines, 'setenv IV_SSO webauth', 'push-peer-info', 'reneg-sec 5']),
+      service.profile(device, OUTER4, [
+        ...lines,
+        'management-hold',
+        'setenv IV_SSO webauth',
+        'push-peer-info',
+        'reneg-sec 5',
+      ]),
     );
     const management = await Management.open(path);
-    await saying(client, 'WEB_AUTH');
+    // It tells nobody twice.
+    await management.hear(/>HOLD:/);
+    management.say('hold release');
     const [, url] = await management.hear(/>INFOMSG:WEB_AUTH::(\S+)/);
     assert.equal(url, web);
     await sleep(1000);

@@ -117,9 +117,7 @@ export class TestService {
       ...(plan.openvpn?.login === 'password' ? ['auth-user-pass'] : []),
       ...lines,
       block('ca', this.authority.certificate),
-      ...(issued === undefined
-        ? []
-        : [block('cert', issued.certificate), block('key', issued.privateKey.reveal())]),
+      ...(issued === undefined ? [] : [block('cert', issued.certificate), block('key', issued.privateKey.reveal())]),
       block('tls-crypt-v2', clientKey),
       '',
     ].join('\n');
@@ -163,8 +161,8 @@ export interface OpenVpnRig {
   readonly router: NetworkNamespace;
   readonly client: NetworkNamespace;
   startGateway(options: Partial<Pick<GatewayStart, 'plan' | 'devices' | 'logins' | 'web'>>): Promise<RunningGateway>;
-  /** Starts openvpn with this profile; it is not waited for. */
-  startClient(profile: string, options?: RunOptions): Promise<Process>;
+  /** Starts openvpn, the system's or `program`, with this profile; it is not waited for. */
+  startClient(profile: string, options?: RunOptions & { readonly program?: string }): Promise<Process>;
 }
 
 /** Builds it all, hands it to `use` and removes everything. */
@@ -197,8 +195,8 @@ export function withOpenVpnRig(use: (rig: OpenVpnRig) => Promise<void>): Promise
       router,
       client,
       startGateway: (options) => startGateway(laboratory, service, server, options),
-      startClient: (profile, options) =>
-        client.start(['openvpn', '--config', laboratory.file('client.ovpn', profile)], options),
+      startClient: (profile, { program = 'openvpn', ...options } = {}) =>
+        client.start([program, '--config', laboratory.file('client.ovpn', profile)], options),
     });
   });
 }

@@ -164,28 +164,32 @@ describe('what is agreed on', () => {
   });
 
   test('old clients, by what they say of themselves', () => {
-    const of = (peerInfo: Record<string, string>, options = ''): ReturnType<typeof agree> =>
+    const agreed = (peerInfo: Record<string, string>, options = ''): ReturnType<typeof agree> =>
       agree(
         { ...SERVER_SETTINGS, dataCiphers: ['AES-256-GCM', 'AES-256-CBC'] },
         new Map(Object.entries(peerInfo)),
         options,
       );
+    const refused = (peerInfo: Record<string, string>, options = ''): string => {
+      const agreement = agreed(peerInfo, options);
+      return typeof agreement === 'string' ? agreement : '';
+    };
     const cbc = 'V4,dev-type tun,cipher AES-256-CBC,auth SHA256,tls-client';
     // 2.4: knows NCP, no exported keys.
-    const old = of({ IV_PROTO: '2', IV_NCP: '2' }, cbc);
+    const old = agreed({ IV_PROTO: '2', IV_NCP: '2' }, cbc);
     assert.ok(typeof old !== 'string');
     assert.deepEqual([old.cipher, old.exportedKeys, old.takesCipher, old.format], ['AES-256-GCM', false, true, 'v2']);
     // With --ncp-disable.
-    const fixed = of({ IV_PROTO: '2' }, cbc);
+    const fixed = agreed({ IV_PROTO: '2' }, cbc);
     assert.ok(typeof fixed !== 'string');
     assert.deepEqual([fixed.cipher, fixed.takesCipher], ['AES-256-CBC', false]);
-    assert.match(String(of({ IV_PROTO: '2' }, cbc.replace('SHA256', 'SHA1'))), /no cipher in common/);
-    assert.match(String(of({ IV_PROTO: '2' }, 'cipher BF-CBC,auth SHA1')), /no cipher in common/);
-    assert.match(String(of({}, cbc)), /2\.4/);
-    assert.match(String(of({ IV_PROTO: '2', IV_CIPHERS: 'AES-256-GCM' }, `${cbc},comp-lzo`)), /compression/);
-    assert.match(String(of({ IV_PROTO: '2', IV_CIPHERS: 'AES-256-GCM' }, `${cbc},mtu-dynamic`)), /fragment/);
+    assert.match(refused({ IV_PROTO: '2' }, cbc.replace('SHA256', 'SHA1')), /no cipher in common/);
+    assert.match(refused({ IV_PROTO: '2' }, 'cipher BF-CBC,auth SHA1'), /no cipher in common/);
+    assert.match(refused({}, cbc), /2\.4/);
+    assert.match(refused({ IV_PROTO: '2', IV_CIPHERS: 'AES-256-GCM' }, `${cbc},comp-lzo`), /compression/);
+    assert.match(refused({ IV_PROTO: '2', IV_CIPHERS: 'AES-256-GCM' }, `${cbc},mtu-dynamic`), /fragment/);
     // Junk is no number, and no cipher.
-    assert.match(String(of({ IV_PROTO: '0x7fffffffffff' }, cbc)), /2\.4/);
+    assert.match(refused({ IV_PROTO: '0x7fffffffffff' }, cbc), /2\.4/);
   });
 
   test('the push reply, in several pieces, in order', async (context) => {
@@ -458,9 +462,9 @@ describe('its end', () => {
     const { key } = cryptV2(worldOf(context).crypto, 2);
     const world = worldOf(context);
     let good = false;
-    const server = new ServerEnd(world, SERVER, {
+    const server: ServerEnd = new ServerEnd(world, SERVER, {
       key,
-      authenticate: (request) =>
+      authenticate: (request): Verdict =>
         server.requests.length === 1 || good ? admitByProfile(request) : { kind: 'refuse', reason: 'no' },
     });
     const { wrap } = cryptV2(world.crypto, 2);

@@ -83,7 +83,7 @@ async function meet(atServer: NodeTlsOptions, atClient: NodeTlsOptions): Promise
 
 /** Until nothing more is told. */
 async function settled(ends: { server: End; client: End }): Promise<void> {
-  for (let quiet = 0, before = -1; quiet < 3; ) {
+  for (let quiet = 0, before = -1; quiet < 3;) {
     const count = ends.server.outputs.length + ends.client.outputs.length;
     quiet = count === before ? quiet + 1 : 0;
     before = count;

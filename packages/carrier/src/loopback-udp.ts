@@ -1,6 +1,6 @@
 /*
- * UDP between this process and a WireGuard device on the same machine: trains by UDP_GRO and UDP_SEGMENT, one system call
- * for up to 64 datagrams, where Node's own dgram takes one for each.
+ * UDP between this process and WireGuard's or OpenVPN's port on the same machine: trains by UDP_GRO and UDP_SEGMENT, one
+ * system call for up to 64 datagrams, where Node's own dgram takes one for each.
  */
 import { Buffer } from 'node:buffer';
 import { PATH_BYTES, PATH_FAMILY, PATH_PORT, PATH_REMOTE } from '@sallyport/core';

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { addressKey } from './address-key.ts';
 import { AddressCounts } from './limits.ts';
 import { addressOf, listen, listenAll, type CarrierAddress } from './listen.ts';
-import { LocalAddresses } from './local-addresses.ts';
+import { SourceAddresses } from './local-addresses.ts';
 import type { CarrierServerStats } from './server.ts';
 import { beginsWithReset } from './stream-frames.ts';
 import { StreamRelay } from './stream-relay.ts';
@@ -66,7 +66,7 @@ export class OpenVpnTcpServer {
   readonly #counts = new AddressCounts();
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<Connection>();
-  readonly #localAddresses = new LocalAddresses();
+  readonly #localAddresses = new SourceAddresses();
   readonly #timer: NodeJS.Timeout;
   #refused = 0;
 
@@ -83,7 +83,8 @@ export class OpenVpnTcpServer {
     };
     this.#servers = options.listen.map(() =>
       create((socket) => {
-        if (this.#count(socket, addressKey(socket.remoteAddress ?? ''))) this.#await(socket, Buffer.alloc(0));
+        const key = addressKey(socket.remoteAddress ?? '');
+        if (this.#count(socket, key)) this.#await(socket, key, Buffer.alloc(0));
       }),
     );
     if (options.behindWeb !== undefined) {
@@ -177,20 +178,20 @@ export class OpenVpnTcpServer {
       const end = head.indexOf(END_OF_LINE);
       if (end < 0) return head.length < MAX_ADDRESS_LINE ? 'more' : 'refuse';
       return () => {
-        const from = head.toString('latin1', 0, end);
-        if (this.#count(socket, addressKey(from))) this.#await(socket, head.subarray(end + 1));
+        const key = addressKey(head.toString('latin1', 0, end));
+        if (this.#count(socket, key)) this.#await(socket, key, head.subarray(end + 1));
       };
     });
   }
 
   /** The client's first packet; there is nothing for it here before it is whole. */
-  #await(socket: Socket, read: Buffer): void {
+  #await(socket: Socket, key: string, read: Buffer): void {
     this.#gather(socket, read, (head) => {
       const begins = beginsWithReset(head);
       if (begins === false) return 'refuse';
       if (begins === undefined || head.length < 2 + head.readUInt16BE(0)) return 'more';
       return () => {
-        this.#begin(socket, head);
+        this.#begin(socket, key, head);
       };
     });
   }
@@ -218,14 +219,14 @@ export class OpenVpnTcpServer {
     settle();
   }
 
-  #begin(socket: Socket, first: Buffer): void {
+  #begin(socket: Socket, key: string, first: Buffer): void {
     const now = performance.now();
     let connection: Connection | undefined;
     try {
       const relay = new StreamRelay(
         socket,
         {
-          localAddress: this.#localAddresses.next(),
+          localAddress: this.#localAddresses.of(key),
           openvpnPort: this.#options.openvpnPort,
           onClose: () => {
             if (connection !== undefined) this.#connections.delete(connection);

@@ -162,7 +162,9 @@ class NodeTlsSession implements TlsSession {
   #verifyError(): string | undefined {
     const socket = this.#socket;
     if (!this.#isServer) return socket.authorized ? undefined : messageOf(socket.authorizationError);
-    const { ssl } = socket as unknown as { ssl?: { verifyError?: () => (Error & { code?: string }) | null | undefined } };
+    const { ssl } = socket as unknown as {
+      ssl?: { verifyError?: () => (Error & { code?: string }) | null | undefined };
+    };
     if (ssl?.verifyError === undefined) return 'the certificate could not be verified';
     const error = ssl.verifyError();
     return error === null || error === undefined ? undefined : messageOf(error.code ?? error);

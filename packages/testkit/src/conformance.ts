@@ -51,7 +51,7 @@ export interface ConformanceProtocol {
 
 export interface ConformanceTest {
   readonly name: string;
-  run(protocol: ConformanceProtocol, random: SeededRandom): Promise<void>;
+  readonly run: (protocol: ConformanceProtocol, random: SeededRandom) => Promise<void>;
 }
 
 const SECOND = 1000;

@@ -51,5 +51,5 @@ async function askOpenly(question: string, signal: AbortSignal): Promise<string>
 
 /** What a server says, for a terminal: its words, and nothing that would move the cursor. */
 export function plainWords(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\ud7ff\uf900-\ufffd]+/g, ' ').slice(0, 500);
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, 500);
 }

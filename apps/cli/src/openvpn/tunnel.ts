@@ -1,23 +1,19 @@
-import { createPrivateKey } from 'node:crypto';
-import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Secret } from '@sallyport/core';
+import type { Secret } from '@sallyport/core';
 import { CommandRunner, Ip } from '@sallyport/io';
 import { pulledNetwork, type ClientEvent, type OpenVpnProfile } from '@sallyport/openvpn';
 import { openOpenVpnClientPlane, type OpenVpnPlane } from '@sallyport/openvpn-plane';
 import { CommandFailure, EXIT_FAILED, EXIT_NOT_PERMITTED } from '../command.ts';
-import { version } from '../command-list.ts';
 import { attempt, type AttemptEnding } from './attempt.ts';
 import { Credentials } from './credentials.ts';
 import { plainWords, type Interaction } from './interaction.ts';
 import type { LoadedProfile } from './load.ts';
 import { emptyUndo, TunnelNetwork } from './network.ts';
 import { interfaceMtu } from './outer-mtu.ts';
-import { beginningOf, marksInUse, removeTunnelRecord, writeTunnelRecord, type TunnelRecord } from './record.ts';
+import { beginningOf, removeTunnelRecord, writeTunnelRecord, type TunnelRecord } from './record.ts';
+import { chooseMark, peerInfoOf, privateKeyOf } from './prepare.ts';
 import { targetsOf, type Target } from './remotes.ts';
 
-/** Where the search for a free routing table, and mark, begins. */
-const FIRST_TABLE = 52_820;
 const DEFAULT_MTU = 1500;
 const FIRST_RETRY_S = 1;
 const LAST_RETRY_S = 300;
@@ -68,8 +64,8 @@ export class Tunnel {
       const remedy = `take it down with: sallyport openvpn down ${name}`;
       throw new CommandFailure(EXIT_FAILED, `the interface ${name} exists already; ${remedy}`);
     }
-    const key = await this.#privateKey();
-    const mark = await this.#chooseMark();
+    const key = await privateKeyOf(this.#profile, interaction);
+    const mark = await chooseMark(this.#ip);
     const record: TunnelRecord = {
       pid: process.pid,
       began: beginningOf(process.pid) ?? '',
@@ -122,7 +118,7 @@ export class Tunnel {
     const { connectRetry = { first: FIRST_RETRY_S, last: LAST_RETRY_S }, connectRetryMax = Infinity } = this.#profile;
     const { interaction } = this.#request;
     const { signal } = this.#stop;
-    const peerInfo = this.#peerInfo();
+    const peerInfo = peerInfoOf(this.#profile);
     let pauseS = connectRetry.first;
     let failedRounds = 0;
     while (!signal.aborted) {
@@ -202,7 +198,7 @@ export class Tunnel {
     const { name, interaction } = this.#request;
     const { network, faults } = pulledNetwork(this.#profile, configuration.options);
     for (const fault of faults) interaction.tell(`Warning: the server pushed what can't be done: ${plainWords(fault)}`);
-    const mtu = await interfaceMtu(this.#ip, configuration.mtu, target.address, target.transport);
+    const mtu = await interfaceMtu(this.#ip, configuration.mtu, target, network.mssfix);
     const wanted = JSON.stringify([network, mtu, target.address]);
     if (wanted !== this.#set) {
       for (const failure of (await this.#network?.takeBack()) ?? []) interaction.tell(failure);
@@ -282,43 +278,6 @@ export class Tunnel {
     if (this.#profile.authRetry === 'nointeract') return 'wait';
     this.#credentials.forgetPassword();
     return 'again';
-  }
-
-  /** The key, without the password that it may be encrypted with. */
-  async #privateKey(): Promise<Secret<string> | undefined> {
-    const { key } = this.#profile;
-    if (key === undefined || !/ENCRYPTED/.test(key.reveal())) return key;
-    const passphrase = await this.#request.interaction.ask('Password of the private key', true);
-    try {
-      return new Secret(
-        createPrivateKey({ key: key.reveal(), passphrase }).export({ type: 'pkcs8', format: 'pem' }).toString(),
-      );
-    } catch (error) {
-      throw new CommandFailure(EXIT_NOT_PERMITTED, 'the password does not open the private key of the profile', {
-        cause: error,
-      });
-    }
-  }
-
-  async #chooseMark(): Promise<number> {
-    const taken = marksInUse();
-    const isUsed = async (mark: number): Promise<boolean> => {
-      if (taken.has(mark)) return true;
-      const table = String(mark);
-      return (await this.#ip.routes(4, table)).length > 0 || (await this.#ip.routes(6, table)).length > 0;
-    };
-    let mark = FIRST_TABLE;
-    while (await isUsed(mark)) mark++;
-    return mark;
-  }
-
-  #peerInfo(): ReadonlyMap<string, string> {
-    return new Map([
-      ['IV_VER', `sallyport-${version()}`],
-      ['IV_PLAT', 'linux'],
-      ['IV_SSO', 'webauth,openurl'],
-      ...(this.#profile.pushPeerInfo ? ([['IV_PLAT_VER', release()], ...this.#profile.peerInfo] as const) : []),
-    ]);
   }
 }
 

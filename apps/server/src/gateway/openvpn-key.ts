@@ -14,7 +14,7 @@ export function loadOpenVpnKey(path: string): OpenVpnKey {
   let text = readIfThere(path);
   if (text === undefined) {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    text = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    text = privateKey.export({ format: 'pem', type: 'pkcs8' });
     storeFile(path, text);
   }
   let key: KeyObject;

@@ -59,8 +59,7 @@ export class OpenVpnLogins {
     const deviceId = deviceOf(request.profile);
     if (deviceId === undefined || (request.renewing !== undefined && request.renewing !== deviceId))
       return refusal('this profile is of no device: download it again');
-    const certificate =
-      request.certificate && createHash('sha256').update(request.certificate).digest('hex');
+    const certificate = request.certificate && createHash('sha256').update(request.certificate).digest('hex');
     const device = this.#options.device(deviceId);
     const token = request.password !== undefined && AuthTokens.isToken(request.password);
     if (device?.openvpn !== undefined) {
@@ -71,7 +70,10 @@ export class OpenVpnLogins {
       if (token && request.password !== undefined && this.#options.tokens.isValid(request.password, deviceId))
         return this.#admit(device);
       const proof = proofOf(request, login);
-      if (proof !== undefined) return this.#askControl(request, { deviceId, certificate, proof });
+      if (proof !== undefined) {
+        this.#askControl(request, { deviceId, certificate, proof });
+        return undefined;
+      }
       // A token that is worth nothing any more is shown in the place of the password: the user is to be asked again.
       if (token) return { kind: 'refuse', reason: 'log in again', sessionEnded: true };
       return refusal(
@@ -82,13 +84,14 @@ export class OpenVpnLogins {
     }
     // Not now, or not any more. The control plane says why, or what changes that: a login, maybe.
     const proof = proofOf(request, undefined) ?? { kind: 'none' };
-    return this.#askControl(request, { deviceId, certificate, proof });
+    this.#askControl(request, { deviceId, certificate, proof });
+    return undefined;
   }
 
   #askControl(
     { id, password, path, peerInfo }: AuthenticationRequest,
     request: Pick<LoginRequest, 'deviceId' | 'certificate' | 'proof'>,
-  ): undefined {
+  ): void {
     const { logins, addressOf, decide } = this.#options;
     const program = [peerInfo.get('IV_GUI_VER') ?? peerInfo.get('IV_VER') ?? '', peerInfo.get('IV_PLAT') ?? ''];
     const client = program.join(' ').trim().slice(0, MAX_PROGRAM_LENGTH);
@@ -99,7 +102,6 @@ export class OpenVpnLogins {
       decide(id, this.#verdictOf(answer, request.deviceId, sso, token));
     });
     this.#asked.set(id, cancel);
-    return undefined;
   }
 
   #verdictOf(answer: Answer, deviceId: string, sso: readonly string[], token: boolean): Verdict {

@@ -38,7 +38,8 @@ function gatewayOf(row: Selectable<GatewayTable>, status: GatewayStatus = NEVER_
 /** Where the gateway names no host for its tunnel over TLS, that of its endpoint counts. */
 function transportsOf(row: Selectable<GatewayTable>): Gateway['transports'] {
   // A row from before OpenVPN lacks that.
-  const { amneziawg, tls, openvpn = null } = JSON.parse(row.transports) as Gateway['transports'];
+  const stored = JSON.parse(row.transports) as Omit<Gateway['transports'], 'openvpn'> & Partial<Gateway['transports']>;
+  const { amneziawg, tls, openvpn = null } = stored;
   const host = tls === null || tls.host !== '' ? tls?.host : row.endpoint_host;
   return { amneziawg, tls: tls === null || host === undefined || host === '' ? null : { ...tls, host }, openvpn };
 }

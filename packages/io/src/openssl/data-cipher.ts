@@ -238,7 +238,7 @@ export class EvpDataCipher implements DataPacketCipher {
   }
 }
 
-/** As {@link EvpDataCipher}, with ChaCha20 and Poly1305 joined as for WireGuard: half of EVP's time for a full packet. */
+/** As {@link EvpDataCipher}, with ChaCha20 and Poly1305 joined as for WireGuard. */
 class JoinedDataCipher implements DataPacketCipher {
   readonly nonce: number;
   readonly #arena: Arena;

@@ -104,7 +104,7 @@ export class EvpPacketCipher implements PacketCipher {
 
 // --- by OpenSSL's ChaCha20 and Poly1305 ---------------------------------------------------------------------------
 
-/** ChaCha20-Poly1305 by its two functions, joined here: half of EVP's time for a full packet. */
+/** ChaCha20-Poly1305 by its two functions, joined here. */
 export class JoinedPacketCipher implements PacketCipher {
   readonly #u32: Uint32Array;
   readonly #joined: JoinedChaCha20Poly1305;

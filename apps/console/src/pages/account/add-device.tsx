@@ -13,7 +13,7 @@ import { Form, SelectField, TextField } from '../../ui/form.tsx';
 import { Loaded } from '../../ui/page.tsx';
 import { suggestName } from './configuration.ts';
 import { ConnectDevice } from './connect-device.tsx';
-import { gatewayOptions } from './gateways.ts';
+import { gatewayOptions, profileGatewayOptions } from './gateways.ts';
 import { makeKeyPair, type KeyPair } from './key-pair.ts';
 import { makeProfileKeys } from './openvpn.ts';
 import '../../styles/account.css';
@@ -25,6 +25,7 @@ type Login = (typeof LOGINS)[number];
 
 interface Added {
   readonly device: Device;
+  /** Empty for an OpenVPN profile that names all of them. */
   readonly gateway: string;
   /** As the device's protocol writes it; undefined where the keys were made elsewhere. */
   readonly privateKey: string | undefined;
@@ -88,9 +89,13 @@ function NewDevice({
   const [name, setName] = useState(() => suggestName(isPhone ? text.kinds.phone : text.kinds.computer, names));
   const openVpnGateways = gateways.filter(({ openvpn }) => openvpn);
   const [protocol, setProtocol] = useState<Device['protocol']>('wireguard');
-  const offered = protocol === 'openvpn' ? openVpnGateways : gateways;
+  const isOpenVpn = protocol === 'openvpn';
+  const offered = isOpenVpn ? openVpnGateways : gateways;
   const [chosen, setGateway] = useState('');
-  const gateway = offered.some((one) => one.name === chosen) ? chosen : (offered[0]?.name ?? '');
+  const gateway = offered.some((one) => one.name === chosen) ? chosen : isOpenVpn ? '' : (offered[0]?.name ?? '');
+  const factors = useQuery('getMySecondFactors', {}, { enabled: isOpenVpn });
+  // Who logs in by a provider or a passkey alone has no password that the device could ask for.
+  const logins = LOGINS.filter((one) => one !== 'password' || factors.data?.hasPassword !== false);
   const [login, setLogin] = useState<Login>('certificate');
   const [hasOwnKey, setHasOwnKey] = useState(false);
   const [publicKey, setPublicKey] = useState('');
@@ -104,7 +109,7 @@ function NewDevice({
   }, []);
   // It may come after its dialog.
   const form = useFocus<HTMLDivElement>();
-  const ownKey = protocol === 'wireguard' && (hasOwnKey || keys === null);
+  const ownKey = !isOpenVpn && (hasOwnKey || keys === null);
   const addProfile = async (): Promise<void> => {
     const made = await makeProfileKeys();
     if (made === undefined) throw new Error(text.noKeysOpenVpn);
@@ -113,7 +118,7 @@ function NewDevice({
     changed('device');
   };
   const add = async (): Promise<void> => {
-    if (protocol === 'openvpn') return addProfile();
+    if (isOpenVpn) return addProfile();
     const made = ownKey ? undefined : (keys ?? undefined);
     const device = await call('addMyDevice', { body: { name, publicKey: made?.publicKey ?? publicKey.trim() } });
     onAdded({ device, gateway, privateKey: made?.privateKey });
@@ -147,24 +152,24 @@ function NewDevice({
           <SelectField
             name="gateway"
             label={text.gateway}
-            hint={text.gatewayHint}
+            hint={isOpenVpn ? text.openvpnGatewayHint : text.gatewayHint}
             value={gateway}
             onChange={setGateway}
-            options={gatewayOptions(offered)}
+            options={isOpenVpn ? profileGatewayOptions(offered) : gatewayOptions(offered)}
           />
         )}
-        {protocol === 'openvpn' && (
+        {isOpenVpn && (
           <SelectField
             name="login"
             label={text.login}
-            hint={text.loginHint}
+            hint={text.loginHints[login]}
             value={login}
             onChange={(value) => setLogin(value as Login)}
-            options={LOGINS.map((value) => ({ value, label: text.logins[value] }))}
+            options={logins.map((value) => ({ value, label: text.logins[value] }))}
           />
         )}
-        {protocol === 'wireguard' && keys === null && <p class="notice">{text.noKeys}</p>}
-        {protocol === 'wireguard' && keys !== null && (
+        {!isOpenVpn && keys === null && <p class="notice">{text.noKeys}</p>}
+        {!isOpenVpn && keys !== null && (
           <RadioCards
             legend={text.key}
             name="keys"

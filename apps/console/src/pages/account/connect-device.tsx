@@ -31,6 +31,7 @@ export function ConnectDevice({
   onClose,
 }: {
   readonly device: Device;
+  /** Empty for an OpenVPN profile that names all of them. */
   readonly gateway: string;
   readonly privateKey: string | undefined;
   readonly gateways: readonly OfferedGateway[];
@@ -42,7 +43,7 @@ export function ConnectDevice({
   const isOpenVpn = device.protocol === 'openvpn';
   const configuration = useQuery(isOpenVpn ? 'getMyOpenVpnProfile' : 'getMyDeviceConfiguration', {
     params,
-    query: { gateway },
+    query: gateway === '' ? {} : { gateway },
   });
   const { data: now = device } = useQuery(
     'getMyDevice',
@@ -59,7 +60,11 @@ export function ConnectDevice({
       taken ||
       connected ||
       privateKey === undefined ||
-      (await ask({ title: text.leaveTitle, text: text.leaveText, action: text.leave }));
+      (await ask(
+        isOpenVpn
+          ? { title: text.leaveProfileTitle, text: text.leaveProfileText, action: text.leave }
+          : { title: text.leaveTitle, text: text.leaveText, action: text.leave },
+      ));
     if (mayGo) onClose();
   };
   return (
@@ -68,7 +73,7 @@ export function ConnectDevice({
       <Loaded query={configuration}>
         {(data) =>
           isOpenVpn ? (
-            <ProfileDownload name={device.name} profile={data} privateKey={privateKey} onTaken={() => setTaken(true)} />
+            <ProfileDownload device={device} profile={data} privateKey={privateKey} onTaken={() => setTaken(true)} />
           ) : (
             <Ways
               device={device}

@@ -33,8 +33,9 @@ function base64(bytes: ArrayBuffer): string {
 /** What the server leaves a place for, because it never has it. */
 const place = /^# Put the private key [^\n]*\n# <key><\/key>$/m;
 
-/** Puts the private key into the profile of the server; where the profile asks for none, it is as it was. */
+/** Puts the private key into the profile of the server, in place of the lines that ask for it. */
 export function withProfileKey(profile: string, privateKey: string): string {
+  if (!place.test(profile)) throw new Error('The profile has no place for a private key');
   return profile.replace(place, () => `<key>\n${privateKey}\n</key>`);
 }
 

@@ -8,11 +8,11 @@ import { save } from '../../api/save.ts';
 import { t } from '../../strings/index.ts';
 import { useAction } from '../../ui/action.ts';
 import { Button } from '../../ui/button.tsx';
-import { Dialog } from '../../ui/dialog.tsx';
+import { ask, Dialog } from '../../ui/dialog.tsx';
 import { SelectField } from '../../ui/form.tsx';
 import { formatDate } from '../../ui/format.ts';
 import { Loaded } from '../../ui/page.tsx';
-import { gatewayOptions } from './gateways.ts';
+import { profileGatewayOptions } from './gateways.ts';
 import { makeProfileKeys } from './openvpn.ts';
 import { ProfileDownload } from './profile-download.tsx';
 import '../../styles/account.css';
@@ -21,7 +21,7 @@ const text = t.account.profile;
 
 /** The profile of an OpenVPN device that is set up already: with a certificate only a new one, with a key made here. */
 export function ProfileDialog({
-  device,
+  device: given,
   gateways,
   refetch,
   onClose,
@@ -31,10 +31,13 @@ export function ProfileDialog({
   readonly refetch: () => Promise<unknown>;
   readonly onClose: () => void;
 }): JSX.Element {
-  const expiresAt = device.openvpn?.certificateExpiresAt ?? null;
   const offered = gateways.filter(({ openvpn }) => openvpn);
-  const [gateway, setGateway] = useState(offered[0]?.name ?? '');
-  const [privateKey, setPrivateKey] = useState<string | undefined>(undefined);
+  const [gateway, setGateway] = useState('');
+  const [made, setMade] = useState<{ readonly device: Device; readonly privateKey: string } | undefined>(undefined);
+  const [taken, setTaken] = useState(false);
+  const device = made?.device ?? given;
+  const privateKey = made?.privateKey;
+  const expiresAt = device.openvpn?.certificateExpiresAt ?? null;
   const { busy, run } = useAction();
   const ready = expiresAt === null || privateKey !== undefined;
   const profile = useQuery(
@@ -56,26 +59,28 @@ export function ProfileDialog({
         refetch,
       );
       if (result === undefined) return onClose();
-      setPrivateKey(keys.privateKey);
+      setMade({ device: result.saved, privateKey: keys.privateKey });
       changed('device');
     });
+  const leave = async (): Promise<void> => {
+    const { leaveProfileTitle: title, leaveProfileText, leave: action } = t.account.add;
+    if (taken || made === undefined || (await ask({ title, text: leaveProfileText, action }))) onClose();
+  };
   return (
-    <Dialog title={t.account.devices.profileOf(device.name)} onClose={onClose} wide>
+    <Dialog title={t.account.devices.profileOf(device.name)} onClose={() => void leave()} wide>
       {device.message !== '' && device.standing !== 'active' && <p class="notice">{device.message}</p>}
       {offered.length > 1 && (
         <SelectField
           name="gateway"
-          label={text.gateway}
+          label={text.gateways}
           value={gateway}
           onChange={setGateway}
-          options={gatewayOptions(offered)}
+          options={profileGatewayOptions(offered)}
         />
       )}
       {expiresAt !== null && !ready && (
         <>
-          <p>
-            {text.expires} {formatDate(expiresAt)}.
-          </p>
+          <p>{text.expires(formatDate(expiresAt))}</p>
           <p>{text.intro}</p>
         </>
       )}
@@ -83,12 +88,12 @@ export function ProfileDialog({
       {ready && (
         <Loaded query={profile}>
           {(data) => (
-            <ProfileDownload name={device.name} profile={data} privateKey={privateKey} onTaken={() => undefined} />
+            <ProfileDownload device={device} profile={data} privateKey={privateKey} onTaken={() => setTaken(true)} />
           )}
         </Loaded>
       )}
       <div class="actions">
-        <Button onClick={onClose}>{t.common.close}</Button>
+        <Button onClick={() => void leave()}>{t.common.close}</Button>
         {!ready && (
           <Button kind="primary" busy={busy} onClick={make}>
             {text.make}

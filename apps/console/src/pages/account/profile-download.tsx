@@ -1,3 +1,4 @@
+import type { Device } from '@sallyport/api';
 import type { JSX } from 'preact';
 import { t } from '../../strings/index.ts';
 import { Button } from '../../ui/button.tsx';
@@ -10,17 +11,17 @@ const text = t.account.add;
 
 /** A profile, with its private key where that was made just now, and what to do with it. */
 export function ProfileDownload({
-  name,
+  device: { name, openvpn },
   profile,
   privateKey,
   onTaken,
 }: {
-  /** Of the device. */
-  readonly name: string;
+  readonly device: Device;
   readonly profile: string;
   readonly privateKey: string | undefined;
   readonly onTaken: () => void;
 }): JSX.Element {
+  const byWeb = openvpn?.login === 'web';
   const fileName = configurationFileName(name, 'ovpn');
   // It comes after its dialog.
   const focus = useFocus<HTMLDivElement>();
@@ -32,8 +33,10 @@ export function ProfileDownload({
           <p>{how}</p>
         </div>
       ))}
+      <h3>{text.linux}</h3>
+      <p>{byWeb ? text.openvpnWebLinuxText : text.openvpnLinuxText}</p>
       <p>
-        <code>{text.openvpnCommand(fileName)}</code>
+        <code>{byWeb ? text.openvpnWebCommand(fileName) : text.openvpnCommand(fileName)}</code>
       </p>
       <div class="buttons" ref={focus}>
         <Button

@@ -92,17 +92,11 @@ function UseGateway({
 }): JSX.Element {
   const devices = useQuery('listMyDevices');
   const title = text.useTitle(gateway.name);
-  // An OpenVPN profile names all gateways that there are for its user.
+  const hasDevices = devices.data !== undefined && devices.data.items.length > 0;
   const items = devices.data?.items.filter(({ protocol }) => protocol === 'wireguard') ?? [];
   if (items.length > 0) {
     return (
-      <ConfigurationDialog
-        title={title}
-        devices={items}
-        gateways={gateways}
-        gateway={gateway.name}
-        onClose={onClose}
-      />
+      <ConfigurationDialog title={title} devices={items} gateways={gateways} gateway={gateway.name} onClose={onClose} />
     );
   }
   return (
@@ -110,10 +104,10 @@ function UseGateway({
       <Loaded query={devices}>
         {() => (
           <>
-            <p>{text.noDevice}</p>
+            <p>{hasDevices ? text.allOpenVpn : text.noDevice}</p>
             <div class="actions">
-              <LinkButton href="/devices?add=1" kind="primary">
-                {t.account.devices.add}
+              <LinkButton href={hasDevices ? '/devices' : '/devices?add=1'} kind="primary">
+                {hasDevices ? t.account.devices.title : t.account.devices.add}
               </LinkButton>
             </div>
           </>

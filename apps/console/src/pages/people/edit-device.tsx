@@ -86,7 +86,7 @@ export function EditDevice({
                 ...(device.openvpn.certificateExpiresAt === null
                   ? []
                   : [text.openvpnUntil(formatDate(device.openvpn.certificateExpiresAt))]),
-              ].join('; ')}
+              ].join(' ')}
             </span>
           </p>
         )}

@@ -58,14 +58,20 @@ export const account = {
     wireguard: 'WireGuard',
     wireguardHint: 'The quicker one. Connects by a QR code or a file.',
     openvpn: 'OpenVPN',
-    openvpnHint: 'OpenVPN Connect, OpenVPN 2.5 or newer, NetworkManager: a profile that you open.',
+    openvpnHint: 'OpenVPN Connect, OpenVPN 2.5 or newer, NetworkManager. Connects by a file.',
+    allGateways: 'All that I may use, the best first',
+    openvpnGatewayHint: 'The profile names all of them, so that another one takes over where one does not answer.',
     login: 'What connecting takes',
     logins: {
       certificate: 'The profile alone',
-      password: 'The profile, my password and the code of my second factor',
-      web: 'The profile, and logging in here in the browser',
+      password: 'The profile and my password',
+      web: 'The profile and a login in the browser',
     },
-    loginHint: 'More is safer, where somebody else might get at the device.',
+    loginHints: {
+      certificate: 'Nothing is asked for. Safe where nobody else gets at the device.',
+      password: 'Asked for at every connection, with the code of your authenticator app if you have one.',
+      web: 'The app opens this console, which lets you in as always, with a passkey or a provider too. OpenVPN Connect does that, and OpenVPN 2.6 with its own window; NetworkManager doesn’t.',
+    },
     key: 'Keys',
     makeKey: 'Make the keys here',
     makeKeyHint: 'In this browser. The private key is never sent anywhere.',
@@ -108,9 +114,12 @@ export const account = {
         'iPhone, iPad, Android, macOS, Windows',
         'Install OpenVPN Connect, download the profile, and open it: the app takes it in.',
       ],
-      ['Linux', 'In the network settings, add a VPN from the file. Or download it, then:'],
     ] as const,
+    openvpnLinuxText: 'In the network settings, add a VPN from the file. Or download it, then:',
     openvpnCommand: (file: string) => `sudo openvpn --config ./${file}`,
+    // Neither NetworkManager nor openvpn(8) by itself opens a browser.
+    openvpnWebLinuxText: 'Download the file, then:',
+    openvpnWebCommand: (file: string) => `sudo sallyport openvpn up ./${file}`,
     waiting: 'Waiting for the first connection…',
     connected: (name: string) => `${name} is connected`,
     connectedThrough: (name: string, gateway: string) => `${name} is connected through ${gateway}`,
@@ -119,6 +128,9 @@ export const account = {
     leaveTitle: 'Close without the configuration?',
     leaveText:
       'You have neither downloaded nor copied it, and the device has not connected. The private key is gone then, and you would have to remove the device and add it again.',
+    leaveProfileTitle: 'Close without the profile?',
+    leaveProfileText:
+      'You have not downloaded it, and the device has not connected. The private key is gone then, and you would have to make a new profile.',
     leave: 'Close',
   },
   profile: {
@@ -126,8 +138,8 @@ export const account = {
       'The private key is on the device alone, so a profile that is made now has a new one. The profile that the device has is worth nothing from then on, and a running connection ends.',
     make: 'Make a new profile',
     fetchIntro: 'This device has no certificate: its profile can be downloaded whenever you need it.',
-    gateway: 'Gateway that it names first',
-    expires: 'The certificate is good until',
+    gateways: 'Gateways that it names',
+    expires: (date: string) => `The certificate is good until ${date}.`,
   },
   configuration: {
     device: 'Device',
@@ -150,6 +162,8 @@ export const account = {
     useLabel: (name: string) => `Use it: ${name}`,
     useTitle: (name: string) => `Connect through ${name}`,
     noDevice: 'You have no device yet: add one, and choose this gateway for it.',
+    allOpenVpn:
+      'Your devices use OpenVPN, and their profiles name all gateways that you may use. For this one alone, make a new profile.',
   },
   account: {
     title: 'Account',

@@ -354,11 +354,11 @@ export const people = {
     isApprovedHint: 'Without approval it is cut off at once.',
     key: 'Public key',
     openvpn: 'OpenVPN',
-    openvpnUntil: (date: string) => `Certificate good until ${date}`,
+    openvpnUntil: (date: string) => `Its certificate is good until ${date}.`,
     openvpnLogins: {
-      certificate: 'connects by its certificate alone',
-      password: 'asks for the password too',
-      web: 'asks for a login in the browser too',
+      certificate: 'Connects by its profile alone.',
+      password: 'Asks its user for the password.',
+      web: 'Asks its user to log in by a browser.',
     },
     saved: (device: string) => `${device} was changed.`,
     networks: {
