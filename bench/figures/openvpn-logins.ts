@@ -70,5 +70,5 @@ export const openvpnSessions: Figure = {
 };
 
 function times(pairs: number): number {
-  return Math.min(pairs, 3);
+  return Math.min(pairs, 2);
 }

@@ -14,7 +14,10 @@ for (const outer of [OUTER4, OUTER6])
       const gateway = await rig.startGateway({ devices: [device.plan] });
       const client = await rig.startClient(rig.service.profile(device, outer));
       await connected(client);
-      for (const address of [INNER4, INNER6]) assert.equal((await ping(rig.client, address, { count: 5 })).received, 5);
+      for (const address of [INNER4, INNER6]) {
+        const { received, output } = await ping(rig.client, address, { count: 5 });
+        assert.equal(received, 5, `${output}${JSON.stringify(await gateway.ask({ kind: 'observe' }))}`);
+      }
       for (const address of [device.plan.ipv4, device.plan.ipv6])
         assert.equal((await ping(rig.server, address, { count: 5, bytes: 1300 })).received, 5);
       const { devices, asked } = await gateway.ask<Observed>({ kind: 'observe' });

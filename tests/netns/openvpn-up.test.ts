@@ -386,14 +386,14 @@ suite('openvpn up against openvpn', () => {
     const { name, file } = profile();
     const first = await client.start([sallyport, 'openvpn', 'up', '--foreground', file]);
     running.push(first);
-    await until('it is up', () => first.stderr.includes(`${name} is up`));
+    await until('it is up', () => first.stderr.includes(`${name} is up`), 30_000);
     await reaches('198.51.100.7');
     first.signal('SIGTERM');
     await first.end(10_000);
     assert.equal(await snapshot(), before);
     const second = await client.start([sallyport, 'openvpn', 'up', '--foreground', file]);
     running.push(second);
-    await until('it is up', () => second.stderr.includes(`${name} is up`));
+    await until('it is up', () => second.stderr.includes(`${name} is up`), 30_000);
     second.signalGroup('SIGKILL');
     await second.end(10_000);
     await down(name);

@@ -141,3 +141,28 @@ test('forged datagrams move no epoch', () => {
   server.open([sealBy(1, 2, ip(40)), sealBy(5, 1, ip(40)), sealBy(1, 3, ip(40))]);
   assert.equal(server.opened.length, 4);
 });
+
+test('who sends alone goes no further ahead than it can be answered by, and goes on with the answer', () => {
+  const limits = { ...DATA_LIMITS, renewUse: 10 };
+  const { server, client, s, c } = pair(EPOCH, { limits });
+  const sendAlone = (): number[] => {
+    const epochs: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      const sealed = server.seal(s, [ip(100)]);
+      epochs.push(...epochsOf(server));
+      settle(server);
+      client.open(sealed);
+      settle(client);
+    }
+    return [...new Set(epochs)];
+  };
+  assert.deepEqual(sendAlone(), [1, 2, 3, 4]);
+  assert.equal(client.opened.length, 40);
+  server.open(client.seal(c, [ip(40)]));
+  settle(server);
+  assert.deepEqual(server.drops, [], 'the answer, by the next one, opens');
+  assert.deepEqual(sendAlone(), [5, 6, 7, 8]);
+  server.open(client.seal(c, [ip(40)]));
+  assert.deepEqual(server.drops, []);
+  assert.equal(client.opened.length, 80);
+});

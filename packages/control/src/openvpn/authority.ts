@@ -66,9 +66,9 @@ export class OpenVpnAuthority {
   /** What the keys of profiles are wrapped with; see {@link wrapClientKey}. */
   readonly clientKey: Secret<Buffer>;
   readonly #parsed: Parsed;
-  readonly #key: webcrypto.CryptoKey;
+  readonly #key: CryptoKey;
 
-  private constructor(certificate: string, key: webcrypto.CryptoKey, clientKey: Secret<Buffer>) {
+  private constructor(certificate: string, key: CryptoKey, clientKey: Secret<Buffer>) {
     this.certificate = certificate;
     this.#parsed = new Parsed(certificate);
     this.#key = key;
@@ -81,7 +81,7 @@ export class OpenVpnAuthority {
     const sealed = await sealedSecret(store, 'openvpn-authority', () => Buffer.from(JSON.stringify(fresh)));
     const kept = JSON.parse(sealed.reveal().toString()) as typeof fresh;
     const bytes = Buffer.from(kept.privateKey, 'base64');
-    const key = await webcrypto.subtle.importKey('pkcs8', bytes, ALGORITHM, false, ['sign']);
+    const key = await crypto.subtle.importKey('pkcs8', bytes, ALGORITHM, false, ['sign']);
     return new OpenVpnAuthority(kept.certificate, key, clientKey);
   }
 
@@ -131,7 +131,7 @@ export function isGatewayCertificateDue(expiresAt: number, now: number): boolean
 }
 
 async function makeAuthority(now: number): Promise<{ readonly certificate: string; readonly privateKey: string }> {
-  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
     // Another service's has another name: some programs find authorities by it alone.
@@ -146,7 +146,7 @@ async function makeAuthority(now: number): Promise<{ readonly certificate: strin
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  const privateKey = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  const privateKey = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
   return { certificate: pemOf(certificate), privateKey };
 }
 

@@ -14,6 +14,7 @@ import { EPOCH_SECRET_BYTES, EpochSchedule } from './epochs.ts';
 import { cipherKeyBytes, cipherNumber, FORMAT_CBC, FORMAT_EPOCH, formatOf } from './format.ts';
 import {
   EPOCHS_CURRENT,
+  FUTURE_EPOCHS,
   KEY_CIPHER,
   KEY_EPOCHS,
   KEY_HEARD,
@@ -235,13 +236,17 @@ export class SharedDataSessions implements DataSessions {
     }
   }
 
-  /** The epoch to send by: the peer's where that is newer, and another where this one is nearly used up. */
+  /**
+   * The epoch to send by: the peer's where that is newer, and another where this one is nearly used up. But none that is
+   * too far ahead of what the peer sent last: it answers by ours or the next one, and we receive by so many epochs ahead
+   * alone.
+   */
   #sendingEpochOf(key: number): number {
     const { i32, u32 } = this.#memory;
     const sending = u32[(key + KEY_SENDING_EPOCH) >> 2];
     const current = u32[(u32[(key + KEY_EPOCHS) >> 2] + EPOCHS_CURRENT) >> 2];
     const wanted = Atomics.load(i32, (key + KEY_WORN) >> 2) === 1 ? sending + 1 : sending;
-    return Math.min(Math.max(wanted, current), MAX_EPOCH);
+    return Math.min(Math.max(wanted, current), current + FUTURE_EPOCHS - 1, MAX_EPOCH);
   }
 
   #advance(key: number): void {
