@@ -159,3 +159,19 @@ test('a client that was killed comes again at once; a gateway that restarts is f
     await connected(client, 3);
     assert.equal((await ping(rig.client, INNER4, { count: 3 })).received, 3);
   }));
+
+test('a gateway that is drained sends its clients on, where there is another one', () =>
+  withOpenVpnRig(async (rig) => {
+    const device = await rig.service.device();
+    const gateway = await rig.startGateway({ devices: [device.plan] });
+    const client = await rig.startClient(rig.service.profile(device, OUTER4));
+    await connected(client);
+    const plan = { ...rig.service.plan(), draining: true };
+    await gateway.ask({ kind: 'plan', plan });
+    await sleep(500);
+    assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 1);
+    await gateway.ask({ kind: 'plan', plan: { ...plan, draining: false } });
+    const neighbours = [{ gatewayId: 'other', host: '192.0.2.2', port: 51820 }];
+    await gateway.ask({ kind: 'plan', plan: { ...plan, neighbours } });
+    await saying(client, /Connection reset command was pushed by server|server-pushed-connection-reset/);
+  }));

@@ -67,6 +67,7 @@ export class OpenVpnTunnel implements Tunnel {
 
   setGateway(plan: GatewayPlan): void {
     const before = this.#plan?.openvpn;
+    const wasDraining = this.#plan?.draining ?? false;
     this.#plan = plan;
     const { openvpn } = plan;
     if (openvpn === undefined) {
@@ -84,6 +85,12 @@ export class OpenVpnTunnel implements Tunnel {
       // OpenSSL's words name neither place nor remedy. A certificate of another key is replaced by the control plane.
       this.#options.onFault('OpenVPN can not be served with the certificate that came from the control plane');
     }
+    // Where there is no other gateway they stay.
+    if (plan.draining && !wasDraining && (plan.neighbours ?? []).length > 0)
+      this.#cut(
+        [...(this.#service?.clients() ?? [])].map(({ deviceId }) => deviceId),
+        { kind: 'restart', advance: true },
+      );
   }
 
   apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
