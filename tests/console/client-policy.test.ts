@@ -127,7 +127,11 @@ test('what gateways do with names is set as lines, and comes back canonical', as
 
 test('a gateway shows the other ways to it', async () => {
   await page.goto('/gateways/frankfurt-1');
-  await page.getByText('AmneziaWG, UDP port 51821; TLS, 198.51.100.10:443').waitFor();
+  await page
+    .getByText('AmneziaWG, UDP port 51821; TLS, 198.51.100.10:443; OpenVPN, UDP port 1194 and TCP port 443')
+    .waitFor();
   await page.goto('/gateways/oslo-1');
+  await page.getByText('OpenVPN, UDP port 1194', { exact: true }).waitFor();
+  await page.goto('/gateways/singapore-1');
   await page.getByText(t.network.transportsNone).waitFor();
 });

@@ -9,6 +9,7 @@ import {
   withPrivateKey,
 } from '../../apps/console/src/pages/account/configuration.ts';
 import { makeKeyPair, toBase64 } from '../../apps/console/src/pages/account/key-pair.ts';
+import { makeProfileKeys, withProfileKey } from '../../apps/console/src/pages/account/openvpn.ts';
 import { clientName } from '../../apps/console/src/api/client-name.ts';
 import { returnPath } from '../../apps/console/src/pages/sign-in/return-path.ts';
 import { deviceConfiguration } from '../../packages/control/src/routes/device-configuration.ts';
@@ -131,6 +132,7 @@ describe('a configuration', () => {
         },
         allowedIps: ['0.0.0.0/0', '::/0'],
         persistentKeepaliveSeconds: 25,
+        openvpn: { dataCiphers: ['AES-256-GCM'], oldClients: false },
         connectionAudit: { enabled: false, retentionDays: 1 },
         auditAddresses: false,
         usageRetentionDays: 31,
@@ -182,6 +184,37 @@ describe('a configuration', () => {
       // wg-quick(8): what it takes for the name of an interface.
       assert.match(file, /^[a-zA-Z0-9_=+.-]{1,15}\.conf$/);
     });
+});
+
+describe('an OpenVPN profile', () => {
+  const place =
+    '# Put the private key that belongs to the certificate in the place of these two lines:\n# <key></key>\n';
+
+  test('takes the private key in the place that the server leaves for it', () => {
+    const profile = `# $& of ada\nclient\n<cert>\nc\n</cert>\n${place}<tls-crypt-v2>\nk\n</tls-crypt-v2>\n`;
+    assert.equal(
+      withProfileKey(profile, "-$'-"),
+      profile.replace(place, () => "<key>\n-$'-\n</key>\n"),
+    );
+  });
+
+  test('without a place for the private key is refused', () => {
+    for (const profile of ['client\n', '# <key></key>\n'])
+      assert.throws(() => withProfileKey(profile, 'key'), /no place/);
+  });
+
+  test('has a key pair that fits together, another one each time', async () => {
+    const seen = new Set<string>();
+    for (let i = 0; i < 5; i++) {
+      const keys = await makeProfileKeys();
+      assert.ok(keys !== undefined);
+      const key = createPublicKey(createPrivateKey(keys.privateKey));
+      assert.equal(key.asymmetricKeyDetails?.namedCurve, 'prime256v1');
+      assert.equal(keys.publicKey, key.export({ format: 'der', type: 'spki' }).toString('base64'));
+      seen.add(keys.publicKey);
+    }
+    assert.equal(seen.size, 5);
+  });
 });
 
 test('the name suggested for a device is free', () => {
