@@ -106,8 +106,8 @@ function openVpn(cipher: DataKey['cipher'], format: DataKey['format']): Contende
       change();
     },
     forgetSessions: () => undefined,
-    eraseKeys: () => {
-      eraseDataCiphers(arena, regions.ciphers);
+    eraseKeys: (first, end) => {
+      eraseDataCiphers(arena, regions.ciphers, first, end);
     },
   });
   const data = createDataCipher(arena, allocate(DATA_CIPHER_SCRATCH_BYTES), regions.ciphers);

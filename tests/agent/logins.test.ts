@@ -43,8 +43,8 @@ class OpenVpn implements Tunnel {
   }
 }
 
-const openvpn = { certificates: ['ab'.repeat(32)], login: 'password', userName: 'alice' } as const;
-const serves = { authority: 'a', certificate: 'c', clientKey: Buffer.alloc(128).toString('base64'), dataCiphers: [], push: [] }; // prettier-ignore
+const openvpn = { certificates: ['ab'.repeat(32)], login: 'password', userName: 'alice', loginEpoch: 'e' } as const;
+const serves = { authority: 'a', certificate: 'c', clientKey: Buffer.alloc(128).toString('base64'), tokenKey: 'k'.repeat(60), dataCiphers: [], push: [] }; // prettier-ignore
 
 let control: VirtualControl;
 let directory: ReturnType<typeof temporaryDirectory>;
@@ -96,9 +96,14 @@ test('each tunnel gets the devices of its protocol, after what the gateway is to
   control.delta(2, 1, { putDevices: [{ ...plan, openvpn: { ...openvpn, certificates: ['cd'.repeat(32)] } }] });
   await until('acknowledged', () => control.acknowledged(2));
   assert.deepEqual(tunnel.changes.slice(2), ['refuse d2', 'admit d2']);
-  control.delta(3, 2, { removeDevices: ['d2'] });
+  // So is what runs by a login that was ended.
+  control.delta(3, 2, { putDevices: [{ ...plan, openvpn: { ...openvpn, loginEpoch: 'f' } }] });
   await until('acknowledged', () => control.acknowledged(3));
-  assert.deepEqual(tunnel.changes.slice(4), ['refuse d2']);
+  assert.deepEqual(tunnel.changes.slice(4), ['refuse d2', 'admit d2']);
+  assert.equal(tunnel.admitted.get('d2')?.openvpn?.loginEpoch, 'f');
+  control.delta(4, 3, { removeDevices: ['d2'] });
+  await until('acknowledged', () => control.acknowledged(4));
+  assert.deepEqual(tunnel.changes.slice(6), ['refuse d2']);
 });
 
 test('a login is asked about, and its verdict comes back', async () => {
@@ -121,8 +126,9 @@ test('a login is asked about, and its verdict comes back', async () => {
   control.link.send({ kind: 'authenticated', number: 77, verdict: { kind: 'admit' } });
   const second = ask(password());
   await asked(2);
-  control.link.send({ kind: 'authenticated', number: 2, verdict: { kind: 'admit' } });
+  control.link.send({ kind: 'authenticated', number: 2, verdict: { kind: 'admit', token: 'T' } });
   await until('the verdict', () => second.verdicts.length === 1);
+  assert.deepEqual(second.verdicts, [{ kind: 'admit', token: 'T' }]);
   assert.equal(verdicts.length, 1);
 });
 

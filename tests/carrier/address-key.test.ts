@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressKey } from '../../packages/carrier/src/address-key.ts';
+import { addressKey, networkKey, plainAddress } from '../../packages/carrier/src/address-key.ts';
 
 test('an IPv4 address counts by itself, however it is written; an IPv6 address by its /64', () => {
   const keys: Record<string, string> = {
@@ -20,4 +20,28 @@ test('an IPv4 address counts by itself, however it is written; an IPv6 address b
     unknown: 'unknown',
   };
   for (const [address, key] of Object.entries(keys)) assert.equal(addressKey(address), key, address);
+});
+
+test('a network is the /24 of an IPv4 address, the /48 of an IPv6 address', () => {
+  const networks: Record<string, string> = {
+    '192.0.2.1': '192.0.2',
+    '::ffff:192.0.2.200': '192.0.2',
+    '2001:db8:1:2::1': '2001:db8:1',
+    '2001:db8::1': '2001:db8:0',
+    '': '',
+    unknown: 'unknown',
+  };
+  for (const [address, key] of Object.entries(networks)) assert.equal(networkKey(addressKey(address)), key, address);
+});
+
+test('an address is told without its zone, IPv4 in IPv6 as IPv4, and nothing that is none', () => {
+  const plain: Record<string, string | undefined> = {
+    '192.0.2.1': '192.0.2.1',
+    '::FFFF:192.0.2.1': '192.0.2.1',
+    'fe80::1%eth0': 'fe80::1',
+    '': undefined,
+    unknown: undefined,
+    '::ffff:192.0.2.999': undefined,
+  };
+  for (const [address, told] of Object.entries(plain)) assert.equal(plainAddress(address), told, address);
 });

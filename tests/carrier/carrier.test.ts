@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { suite, test } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
 import { createServer, type Server } from 'node:http';
 import { connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -22,6 +22,8 @@ import {
   openWebSocket,
   other,
   PATH,
+  type Client,
+  type Gateway,
 } from './rig.ts';
 
 const code = (wanted: CarrierError['code']) => (error: unknown) =>
@@ -32,6 +34,14 @@ function datagram(size: number, number: number): Buffer {
   const bytes = Buffer.alloc(size, number & 255);
   bytes.writeUInt16BE(number & 0xffff, 0);
   return bytes;
+}
+
+/** A client that WireGuard has answered; the device echoes. */
+async function openKnown(t: TestContext, gateway: Gateway): Promise<Client> {
+  const client = await openClient(t, gateway);
+  await client.device.send(datagram(148, 1), client.carrier.port);
+  await until('its answer', () => client.device.received.length > 0);
+  return client;
 }
 
 suite('datagrams', () => {
@@ -312,6 +322,25 @@ suite('the gateway holds out', () => {
     assert.deepEqual(busy.ends, []);
   });
 
+  test('what comes from the network is no sign of life, nor is a cookie', async (t) => {
+    const gateway = await openGateway(t, { idleMs: 600, answerMs: 600 });
+    gateway.device.echo(([type]) => type !== 9);
+    const junk = await openKnown(t, gateway);
+    const cookies = await openClient(t, gateway);
+    const busy = await openKnown(t, gateway);
+    const timer = setInterval(() => {
+      void junk.device.send(Buffer.alloc(32, 9), junk.carrier.port);
+      void cookies.device.send(Buffer.alloc(64, 3), cookies.carrier.port);
+      void busy.device.send(Buffer.alloc(32, 4), busy.carrier.port);
+    }, 50);
+    t.after(() => {
+      clearInterval(timer);
+    });
+    await until('the end of both', () => junk.ends.length === 1 && cookies.ends.length === 1);
+    assert.ok(cookies.device.received.length > 0);
+    assert.deepEqual(busy.ends, []);
+  });
+
   test('one that answers no pings is gone; one that does stays', async (t) => {
     const gateway = await openGateway(t, { pingMs: 200 });
     const { ends } = await openClient(t, gateway);
@@ -353,10 +382,31 @@ suite('the gateway holds out', () => {
 
   test('all in all there are only so many connections', async (t) => {
     const gateway = await openGateway(t, { connections: 3 });
-    for (let i = 0; i < 3; i++) await openClient(t, gateway);
+    gateway.device.echo();
+    for (let i = 0; i < 3; i++) await openKnown(t, gateway);
     await assert.rejects(openClient(t, gateway), code('connection'));
     assert.equal(gateway.server.stats.tunnels, 3);
     assert.equal(gateway.server.stats.refused, 1);
+  });
+
+  test('where all places are taken those give way that WireGuard does not know, the oldest first', async (t) => {
+    const gateway = await openGateway(t, { connections: 3 });
+    gateway.device.echo(([type]) => type !== 9);
+    const first = await openKnown(t, gateway);
+    const tcp = await openTcp(t, gateway);
+    const unknown = await openClient(t, gateway);
+    await unknown.device.send(Buffer.alloc(148, 9), unknown.carrier.port);
+    const second = await openKnown(t, gateway);
+    await closed(tcp.resume());
+    assert.deepEqual(unknown.ends, []);
+    const third = await openKnown(t, gateway);
+    await until('the unknown one gave way', () => unknown.ends.length === 1);
+    await assert.rejects(openClient(t, gateway), code('connection'));
+    assert.deepEqual([first.ends, second.ends, third.ends], [[], [], []]);
+    assert.deepEqual([gateway.server.stats.tunnels, gateway.server.stats.refused], [3, 3]);
+    first.carrier.close();
+    await until('its place is free', () => gateway.server.stats.tunnels === 2);
+    await openKnown(t, gateway);
   });
 });
 

@@ -34,6 +34,8 @@ export interface OpenVpnGateway {
   readonly port: number;
   readonly webPort: number;
   readonly device: Device;
+  /** What it told of where clients come from. */
+  readonly sources: [local: string, address: string | null][];
 }
 
 export async function openOpenVpnGateway(
@@ -42,15 +44,18 @@ export async function openOpenVpnGateway(
 ): Promise<OpenVpnGateway> {
   const device = await Device.open(t);
   const anywhere = { host: '127.0.0.1', port: 0 };
+  const sources: OpenVpnGateway['sources'] = [];
   const server = await OpenVpnTcpServer.bind({
     listen: [anywhere],
     behindWeb: anywhere,
     openvpnPort: device.port,
+    onSource: (local, address) => sources.push([local, address]),
     limits,
   });
   t.after(() => server.close());
   server.open();
-  return { server, port: server.addresses[0]?.port ?? 0, webPort: server.behindWebAddress?.port ?? 0, device };
+  const [{ port } = { port: 0 }] = server.addresses;
+  return { server, port, webPort: server.behindWebAddress?.port ?? 0, device, sources };
 }
 
 export interface Stream {

@@ -7,7 +7,7 @@ import { openOpenVpnTcpClient } from '@sallyport/carrier';
 import { until } from '@sallyport/netlab';
 import { SeededRandom } from '@sallyport/testkit';
 import { beginsWithReset, StreamFrames } from '../../packages/carrier/src/stream-frames.ts';
-import { data, framed, openOpenVpnGateway, openStream, reset } from './openvpn-rig.ts';
+import { data, framed, openOpenVpnGateway, openStream, reset, type Stream } from './openvpn-rig.ts';
 import { Device } from './rig.ts';
 
 suite('OpenVPN over TCP at the gateway', () => {
@@ -89,9 +89,8 @@ suite('OpenVPN over TCP at the gateway', () => {
     assert.equal(server.stats.tunnels, 0);
   });
 
-  test('there are so many connections from one place, all in all, and none for who is not answered or idle', async (t) => {
+  test('there are so many connections from one place, and none for who is not answered or idle', async (t) => {
     const { port, device, server } = await openOpenVpnGateway(t, {
-      connections: 3,
       connectionsPerAddress: 2,
       answerMs: 200,
       idleMs: 600,
@@ -105,8 +104,8 @@ suite('OpenVPN over TCP at the gateway', () => {
     await until('its reset', () => device.received.length === 1);
     await until('it has no answer', first.ended);
     device.echo();
-    second.socket.write(framed(reset()));
-    await until('its answer', () => second.packets().length === 1);
+    second.socket.write(framed(reset(), data(60, 1)));
+    await until('its answer', () => second.packets().length === 2);
     const since = performance.now();
     await until('it is idle', second.ended);
     assert.ok(performance.now() - since > 400);
@@ -114,6 +113,112 @@ suite('OpenVPN over TCP at the gateway', () => {
     const again = await openStream(t, port);
     again.socket.write(framed(reset()));
     await until('there is room again', () => again.packets().length === 1);
+  });
+
+  test('only what the gateway sends is life: pings to who is in, and no answers to resets', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t, { loginMs: 600, idleMs: 600 });
+    device.echo();
+    const pinged = await openStream(t, port);
+    pinged.socket.write(framed(reset(), data(60, 1)));
+    await until('its answers', () => pinged.packets().length === 2);
+    const reseter = await openStream(t, port);
+    const junk = await openStream(t, port);
+    junk.socket.write(framed(reset(), data(60, 1)));
+    reseter.socket.write(framed(reset()));
+    await until('all answers', () => reseter.packets().length === 1 && junk.packets().length === 2);
+    const [toPinged = ''] = device.from;
+    const timer = setInterval(() => {
+      reseter.socket.write(framed(reset()));
+      junk.socket.write(framed(Buffer.of(0)));
+      void device.send(data(40, 2), toPinged);
+    }, 50);
+    t.after(() => {
+      clearInterval(timer);
+    });
+    device.echo((message) => message.length > 1);
+    await until('the end of both', () => reseter.ended() && junk.ended());
+    assert.equal(pinged.ended(), false);
+    assert.equal(server.stats.tunnels, 1);
+  });
+
+  test('a network has so many connections, however many addresses it has', async (t) => {
+    const { webPort, device, server } = await openOpenVpnGateway(t, { connectionsPerNetwork: 3 });
+    device.echo();
+    const from = async (address: string): Promise<Stream> => {
+      const stream = await openStream(t, webPort);
+      stream.socket.write(Buffer.concat([Buffer.from(`${address}\n`), framed(reset())]));
+      return stream;
+    };
+    for (const network of ['2001:db8:1:', '192.0.2.']) {
+      const ends = network.includes(':') ? '::1' : '';
+      for (const one of [1, 2, 3]) {
+        const stream = await from(`${network}${String(one)}${ends}`);
+        await until('its answer', () => stream.packets().length === 1);
+      }
+      await until('one too many', (await from(`${network}4${ends}`)).ended);
+    }
+    for (const address of ['2001:db8:2::1', '198.51.100.1']) {
+      const stream = await from(address);
+      await until('its answer', () => stream.packets().length === 1);
+    }
+    assert.deepEqual([server.stats.tunnels, server.stats.refused], [8, 2]);
+  });
+
+  test('where all places are taken those give way that are not in, the oldest first', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t, { connections: 3 });
+    device.echo();
+    const into = async (): Promise<Stream> => {
+      const stream = await openStream(t, port);
+      stream.socket.write(framed(reset(), data(60, 1)));
+      await until('it is in', () => stream.packets().length === 2);
+      return stream;
+    };
+    const first = await into();
+    const silent = await openStream(t, port);
+    const answered = await openStream(t, port);
+    answered.socket.write(framed(reset()));
+    await until('its answer', () => answered.packets().length === 1);
+    const second = await into();
+    await until('the silent one gave way', silent.ended);
+    assert.equal(answered.ended(), false);
+    const third = await into();
+    await until('the one that was answered gave way', answered.ended);
+    await until('who is in stays', (await openStream(t, port)).ended);
+    assert.deepEqual([first, second, third].map(({ ended }) => ended()), [false, false, false]);
+    assert.deepEqual([server.stats.tunnels, server.stats.refused], [3, 3]);
+    first.socket.destroy();
+    await until('its place is free', () => server.stats.tunnels === 2);
+    await into();
+  });
+
+  test('it tells where a client comes from, once OpenVPN has answered, and that it is gone', async (t) => {
+    const { port, webPort, device, sources } = await openOpenVpnGateway(t);
+    const streams = [await openStream(t, port), await openStream(t, webPort), await openStream(t, webPort)];
+    const lines = ['', '::ffff:192.0.2.1\n', '2001:db8::7%eth0\n'];
+    for (const [i, { socket }] of streams.entries()) {
+      socket.write(Buffer.concat([Buffer.from(lines[i] ?? ''), framed(reset())]));
+      await until('its reset', () => device.received.length === i + 1);
+    }
+    assert.deepEqual(sources, []);
+    const locals = [...device.from];
+    for (const local of locals) {
+      await device.send(reset(), local);
+      await device.send(reset(), local);
+    }
+    await until('the answers', () => streams.every(({ packets }) => packets().length === 2));
+    assert.deepEqual(sources, [
+      [locals[0], '127.0.0.1'],
+      [locals[1], '192.0.2.1'],
+      [locals[2], '2001:db8::7'],
+    ]);
+    streams[1]?.socket.destroy();
+    await until('its end', () => sources.length === 4);
+    assert.deepEqual(sources[3], [locals[1], null]);
+    const nowhere = await openStream(t, webPort);
+    nowhere.socket.write(Buffer.concat([Buffer.from('unknown\n'), framed(reset())]));
+    device.echo();
+    await until('its reset', () => device.received.length === 4);
+    assert.equal(sources.length, 4);
   });
 
   test('what a client does not take is dropped rather than kept', async (t) => {

@@ -27,14 +27,14 @@ export class Device {
   readonly received: Buffer[] = [];
   readonly from = new Set<string>();
   readonly #socket: UdpSocket;
-  #answer = false;
+  #answers: (message: Buffer) => boolean = () => false;
 
   private constructor(socket: UdpSocket) {
     this.#socket = socket;
     socket.on('message', (message, { address, port }) => {
       this.received.push(message);
       this.from.add(`${address}:${String(port)}`);
-      if (this.#answer) socket.send(message, port, address);
+      if (this.#answers(message)) socket.send(message, port, address);
     });
   }
 
@@ -53,9 +53,9 @@ export class Device {
     return this.#socket.address().port;
   }
 
-  /** Sends back whatever comes. */
-  echo(): this {
-    this.#answer = true;
+  /** Sends back what comes. */
+  echo(which: (message: Buffer) => boolean = () => true): this {
+    this.#answers = which;
     return this;
   }
 

@@ -119,7 +119,7 @@ test('help and version', () => {
     ...['wg up', 'wg down', 'wg status', 'wg device', 'openvpn up', 'openvpn down'],
     ...['server', 'gateway join', 'gateway run'],
     ...['config check', 'config show', 'backup', 'restore', 'setup', 'invitation accept'],
-    ...['device new', 'genkey', 'pubkey', 'genpsk', 'man', 'completion'],
+    ...['device new', 'profile openvpn', 'genkey', 'pubkey', 'genpsk', 'man', 'completion'],
   ]);
   assert.equal(run(['help']).stdout, overview.stdout);
   for (const name of names) {

@@ -1,6 +1,7 @@
 /** The commands that the API's routes offer: against a real control plane on loopback, by the program itself. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -11,6 +12,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { allRoutes } from '@sallyport/api';
 import { startControl, type Control } from '@sallyport/control';
+import { parseProfile } from '@sallyport/openvpn';
 import { pino } from 'pino';
 import { serviceCommand } from '../../apps/cli/src/service/service-command.ts';
 
@@ -74,6 +76,54 @@ describe('every command that a route offers', () => {
       for (const option of valued) assert.match(help, new RegExp(`--${option} `), `${contract.id} --${option}`);
     }
   });
+});
+
+function block(profile: string, name: string): string {
+  return new RegExp(`<${name}>\n([^<]*)</${name}>`).exec(profile)?.[1] ?? '';
+}
+
+/** Whether a profile's private key is that of its certificate. */
+function belongTogether(profile: string): boolean {
+  return new X509Certificate(block(profile, 'cert')).checkPrivateKey(createPrivateKey(block(profile, 'key')));
+}
+
+test('what a service says does not steer the terminal', async () => {
+  const nasty = '\u001b]0;title\u0007\u001b[2J\u009b1m\rroot#';
+  const problem = {
+    type: 'about:blank',
+    title: `Bad ${nasty}`,
+    status: 400,
+    code: 'invalid',
+    detail: nasty,
+    faults: [{ at: `/body/${nasty}`, message: nasty }],
+  };
+  const service = createServer((request, response) => {
+    const { faults, ...plain } = problem;
+    response.writeHead(400, { 'content-type': 'application/problem+json' });
+    response.end(JSON.stringify(request.url?.includes('groups') === true ? { ...plain, faults } : plain));
+  });
+  service.listen(0, '127.0.0.1');
+  await once(service, 'listening');
+  const token = join(folder, 'token');
+  writeFileSync(token, 'spt_x', { mode: 0o600 });
+  const SALLYPORT_URL = `http://127.0.0.1:${String((service.address() as AddressInfo).port)}`;
+  const env = { ...process.env, SALLYPORT_URL, SALLYPORT_TOKEN_FILE: token };
+  for (const args of [
+    ['user', 'list'],
+    ['group', 'list'],
+    ['profile', 'openvpn', 'x'],
+  ]) {
+    const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let shown = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (shown += text));
+    const [status] = (await once(child, 'close')) as [number];
+    assert.notEqual(status, 0);
+    assert.match(shown, /^sallyport: Bad /);
+    assert.match(shown, /root#/);
+    assert.doesNotMatch(shown, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/, JSON.stringify(shown));
+  }
+  service.close();
 });
 
 describe('a service on loopback', () => {
@@ -235,8 +285,8 @@ describe('a service on loopback', () => {
     assert.match(items.find(({ name }) => name === 'staff-db')?.groups[0] ?? '', /^[0-9a-f-]{36}$/);
   });
 
-  test('a device is made with a key that the service never hears of', async () => {
-    // All that goes over the wire, by a relay in between.
+  /** All that goes over the wire, by a relay in between. */
+  async function listenIn() {
     const seen: string[] = [];
     const relay = createRelay((socket) => {
       const onward = connect((server.address() as AddressInfo).port, '127.0.0.1');
@@ -250,13 +300,19 @@ describe('a service on loopback', () => {
     const file = join(folder, 'relayed.json');
     const relayed = `http://127.0.0.1:${String((relay.address() as AddressInfo).port)}`;
     writeFileSync(file, JSON.stringify({ ...own, url: relayed }), { mode: 0o600 });
-    const env = { SALLYPORT_CREDENTIALS: file };
+    return { seen, relay, env: { SALLYPORT_CREDENTIALS: file } };
+  }
+
+  const myDevices = async () => (await json<{ items: { name: string }[] }>(['me', 'device', 'list'])).items;
+
+  test('a device is made with a key that the service never hears of', async () => {
+    const { seen, env, relay } = await listenIn();
     const output = join(folder, 'laptop.conf');
     // No gateway has joined: the device must not stay without a configuration.
     const early = await run(['device', 'new', 'laptop', '--output', output], '', env);
     assert.notEqual(early.status, 0);
     assert.throws(() => statSync(output));
-    assert.equal((await json<{ items: unknown[] }>(['me', 'device', 'list'])).items.length, 0);
+    assert.deepEqual(await myDevices(), []);
     await addGateway();
     const made = await run(['device', 'new', 'laptop', '--output', output], '', env);
     relay.close();
@@ -274,6 +330,65 @@ describe('a service on loopback', () => {
       'the private key was not',
     );
     assert.ok(!(made.stdout + made.stderr).includes(privateKey));
+  });
+
+  test('a profile for OpenVPN is made with a key that the service never hears of', async () => {
+    const { seen, env, relay } = await listenIn();
+    const output = join(folder, 'office.ovpn');
+    const made = await run(['profile', 'openvpn', 'office', '--login', 'password', '--output', output], '', env);
+    relay.close();
+    assert.equal(made.status, 0, made.stderr);
+    assert.match(made.stderr, /^office has the addresses 10\.64\.\d+\.\d+ and /);
+    assert.equal(statSync(output).mode & 0o777, 0o600);
+    const profile = readFileSync(output, 'utf8');
+    assert.match(profile, /^remote vpn\.example\.org 1194 udp\nremote vpn\.example\.org 443 tcp$/m);
+    assert.match(profile, /^auth-user-pass$/m);
+    assert.ok(belongTogether(profile));
+    const parsed = parseProfile(profile);
+    assert.ok(parsed.ok, JSON.stringify(parsed));
+    // P-256 in PKCS #8: three lines, of which the second is the key's alone.
+    const secret = block(profile, 'key').split('\n')[2] ?? '';
+    assert.ok(secret.length > 20);
+    assert.ok(seen.some((body) => body.includes('/me/openvpn-devices')));
+    assert.ok(
+      [...seen, made.stdout, made.stderr].every((text) => !text.includes(secret)),
+      'the private key was not sent',
+    );
+    const list = await run(['me', 'device', 'list']);
+    assert.match(list.stdout, /^name +protocol +standing/);
+    assert.match(list.stdout, /^laptop +wireguard +active/m);
+    assert.match(list.stdout, /^office +openvpn +active/m);
+    assert.match((await run(['device', 'list'])).stdout, /office +admin +openvpn/);
+  });
+
+  test('a profile goes to the standard output too, and what is wrong leaves neither file nor device', async () => {
+    const before = await myDevices();
+    const fails = async (status: number, message: RegExp, ...args: string[]): Promise<void> => {
+      const result = await run(['profile', 'openvpn', ...args]);
+      assert.equal(result.status, status, result.stderr);
+      assert.match(result.stderr, message);
+      assert.equal(result.stdout, '');
+      assert.deepEqual(await myDevices(), before);
+    };
+    const output = join(folder, 'other.ovpn');
+    await fails(64, /--login is one of certificate, password, web, not key/, 'other', '--login', 'key');
+    await fails(64, /--json needs --output/, 'other', '--json');
+    await fails(64, /an argument is missing/);
+    await fails(1, /There is no gateway nowhere/, 'other', '--gateway', 'nowhere', '--output', output);
+    assert.throws(() => statSync(output));
+    writeFileSync(output, 'precious');
+    await fails(1, /other\.ovpn exists: name another file/, 'other', '--output', output);
+    assert.equal(readFileSync(output, 'utf8'), 'precious');
+    await fails(1, /office/, 'office');
+
+    const { status, stdout } = await run(['profile', 'openvpn', 'other', '--gateway', 'one']);
+    assert.equal(status, 0);
+    assert.ok(belongTogether(stdout));
+    assert.doesNotMatch(stdout, /^auth-user-pass/m);
+    const device = await json<{ openvpn: { login: string } }>([
+      ...['profile', 'openvpn', 'third', '--login', 'web', '--output', join(folder, 'third.ovpn')],
+    ]);
+    assert.equal(device.openvpn.login, 'web');
   });
 
   async function addGateway(): Promise<void> {
@@ -296,6 +411,7 @@ describe('a service on loopback', () => {
             link_key_hash: 'ab'.repeat(32),
             egress: '[]',
             addresses: '[]',
+            transports: JSON.stringify({ amneziawg: null, tls: null, openvpn: { port: 1194, tcpPort: 443 } }),
             draining: 0,
             created_at: now,
             version: 1,

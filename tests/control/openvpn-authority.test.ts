@@ -89,14 +89,15 @@ describe('the authority', () => {
   });
 
   test('is the same after a restart, and nothing of its keys lies open in the database', async () => {
-    const [first, key] = await withStore(NOW, (_, authority) =>
-      Promise.resolve([authority.certificate, authority.clientKey.reveal()] as const),
+    const [first, key, tokenKey] = await withStore(NOW, (_, { certificate, clientKey, tokenKey }) =>
+      Promise.resolve([certificate, clientKey.reveal(), tokenKey] as const),
     );
     await withStore(NOW + DAY_MS, async (store, authority) => {
       assert.equal(authority.certificate, first);
       assert.deepEqual(authority.clientKey.reveal(), key);
+      assert.ok(authority.tokenKey.equals(tokenKey));
       const rows = await store.db.selectFrom('secret').selectAll().where('name', 'like', 'openvpn%').execute();
-      assert.deepEqual(rows.map(({ name }) => name).sort(), ['openvpn-authority', 'openvpn-client-key']);
+      assert.deepEqual(rows.map(({ name }) => name).sort(), ['openvpn-authority', 'openvpn-client-key', 'openvpn-token-key']); // prettier-ignore
       for (const { sealed } of rows) assert.doesNotMatch(Buffer.from(sealed, 'base64').toString('latin1'), /CERTIFICATE|privateKey/); // prettier-ignore
     });
   });

@@ -173,7 +173,9 @@ describe('a certificate', () => {
         validUntil: world.now + 365 * DAY_MS,
       },
     );
-    assert.deepEqual(plan().get(phone.id)?.openvpn, { certificates: [], login: 'password', userName: 'alice' });
+    const loginEpoch = plan().get(phone.id)?.openvpn?.loginEpoch;
+    assert.deepEqual(plan().get(phone.id)?.openvpn, { certificates: [], login: 'password', userName: 'alice', loginEpoch }); // prettier-ignore
+    assert.equal(typeof loginEpoch, 'string');
     await world.call('alice', 'DELETE', '/me/devices/laptop', undefined, 1);
     assert.equal(plan().has(added.id), false);
   });

@@ -242,8 +242,8 @@ describe('a login by password', () => {
 
   test('lets the device in, and counts as a login of its user', async () => {
     now += 60_000;
-    assert.deepEqual(await ask(PASSWORD), { kind: 'admit' });
-    assert.deepEqual(await ask(PASSWORD, { userName: ' U0 ', code: '' }), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD)).kind, 'admit');
+    assert.equal((await ask(PASSWORD, { userName: ' U0 ', code: '' })).kind, 'admit');
     assert.equal(await lastLogin(), now);
     const entry = await node.store.db.selectFrom('audit').selectAll().where('action', '=', 'login.succeed').executeTakeFirstOrThrow(); // prettier-ignore
     assert.match(entry.after, /"device":\{"id":"vpn"/);
@@ -272,22 +272,22 @@ describe('a login by password', () => {
     for (let i = 0; i < 15; i++) await ask(`guess ${String(i)}`, { userName: 'u9' });
     const others = await ask('guess', { userName: 'u9' });
     assert.ok(others.kind === 'refuse' && (others.retryAfterSeconds ?? 0) > 0);
-    assert.deepEqual(await ask(PASSWORD), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD)).kind, 'admit');
     for (let i = 0; i < 10; i++) assert.equal((await ask(`guess ${String(i)}`)).kind, 'refuse');
     const late = await ask(PASSWORD);
     assert.ok(late.kind === 'refuse' && late.retryAfterSeconds !== undefined);
     now += 120_000;
-    assert.deepEqual(await ask(PASSWORD), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD)).kind, 'admit');
   });
 
   test('takes a code with the password (static challenge), and each code once', async () => {
     await addTotp();
-    assert.deepEqual(await ask(PASSWORD, { code: code() }), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD, { code: code() })).kind, 'admit');
     assert.match(reasonOf(await ask(PASSWORD, { code: code() })), /code is wrong/);
     now += 30_000;
     assert.match(reasonOf(await ask(PASSWORD, { code: '000000' })), /code is wrong/);
     assert.match(reasonOf(await ask('wrong', { code: code() })), /name or the password/);
-    assert.deepEqual(await ask(PASSWORD, { code: code() }), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD, { code: code() })).kind, 'admit');
   });
 
   test('asks for the code in another connection where it is missing (dynamic challenge)', async () => {
@@ -300,7 +300,7 @@ describe('a login by password', () => {
     await addDevice('password', { id: 'second' });
     assert.match(reasonOf(await ask('', { challengeState: state, code: code(), deviceId: 'second' })), /begin again/);
     assert.match(reasonOf(await ask('', { challengeState: `${state.slice(0, -4)}AAAA`, code: code() })), /begin again/);
-    assert.deepEqual(await ask('', { challengeState: state, code: code() }), { kind: 'admit' });
+    assert.equal((await ask('', { challengeState: state, code: code() })).kind, 'admit');
     now += 30_000;
     assert.match(reasonOf(await ask('', { challengeState: state, code: code() })), /used already/);
     const other = await ask(PASSWORD, { code: ' ' });
@@ -336,7 +336,7 @@ describe('a login by password', () => {
       .execute();
     assert.match(reasonOf(await ask(PASSWORD)), /passkey/);
     await addTotp();
-    assert.deepEqual(await ask(PASSWORD, { code: code() }), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD, { code: code() })).kind, 'admit');
   });
 
   test('brings a device back whose user had to log in again, before the verdict is said', async () => {
@@ -349,7 +349,7 @@ describe('a login by password', () => {
     gateway.onApplied = ({ verdicts }) => {
       there ??= ([...verdicts.values()].at(-1)?.length ?? 0) > 0 ? undefined : gateway.state?.devices.has('vpn');
     };
-    assert.deepEqual(await ask(PASSWORD), { kind: 'admit' });
+    assert.equal((await ask(PASSWORD)).kind, 'admit');
     assert.equal(there, true);
     assert.ok(gateway.state?.devices.has('vpn'));
     assert.equal(gateway.state?.devices.get('vpn')?.validUntil, now + 3_600_000);
@@ -373,7 +373,7 @@ describe('a login by password', () => {
     assert.match(reasonOf(await gateway.verdict(gateway.ask('both', proof))), /certificate/);
     const other = { certificate: 'cd'.repeat(32) };
     assert.match(reasonOf(await gateway.verdict(gateway.ask('both', proof, other))), /certificate/);
-    assert.deepEqual(await gateway.verdict(gateway.ask('both', proof, { certificate: 'ab'.repeat(32) })), { kind: 'admit' }); // prettier-ignore
+    assert.equal((await gateway.verdict(gateway.ask('both', proof, { certificate: 'ab'.repeat(32) }))).kind, 'admit');
     await addDevice('web', { id: 'browser' });
     assert.match(reasonOf(await gateway.verdict(gateway.ask('browser', proof))), /browser/);
     assert.match(reasonOf(await gateway.verdict(gateway.ask('vpn', { kind: 'web' }))), /name and password/);
@@ -448,7 +448,7 @@ describe('a login in a browser', () => {
     assert.equal(stale.body.code, 'stepUpRequired');
     now += 1000;
     assert.equal((await node.call('u0', 'POST', `/me/tunnel-logins/${code.toLowerCase()}`, approve)).status, 204);
-    assert.deepEqual(await gateway.verdict(number, 1), { kind: 'admit' });
+    assert.equal((await gateway.verdict(number, 1)).kind, 'admit');
     const user = await node.store.db
       .selectFrom('user')
       .select('last_login_at')
@@ -524,7 +524,7 @@ describe('on PostgreSQL', () => {
         const code = new URL(verdict.url).searchParams.get('code') ?? '';
         const answer = await second.call('u0', 'POST', `/me/tunnel-logins/${code}`, { decision: 'approve' });
         assert.equal(answer.status, 204);
-        assert.deepEqual(await gateway.verdict(number, 1), { kind: 'admit' });
+        assert.equal((await gateway.verdict(number, 1)).kind, 'admit');
         // Both nodes have the same authority.
         await eventually('the model', () => second.directory.model.openvpn !== null);
         assert.equal(second.directory.model.openvpn?.authority, first.directory.model.openvpn?.authority);

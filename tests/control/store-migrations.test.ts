@@ -61,6 +61,7 @@ const contents: Readonly<Record<number, readonly string[]>> = {
         '{"login":"certificate","certificate":{"pem":"","sha256":"${'ab'.repeat(32)}","expiresAt":5}}')`,
     `insert into tunnel_login (code, device_id, user_id, gateway_id, client, address, state, created_at, expires_at)
       values ('BCDFGHJK', 'd2', 'u1', 'g', 'OpenVPN Connect', '192.0.2.7', 'pending', 1, 2)`,
+    `update "user" set login_epoch = 'e' where id = 'u1'`,
   ],
 };
 
@@ -85,6 +86,7 @@ onBothDatabases('migrations', ({ dialect, create, open }) => {
       assert.equal(directory.model.devices.get('d1')?.publicKey, 'key');
       const { certificate } = directory.model.devices.get('d2')?.openvpn ?? {};
       assert.equal(certificate?.expiresAt, version < 4 ? undefined : 5);
+      assert.equal(directory.model.users.get('u1')?.loginEpoch, version < 4 ? '' : 'e');
       // What was a login stays one; a client's session goes with its device.
       const kinds = async (): Promise<unknown> =>
         (await store.db.selectFrom('session').select('kind').orderBy('id').execute()).map(({ kind }) => kind);

@@ -34,7 +34,7 @@ export function fuzzOpenVpnData(iterations: number, seed: number): { accepted: n
     assert.ok(out + server.drops.length <= datagrams.length);
     assert.ok(out + server.drops.length >= datagrams.length - pings - 1);
     assert.ok(out >= sealed.length - mutated - pings);
-    if (random.chance(0.1)) server.sessions.attend(s);
+    if (random.chance(0.1)) server.sessions.attend(s, 1000 * done);
     accepted += out;
     dropped += server.drops.length;
     done += datagrams.length;

@@ -182,7 +182,7 @@ export function fuzzTransport(iterations: number, seed: number): TransportFuzzRe
     const datagrams = segment === 0 ? 1 : Math.ceil((at - trainAt) / segment);
     const before = loop.accepted + loop.dropped;
     loop.inbound.handleTrain(trainAt, at - trainAt, segment, path, NOW);
-    loop.inbound.flush();
+    loop.inbound.flush(NOW);
     const accounted: number = loop.accepted + loop.dropped - before;
     assert.ok(accounted <= datagrams, `seed ${String(seed)}: ${String(accounted)} of ${String(datagrams)} datagrams`);
     keepalives += datagrams - accounted;

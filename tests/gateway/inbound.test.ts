@@ -1,8 +1,10 @@
 /** The way in: what is refused, what is counted, and what reaches TUN. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PATH_PORT } from '@sallyport/core';
+import { PEER_ENDPOINT } from '../../packages/wireguard/src/layout.ts';
 import { assertSamePackets, buildPacket, UDP, type PacketShape } from '../wire/packets.ts';
-import { Rig } from './rig.ts';
+import { PORT, Rig } from './rig.ts';
 
 const payload = Uint8Array.from({ length: 101 }, (_, i) => i);
 /** From an address of the first session, whatever else is changed about it. */
@@ -97,6 +99,46 @@ test('a train of more datagrams than a batch gets in whole and in order', () => 
   rig.receive(packets.map((packet) => rig.seal(packet, rig.sessions[0])));
   assertSamePackets(rig.written, packets);
   assert.deepEqual(rig.drops, []);
+});
+
+test('trains by several paths are opened together: in order, each by its own path, the rest where one is forged', () => {
+  const rig = new Rig();
+  const [first, second] = rig.sessions;
+  const packets = Array.from({ length: 200 }, (_, i) =>
+    fromFirst(4, { identification: i, tos: 1, ...(i % 2 === 1 && { source: ofSecond4 }) }),
+  );
+  const sealed = packets.map((packet, i) => rig.seal(packet, i % 2 === 0 ? first : second));
+  sealed[3][40] ^= 1;
+  // From one to nine datagrams each, of which every other one saw congestion.
+  const trains: { datagrams: Uint8Array[]; tos: number }[] = [];
+  const expected: Uint8Array[] = [];
+  for (let i = 0; i < packets.length;) {
+    const tos = trains.length % 2 === 0 ? 0 : 3;
+    const datagrams = sealed.slice(i, i + 1 + (trains.length % 9));
+    for (let k = i; k < i + datagrams.length; k++)
+      if (k !== 3)
+        expected.push(
+          fromFirst(4, { identification: k, tos: tos === 0 ? 1 : 3, ...(k % 2 === 1 && { source: ofSecond4 }) }),
+        );
+    trains.push({ datagrams, tos });
+    i += datagrams.length;
+  }
+  rig.receiveAll(trains);
+  // Two flows: the coalescer keeps the order of each.
+  const ofFlow = (all: readonly Uint8Array[], first: boolean): Uint8Array[] =>
+    all.filter((packet) => (packet[12] === ofSecond4[0]) !== first);
+  for (const flow of [true, false]) assertSamePackets(ofFlow(rig.written, flow), ofFlow(expected, flow));
+  assert.deepEqual(rig.drops, ['authenticationFailed']);
+});
+
+test('a session that moves while its datagrams wait is where its last one came from', () => {
+  const rig = new Rig();
+  const [first] = rig.sessions;
+  const packets = [0, 1, 2, 3].map((identification) => fromFirst(4, { identification }));
+  const sealed = packets.map((packet) => rig.seal(packet, first));
+  rig.receiveAll([{ datagrams: sealed.slice(0, 2) }, { datagrams: sealed.slice(2) }]);
+  assertSamePackets(rig.written, packets);
+  assert.equal(rig.arena.view.getUint16(first + PEER_ENDPOINT + PATH_PORT, true), PORT + 1);
 });
 
 for (const version of [4, 6] as const) {

@@ -30,7 +30,15 @@ import { buildVirtioHeader, concat } from '../wire/packets.ts';
 
 export const MTU = 1420;
 export const NOW = 1000;
-const TRAIN_ROOM = 65_536;
+export const PORT = 51820;
+const TRAIN_ROOM = 1 << 20;
+const MAX_PATHS = 64;
+
+export interface Train {
+  readonly datagrams: readonly Uint8Array[];
+  readonly tos?: number;
+  readonly segmentSize?: number;
+}
 
 export interface SealedDatagram {
   readonly bytes: Uint8Array;
@@ -57,7 +65,7 @@ export class Rig implements Outbox {
   readonly #waiting: { at: number; length: number; path: number; ecn: number }[] = [];
   readonly #frame: number;
   readonly #train: number;
-  readonly #path: number;
+  readonly #paths: number;
 
   constructor() {
     const { arena } = this;
@@ -69,9 +77,9 @@ export class Rig implements Outbox {
     this.allowedIps = allowedIps;
     const cipher = createPacketCipher(arena, allocate(PACKET_CIPHER_SCRATCH_BYTES));
     this.packets = new WireGuardPackets(arena, cipher, tables, allocate(WireGuardPackets.scratchBytes));
-    this.#path = allocate(PATH_BYTES);
-    arena.view.setUint16(this.#path + PATH_FAMILY, 4, true);
-    arena.view.setUint16(this.#path + PATH_PORT, 51820, true);
+    this.#paths = allocate(MAX_PATHS * PATH_BYTES);
+    arena.view.setUint16(this.#paths + PATH_FAMILY, 4, true);
+    arena.view.setUint16(this.#paths + PATH_PORT, PORT, true);
     const openSession = (index: number): number => {
       const peer = pools.peers.allocate();
       const keypair = pools.keypairs.allocate();
@@ -83,7 +91,7 @@ export class Rig implements Outbox {
       arena.u8.fill(index, keypair + KEYPAIR_RECEIVE_KEY, keypair + KEYPAIR_RECEIVE_KEY + 32);
       assert.ok(indices.insert(index, keypair));
       arena.u32[(peer + PEER_CURRENT) >> 2] = keypair;
-      copyPath(arena, peer + PEER_ENDPOINT, this.#path);
+      copyPath(arena, peer + PEER_ENDPOINT, this.#paths);
       return peer;
     };
     this.sessions = [openSession(17), openSession(18)];
@@ -134,11 +142,24 @@ export class Rig implements Outbox {
 
   /** Datagrams of one size, the last may be shorter, that come with this TOS byte in the outer header. */
   receive(datagrams: readonly Uint8Array[], tos = 0, segmentSize = datagrams[0].length): void {
-    const bytes = concat(...datagrams);
-    this.arena.u8.set(bytes, this.#train);
-    this.arena.u32[(this.#path + PATH_TOS) >> 2] = tos;
-    this.inbound.handleTrain(this.#train, bytes.length, segmentSize, this.#path, NOW);
-    this.inbound.flush();
+    this.receiveAll([{ datagrams, tos, segmentSize }]);
+  }
+
+  /** Several such trains at once, each by a path of its own: from ports of which the first is WireGuard's. */
+  receiveAll(trains: readonly Train[]): void {
+    const { arena } = this;
+    let at = this.#train;
+    for (const [i, { datagrams, tos, segmentSize }] of trains.entries()) {
+      const path = this.#paths + i * PATH_BYTES;
+      const bytes = concat(...datagrams);
+      arena.u8.set(bytes, at);
+      arena.view.setUint16(path + PATH_FAMILY, 4, true);
+      arena.view.setUint16(path + PATH_PORT, PORT + i, true);
+      arena.u32[(path + PATH_TOS) >> 2] = tos ?? 0;
+      this.inbound.handleTrain(at, bytes.length, segmentSize ?? datagrams[0].length, path, NOW);
+      at += bytes.length;
+    }
+    this.inbound.flush(NOW);
   }
 
   /** As the sockets do: what lies in memory now is what leaves. */

@@ -23,13 +23,13 @@ const change: StateChange = {
     neighbours: [{ gatewayId: 'w', host: 'oslo.example', port: 51_820 }],
     connectedNetworks: ['10.1.0.0/16'],
     names: { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] },
-    openvpn: { authority: 'a', certificate: 'c', clientKey: 'k', dataCiphers: [], push: [] },
+    openvpn: { authority: 'a', certificate: 'c', clientKey: 'k', tokenKey: 't', dataCiphers: [], push: [] },
   },
   putGroups: [{ id: 'g', grants: destinations.map((destination) => ({ rule: 'r', destination, protocol: 'any', ports: [] })) }], // prettier-ignore
   removeGroups: ['old'],
   putDevices: [
     { id: 'd', publicKey: 'k', ipv4: '100.64.0.2', ipv6: 'fd00::2', groups: ['g'], networks: ['10.1.0.0/16'], validUntil: 5 }, // prettier-ignore
-    { id: 'o', openvpn: { certificates: [], login: 'password', userName: 'u' }, ipv4: '100.64.0.3', ipv6: 'fd00::3', groups: ['g'] }, // prettier-ignore
+    { id: 'o', openvpn: { certificates: [], login: 'password', userName: 'u', loginEpoch: 'e' }, ipv4: '100.64.0.3', ipv6: 'fd00::3', groups: ['g'] }, // prettier-ignore
   ],
   removeDevices: ['x'],
 };

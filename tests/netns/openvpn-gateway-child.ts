@@ -1,10 +1,12 @@
 // The gateway's tunnels in the namespace that it is started in: its plane with both protocols, OpenVPN's devices and logins
 // told by a test. Its start is the JSON of the file named; what it is asked comes as lines of JSON by a Unix socket.
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Logins, ObservedDevice } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
+import { signLoginToken, type AuthenticationVerdict } from '@sallyport/link';
 import type { DevicePlan, GatewayPlan } from '@sallyport/policy';
 import { openGatewayPlane } from '../../apps/server/src/gateway/gateway-plane.ts';
 import { OpenVpnTunnel } from '../../apps/server/src/gateway/openvpn-tunnel.ts';
@@ -15,6 +17,8 @@ export interface GatewayStart {
   readonly mtu: number;
   /** PEM. */
   readonly privateKey: string;
+  /** What the control plane signs login tokens with, PEM. */
+  readonly tokenKey: string;
   readonly socket: string;
   readonly plan: GatewayPlan;
   readonly devices: readonly DevicePlan[];
@@ -53,6 +57,15 @@ const tunnel = new OpenVpnTunnel({
   now: () => Date.now(),
 });
 
+const tokenKey = createPrivateKey(start.tokenKey);
+const LOGIN_MS = 12 * 3_600_000;
+
+function admission({ id, openvpn }: DevicePlan): AuthenticationVerdict {
+  const loginAt = Date.now();
+  const login = { deviceId: id, loginEpoch: openvpn?.loginEpoch ?? '', loginAt, endsAt: loginAt + LOGIN_MS };
+  return { kind: 'admit', token: signLoginToken(login, tokenKey) };
+}
+
 let asked = 0;
 const waiting = new Set<() => void>();
 const logins: Logins = {
@@ -67,7 +80,7 @@ const logins: Logins = {
     if (proof.kind === 'web' && start.web !== undefined) {
       later({ kind: 'web', url: start.web, timeoutSeconds: 60 });
       waiting.add(() => {
-        answer({ kind: 'admit' });
+        if (device !== undefined) answer(admission(device));
       });
     } else if (proof.kind === 'password') {
       const known = start.logins[proof.userName];
@@ -80,7 +93,7 @@ const logins: Logins = {
       else if (known.code !== undefined && code !== known.code) later({ kind: 'refuse', reason: 'the code is wrong' });
       else {
         tunnel.apply({ put: [device], remove: [] });
-        later({ kind: 'admit' });
+        later(admission(device));
       }
     } else later({ kind: 'refuse', reason: 'this device may not connect' });
     return () => undefined;

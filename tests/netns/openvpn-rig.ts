@@ -1,6 +1,6 @@
 // A gateway that speaks OpenVPN, and Debian's openvpn as its client, each in a namespace, a router between them.
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ import {
   type Process,
   type RunOptions,
 } from '@sallyport/netlab';
+import { encodeStateKey } from '@sallyport/link';
 import { formatTlsCryptV2ClientKey, METADATA_USER, wrapClientKey } from '@sallyport/openvpn';
 import { nodeOpenVpnCrypto } from '@sallyport/openvpn-plane';
 import type { DevicePlan, GatewayPlan, OpenVpnDevice, OpenVpnGateway } from '@sallyport/policy';
@@ -42,6 +43,8 @@ export class TestService {
   readonly authority: TestAuthority;
   readonly server: Issued;
   readonly serverKey = new Uint8Array(randomBytes(128));
+  /** What login tokens are signed with. */
+  readonly tokenKey = generateKeyPairSync('ed25519').privateKey;
   #devices = 0;
 
   private constructor(authority: TestAuthority, server: Issued) {
@@ -68,6 +71,7 @@ export class TestService {
         authority: this.authority.certificate,
         certificate: this.server.certificate,
         clientKey: Buffer.from(this.serverKey).toString('base64'),
+        tokenKey: encodeStateKey(this.tokenKey),
         dataCiphers: ['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305'],
         push: [],
         ...more,
@@ -95,7 +99,12 @@ export class TestService {
         ipv4: `10.77.0.${String(10 + number)}`,
         ipv6: `fd77::${String(10 + number)}`,
         groups: [],
-        openvpn: { certificates: issued === undefined ? [] : [issued.sha256], login, userName },
+        openvpn: {
+          certificates: issued === undefined ? [] : [issued.sha256],
+          login,
+          userName,
+          ...(login === 'certificate' ? {} : { loginEpoch: 'e' }),
+        },
       },
       issued,
       clientKey: formatTlsCryptV2ClientKey({ key, wrappedKey }),
@@ -215,6 +224,7 @@ async function startGateway(
     openvpnPort: PORT,
     mtu: MTU,
     privateKey: service.server.privateKey.reveal(),
+    tokenKey: service.tokenKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     socket: `${socket}.sock`,
     plan,
     devices,

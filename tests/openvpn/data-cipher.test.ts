@@ -117,5 +117,12 @@ test('keys are taken anew after they were erased, and only then', () => {
     u8.fill(5, key, key + 32);
     eraseDataCiphers(arena, registry);
     assert.notEqual(sealWith(key), sealWith(otherKey));
+    const last = sealWith(key);
+    u8.fill(6, key, key + 32);
+    eraseDataCiphers(arena, registry, otherKey, otherKey + 64);
+    const kept = sealWith(key);
+    eraseDataCiphers(arena, registry, key, key + 64);
+    assert.notEqual(sealWith(key), last);
+    if (algorithm !== 3) assert.equal(kept, last, 'keys elsewhere in memory are left alone');
   }
 });

@@ -60,6 +60,10 @@ export class DataEnd implements Outbox {
   /** Whether there is room to say that a session is to be attended to. */
   hears = true;
   erased = 0;
+  readonly erasedRegions: [number, number][] = [];
+  /** How often the other threads had to wait, and what was computed meanwhile. */
+  exclusives = 0;
+  hmacsInside = 0;
   #inside = false;
   readonly #paths = new Map<number, number>();
   readonly #allocate: (bytes: number) => number;
@@ -89,9 +93,15 @@ export class DataEnd implements Outbox {
     this.sessions = new SharedDataSessions({
       memory,
       regions: this.regions,
-      crypto: hmac,
+      crypto: {
+        hmac: (...of) => {
+          if (this.#inside) this.hmacsInside++;
+          return hmac.hmac(...of);
+        },
+      },
       exclusive: (change) => {
         const outer = this.#inside;
+        this.exclusives++;
         this.#inside = true;
         change();
         this.#inside = outer;
@@ -100,10 +110,11 @@ export class DataEnd implements Outbox {
         if (!this.#inside) throw new Error('outside of exclusive');
         this.forgotten.push(...gone);
       },
-      eraseKeys: () => {
+      eraseKeys: (first, end) => {
         if (!this.#inside) throw new Error('outside of exclusive');
         this.erased++;
-        if (arena !== undefined) eraseDataCiphers(arena, this.regions.ciphers);
+        this.erasedRegions.push([first, end]);
+        if (arena !== undefined) eraseDataCiphers(arena, this.regions.ciphers, first, end);
       },
       ...limits,
     });

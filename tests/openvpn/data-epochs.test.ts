@@ -3,6 +3,7 @@ import { createCipheriv } from 'node:crypto';
 import { test } from 'node:test';
 import { DATA_LIMITS } from '@sallyport/openvpn';
 import { expandLabel } from '../../packages/openvpn/src/data/epochs.ts';
+import { EPOCHS_BYTES, KEY_BYTES, KEY_EPOCHS, SESSION_KEYS } from '../../packages/openvpn/src/data/layout.ts';
 import { hmac, ip, material, pair, type DataEnd } from './data-end.ts';
 
 const EPOCH = { cipher: 'AES-256-GCM', format: 'epoch' } as const;
@@ -30,9 +31,12 @@ function sealBy(epoch: number, counter: number, payload: Uint8Array): Buffer {
   return Buffer.concat([header, cipher.update(payload), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** Does as a session half does. */
+let now = 10_000;
+
+/** Does as a session half does, a good while after the last time. */
 function settle(end: DataEnd): void {
-  for (const session of end.attended.splice(0)) end.sessions.attend(session);
+  now += DATA_LIMITS.epochSpacingMs;
+  for (const session of end.attended.splice(0)) assert.equal(end.sessions.attend(session, now), undefined);
 }
 
 function epochsOf(end: DataEnd): number[] {
@@ -165,4 +169,45 @@ test('who sends alone goes no further ahead than it can be answered by, and goes
   server.open(client.seal(c, [ip(40)]));
   assert.deepEqual(server.drops, []);
   assert.equal(client.opened.length, 80);
+});
+
+test('a peer that goes to a further epoch with every packet takes the session on once a second', () => {
+  const { server, s } = pair(EPOCH, { kind: 'real' });
+  now += 10_000;
+  const start = now;
+  server.open([sealBy(1, 1, ip(40))]);
+  assert.equal(server.sessions.attend(s, now), undefined);
+  server.attended.length = 0;
+  server.open([sealBy(5, 1, ip(40))]);
+  assert.deepEqual(server.attended.splice(0), [s]);
+  assert.equal(server.sessions.attend(s, now), undefined);
+  const exclusives = server.exclusives;
+  server.open([sealBy(9, 1, ip(40))]);
+  assert.deepEqual(server.attended.splice(0), [s]);
+  assert.equal(server.sessions.attend(s, ++now), start + 1000, 'it is asked for once more when it is time');
+  for (let i = 2; i < 100; i++) server.open([sealBy(9, i, ip(40)), sealBy(10, i, ip(40)), sealBy(13, i, ip(40))]);
+  assert.deepEqual(server.attended, [], 'and not with every packet until then');
+  assert.equal(server.exclusives, exclusives, 'no thread waits');
+  assert.equal(server.opened.length, 101, 'what is sealed by epochs that have keys opens meanwhile');
+  assert.equal(server.sessions.attend(s, start + 1000), undefined);
+  server.open([sealBy(13, 1, ip(40))]);
+  assert.equal(server.opened.length, 102);
+  assert.deepEqual(server.attended, [s]);
+});
+
+test('keys are derived while the other threads go on, and only those of this key are erased', () => {
+  const { server, s } = pair(EPOCH);
+  server.open([sealBy(1, 1, ip(40)), sealBy(5, 1, ip(40))]);
+  server.hmacsInside = 0;
+  server.erasedRegions.length = 0;
+  settle(server);
+  server.open([sealBy(9, 1, ip(40))]);
+  assert.equal(server.opened.length, 3);
+  assert.equal(server.hmacsInside, 0);
+  const key = server.memory.u32[(s + SESSION_KEYS) >> 2];
+  const epochs = server.memory.u32[(key + KEY_EPOCHS) >> 2];
+  assert.deepEqual(server.erasedRegions, [
+    [key, key + KEY_BYTES],
+    [epochs, epochs + EPOCHS_BYTES],
+  ]);
 });

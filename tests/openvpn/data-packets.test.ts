@@ -271,7 +271,7 @@ test('a new key opens beside the old one, which opens until it is removed', () =
   server.open([by1]);
   assert.equal(server.sessions.heardBy(s, 1), true);
   assert.deepEqual(server.attended, [s]);
-  server.sessions.attend(s);
+  server.sessions.attend(s, 1000);
   server.open([old]);
   assert.equal(server.opened.length, 2);
   assert.deepEqual(server.attended, [s, s], 'the old key is heard for the first time');

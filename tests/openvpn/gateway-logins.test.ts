@@ -1,9 +1,10 @@
 /** How the gateway decides about OpenVPN clients: what it judges by itself, and what it asks the control plane. */
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { test } from 'node:test';
 import type { LoginRequest, Logins } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
+import { encodeStateKey, signLoginToken, type DeviceLogin } from '@sallyport/link';
 import type { AuthenticationRequest, Verdict } from '@sallyport/openvpn';
 import type { DevicePlan, OpenVpnDevice } from '@sallyport/policy';
 import { AuthTokens } from '../../apps/server/src/gateway/auth-tokens.ts';
@@ -13,8 +14,10 @@ const ID = '00000000-0000-4000-8000-000000000001';
 const OTHER = '00000000-0000-4000-8000-000000000002';
 const CERTIFICATE = new Uint8Array(randomBytes(400));
 const SHA256 = createHash('sha256').update(CERTIFICATE).digest('hex');
-const KEY = new Uint8Array(randomBytes(128));
 const HOUR_MS = 3_600_000;
+/** Of the control plane. */
+const KEY = generateKeyPairSync('ed25519').privateKey;
+const EPOCH = 'e';
 
 function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
   let now = 1_800_000_000_000;
@@ -22,14 +25,18 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
   const asked: LoginRequest[] = [];
   let answer: Parameters<Logins['ask']>[1] | undefined;
   let cancelled = 0;
-  const tokens = new AuthTokens(KEY, () => now);
+  let tokenKey: string | undefined = encodeStateKey(KEY);
+  const tokens = new AuthTokens(
+    () => tokenKey,
+    () => now,
+  );
   const devices = new Map<string, DevicePlan>();
   const device: DevicePlan = {
     id: ID,
     ipv4: '10.0.0.2',
     ipv6: 'fd00::2',
     groups: [],
-    openvpn: { certificates: [], login: 'password', userName: 'alice', ...openvpn },
+    openvpn: { certificates: [], login: 'password', userName: 'alice', loginEpoch: EPOCH, ...openvpn },
   };
   if (openvpn !== undefined) devices.set(ID, device);
   const logins = new OpenVpnLogins({
@@ -49,7 +56,15 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
     decide: (_id, verdict) => decided.push(verdict),
   });
   return {
-    tokens,
+    /** A token as the control plane makes it, but for what is said. */
+    token(more: Partial<DeviceLogin> = {}, key: KeyObject = KEY): string {
+      const login = { deviceId: ID, loginEpoch: EPOCH, loginAt: now, endsAt: now + 12 * HOUR_MS, ...more };
+      return signLoginToken(login, key);
+    },
+    /** Another plan of the gateway. */
+    setTokenKey(text: string | undefined): void {
+      tokenKey = text;
+    },
     asked,
     devices,
     device,
@@ -102,11 +117,34 @@ test('a certificate is looked for, and does where nothing else is asked', () => 
 });
 
 test('a profile of nobody, or of another device than the one that renegotiates', () => {
-  const rig = setUp({ login: 'certificate' });
+  const rig = setUp({ certificates: [SHA256], login: 'certificate' });
+  const certificate = CERTIFICATE;
   for (const profile of [undefined, Uint8Array.of(0), Uint8Array.of(1, ...Buffer.from(ID)), Uint8Array.of(0, 255, 0)])
-    assert.equal(rig.ask({ profile })?.kind, 'refuse');
-  assert.equal(rig.ask({ renewing: OTHER })?.kind, 'refuse');
-  assert.equal(rig.ask({ renewing: ID })?.kind, 'admit');
+    assert.equal(rig.ask({ profile, certificate })?.kind, 'refuse');
+  assert.equal(rig.ask({ renewing: OTHER, certificate })?.kind, 'refuse');
+  assert.equal(rig.ask({ renewing: ID, certificate })?.kind, 'admit');
+});
+
+test('a profile alone lets nobody in, whatever the device asks for', () => {
+  for (const openvpn of [
+    { login: 'certificate' },
+    { login: 'certificate', certificates: [SHA256] },
+    { login: 'password' },
+    { login: 'web' },
+    { login: 'web', loginEpoch: undefined },
+  ] as const) {
+    const rig = setUp(openvpn);
+    for (const renewing of [undefined, ID]) assert.equal(rig.ask({ renewing })?.kind, 'refuse', openvpn.login);
+    assert.equal(rig.asked.length, 0);
+  }
+  const rig = setUp({ login: 'certificate' });
+  assert.equal(rig.ask({ certificate: CERTIFICATE })?.kind, 'refuse');
+  assert.equal(rig.ask({ userName: 'alice', password: new Secret(rig.token()) })?.kind, 'refuse');
+  // Whose device is not there is asked about, and let in by no more than that.
+  const gone = setUp(undefined);
+  assert.equal(gone.ask({}), undefined);
+  assert.equal(gone.asked[0].proof.kind, 'none');
+  assert.equal(gone.answer({ kind: 'admit' }).kind, 'refuse');
 });
 
 test('a password is asked about; with the token that follows nobody is asked, for twelve hours', () => {
@@ -115,36 +153,90 @@ test('a password is asked about; with the token that follows nobody is asked, fo
   const { proof, ...rest } = rig.asked[0];
   assert.deepEqual(rest, { deviceId: ID, address: '192.0.2.7', client: '', certificate: undefined });
   assert.ok(proof.kind === 'password' && proof.password.reveal() === 'right' && proof.code?.reveal() === '123456');
-  const admitted = rig.answer({ kind: 'admit' });
-  assert.ok(admitted.kind === 'admit' && admitted.token !== undefined);
+  const made = rig.token();
+  const admitted = rig.answer({ kind: 'admit', token: made });
+  assert.ok(admitted.kind === 'admit' && admitted.token?.reveal() === made);
   const { token } = admitted;
-  const again = (): Verdict | undefined => rig.ask({ userName: 'alice', password: token });
-  rig.pass(12 * HOUR_MS - 2000);
+  const again = (renewing?: string): Verdict | undefined => rig.ask({ userName: 'alice', password: token, renewing });
+  for (let hour = 1; hour < 12; hour++) {
+    rig.pass(HOUR_MS);
+    const renewed = again(ID);
+    assert.ok(
+      renewed?.kind === 'admit' && renewed.token?.reveal() === made,
+      'the same, not one that is good for longer',
+    );
+  }
+  rig.pass(HOUR_MS - 1);
   assert.equal(again()?.kind, 'admit');
-  rig.pass(2000);
+  rig.pass(1);
   const refused = again();
   assert.ok(refused?.kind === 'refuse' && refused.sessionEnded === true);
   assert.equal(rig.asked.length, 1);
 });
 
-test('a token is good for its device alone, unchanged, and for nobody who may not connect', () => {
+test('a token is good for its device, epoch and key alone, and for nobody who may not connect', () => {
   const rig = setUp({ login: 'password' });
-  const token = rig.tokens.issue(ID);
-  assert.ok(rig.tokens.isValid(token, ID));
-  assert.ok(!rig.tokens.isValid(token, OTHER));
-  assert.ok(!new AuthTokens(new Uint8Array(128), () => 1_800_000_000_000).isValid(token, ID));
-  const text = token.reveal();
-  for (let i = 0; i < text.length; i += 3) {
-    const changed = text.slice(0, i) + (text[i] === 'A' ? 'B' : 'A') + text.slice(i + 1);
-    assert.ok(!rig.tokens.isValid(new Secret(changed), ID));
+  const show = (text: string, renewing?: string): Verdict | undefined =>
+    rig.ask({ userName: 'alice', password: new Secret(text), renewing });
+  const refused = (text: string): void => {
+    for (const renewing of [undefined, ID]) {
+      const verdict = show(text, renewing);
+      assert.ok(verdict?.kind === 'refuse' && verdict.sessionEnded === true);
+    }
+  };
+  const token = rig.token();
+  assert.equal(show(token)?.kind, 'admit');
+  refused(rig.token({ deviceId: OTHER }));
+  refused(rig.token({ loginEpoch: 'f' }));
+  refused(rig.token({ endsAt: 1_800_000_000_000 }));
+  refused(rig.token({}, generateKeyPairSync('ed25519').privateKey));
+  for (let i = 'SPTOKEN-2-'.length; i < token.length - 1; i += 3)
+    refused(token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1));
+  refused(token.slice(0, -1));
+  refused(`${token}AAAA`);
+  assert.equal(rig.asked.length, 0, 'none of it is taken for a password');
+  // The plan of another control plane, of none, and one that makes no sense.
+  for (const key of [encodeStateKey(generateKeyPairSync('ed25519').publicKey), undefined, 'x'.repeat(60)]) {
+    rig.setTokenKey(key);
+    refused(token);
   }
-  for (const cut of ['', text.slice(0, 10), text.slice(0, -1), `${text}AAAA`])
-    assert.ok(!rig.tokens.isValid(new Secret(cut), ID));
+  rig.setTokenKey(encodeStateKey(KEY));
+  assert.equal(show(token)?.kind, 'admit');
+  // The user has another password by now.
+  const { openvpn } = rig.device;
+  assert.ok(openvpn);
+  for (const loginEpoch of ['f', undefined]) {
+    rig.devices.set(ID, { ...rig.device, openvpn: { ...openvpn, loginEpoch } });
+    refused(token);
+  }
   rig.devices.clear();
-  assert.equal(rig.ask({ userName: 'alice', password: token }), undefined);
+  assert.equal(show(token), undefined);
   assert.equal(rig.asked[0].proof.kind, 'none');
-  const refused = rig.answer({ kind: 'refuse', reason: 'the user is disabled' });
-  assert.ok(refused.kind === 'refuse' && refused.sessionEnded === true && refused.reason === 'the user is disabled');
+  const gone = rig.answer({ kind: 'refuse', reason: 'the user is disabled' });
+  assert.ok(gone.kind === 'refuse' && gone.sessionEnded === true && gone.reason === 'the user is disabled');
+});
+
+test('a login is let in by what counts when its verdict comes', () => {
+  const rig = setUp({ login: 'password', certificates: [SHA256] });
+  const { openvpn } = rig.device;
+  assert.ok(openvpn);
+  const asks = (): void => {
+    rig.devices.set(ID, rig.device);
+    assert.equal(rig.ask({ ...shown, certificate: CERTIFICATE }), undefined);
+  };
+  asks();
+  assert.equal(rig.answer({ kind: 'admit', token: rig.token() }).kind, 'admit');
+  for (const token of [undefined, '', 'right', rig.token({ deviceId: OTHER }), rig.token({ loginEpoch: 'before' })]) {
+    asks();
+    const verdict = rig.answer({ kind: 'admit', token });
+    assert.ok(verdict.kind === 'refuse' && verdict.retryAfterSeconds !== undefined);
+  }
+  // Meanwhile the certificate was renewed, or the password changed.
+  for (const changed of [{ certificates: ['ab'.repeat(32)] }, { loginEpoch: 'f' }]) {
+    asks();
+    rig.devices.set(ID, { ...rig.device, openvpn: { ...openvpn, ...changed } });
+    assert.equal(rig.answer({ kind: 'admit', token: rig.token() }).kind, 'refuse');
+  }
 });
 
 test('a challenge goes out, and its answer needs no password', () => {
@@ -170,7 +262,7 @@ test('a browser: for who can open one', () => {
     assert.equal(rig.asked.at(-1)?.proof.kind, 'web');
     const pending = rig.answer({ kind: 'web', url: 'https://x/', timeoutSeconds: 60 });
     assert.deepEqual(pending, { kind: 'pending', timeoutSeconds: 60, info });
-    const admitted = rig.answer({ kind: 'admit' });
+    const admitted = rig.answer({ kind: 'admit', token: rig.token() });
     assert.ok(admitted.kind === 'admit' && admitted.token !== undefined);
     assert.ok(admitted.push.includes('auth-token-user YWxpY2U='));
   }
@@ -179,11 +271,11 @@ test('a browser: for who can open one', () => {
 test('who logs in anew is let in once the device is there; who goes away is asked about no more', () => {
   const rig = setUp(undefined);
   rig.ask(shown);
-  const early = rig.answer({ kind: 'admit' });
+  const early = rig.answer({ kind: 'admit', token: rig.token() });
   assert.ok(early.kind === 'refuse' && early.retryAfterSeconds !== undefined);
   rig.devices.set(ID, rig.device);
   rig.ask(shown);
-  assert.equal(rig.answer({ kind: 'admit' }).kind, 'admit');
+  assert.equal(rig.answer({ kind: 'admit', token: rig.token() }).kind, 'admit');
   rig.ask(shown);
   rig.cancel();
   assert.equal(rig.cancelled, 1);

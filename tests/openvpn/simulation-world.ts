@@ -171,8 +171,8 @@ export class End {
         change();
       },
       forgetSessions: () => undefined,
-      eraseKeys: () => {
-        eraseDataCiphers(this.arena, regions.ciphers);
+      eraseKeys: (first, end) => {
+        eraseDataCiphers(this.arena, regions.ciphers, first, end);
       },
       limits,
     });
@@ -364,6 +364,7 @@ export interface ServerSetup {
   /** What a request is answered by, after so many milliseconds; by default everybody is admitted at once. */
   readonly authenticate?: (request: AuthenticationRequest) => Verdict | undefined;
   readonly verdictAfterMs?: number;
+  readonly knows?: ServerOptions['knows'];
   readonly sessions?: number;
   readonly limits?: DataLimits;
 }
@@ -405,6 +406,7 @@ export class ServerEnd extends End {
       cancelled: (id) => {
         this.cancelled.push(id);
       },
+      knows: setup.knows,
       report: (event) => {
         this.reports.push(event);
       },

@@ -183,9 +183,10 @@ describe('floods and forgeries', () => {
   for (const [name, opcode, firstPacketId] of kinds)
     seeded(`20,000 ${name}: nothing is kept, and a client gets in`, async (world, random) => {
       const v3 = opcode === P_CONTROL_HARD_RESET_CLIENT_V3;
+      const settings = { maxArrivals: Infinity };
       const server = v3
-        ? withProfiles(world)
-        : new ServerEnd(world, SERVER, { key: { kind: 'tls-crypt', key: STATIC_KEY } });
+        ? withProfiles(world, { settings })
+        : new ServerEnd(world, SERVER, { key: { kind: 'tls-crypt', key: STATIC_KEY }, settings });
       const wrap = v3 ? cryptV2(world.crypto, 2).wrap : ({ kind: 'tls-crypt', key: STATIC_KEY } as const);
       const datagrams = Array.from({ length: 2_000 }, () => forged(random, opcode, firstPacketId));
       let sent = 0;

@@ -27,6 +27,7 @@ class End {
   readonly outputs: TlsOutput[] = [];
   readonly session: TlsSession;
   other: End | undefined;
+  onSecure: () => void = () => undefined;
   /** Records are cut in pieces of this many bytes. */
   piece = 1100;
 
@@ -37,6 +38,7 @@ class End {
       assert.equal(inCall, false, 'nothing is told from within a call');
       this.outputs.push(output);
       if (output.kind === 'records') this.#deliver(output.bytes);
+      if (output.kind === 'secure') this.onSecure();
     });
     this.session = engine.open(7);
     inCall = false;
@@ -44,7 +46,7 @@ class End {
 
   #deliver(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; at += this.piece) {
-      const piece = bytes.slice(at, at + this.piece);
+      const piece = new Uint8Array(bytes.subarray(at, at + this.piece));
       this.other?.session.receive(piece);
       piece.fill(0); // it was the caller's
     }
@@ -102,10 +104,10 @@ describe('who is let in', () => {
     const key = ends.server.session.exportKey(LABEL, 256);
     assert.equal(key.length, 256);
     assert.deepEqual(Buffer.from(key), Buffer.from(ends.client.session.exportKey(LABEL, 256)));
-    ends.client.session.send(Buffer.from('from the client '.repeat(4000)));
+    ends.client.session.send(Buffer.from('from the client '.repeat(2000)));
     ends.server.session.send(Buffer.from('from the server'));
     await settled(ends);
-    assert.equal(ends.server.heard, 'from the client '.repeat(4000));
+    assert.equal(ends.server.heard, 'from the client '.repeat(2000));
     assert.equal(ends.client.heard, 'from the server');
     ends.server.session.close();
     ends.client.session.close();
@@ -217,4 +219,74 @@ test('once closed nothing is told, and what is given is passed over', async () =
   ends.server.session.send(new Uint8Array(10));
   await sleep(30);
   assert.equal(ends.server.outputs.length, count);
+});
+
+describe('how much', () => {
+  /** Lengths of the records with application data in what an end has given out. */
+  function recordsOf(outputs: readonly TlsOutput[]): number[] {
+    const bytes = Buffer.concat(outputs.flatMap((output) => (output.kind === 'records' ? [output.bytes] : [])));
+    const lengths: number[] = [];
+    for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3))
+      if (bytes[at] === 23) lengths.push(bytes.readUInt16BE(at + 3));
+    return lengths;
+  }
+
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    test(`one record for each thing that is said, ${version}`, async () => {
+      const ends = await meet(serverOptions(), clientOptions({ maxVersion: version }));
+      for (const [from, to] of [
+        [ends.server, ends.client],
+        [ends.client, ends.server],
+      ]) {
+        from.outputs.length = 0;
+        const pieces = Array.from({ length: 6 }, (_, i) => Buffer.alloc(1000 + i, i));
+        for (const piece of pieces) from.session.send(piece);
+        await settled(ends);
+        const lengths = recordsOf(from.outputs);
+        assert.deepEqual(
+          lengths.map((length) => length - lengths[0]),
+          [0, 1, 2, 3, 4, 5],
+        );
+        assert.equal(to.heard, Buffer.concat(pieces).toString());
+      }
+    });
+
+    test(`a handshake that is too long is over before it is verified, ${version}`, async () => {
+      const more = await Promise.all(Array.from({ length: 20 }, () => authority.issue('one', { usage: 'client' })));
+      const certificate = [client, ...more].map((issued) => issued.certificate).join('');
+      const ends = await meet(serverOptions(), clientOptions({ certificate, maxVersion: version }));
+      assert.deepEqual(ends.server.kinds(), ['ended']);
+      assert.match(ends.server.reason, /too long/);
+    });
+
+    test(`what a client says right behind its handshake is heard, ${version}`, async () => {
+      const rsa = await authority.issue('the client', { usage: 'client', rsa: true });
+      const ends = {
+        server: new End(serverOptions()),
+        client: new End(clientOptions({ ...rsa, maxVersion: version })),
+      };
+      ends.server.other = ends.client;
+      ends.client.other = ends.server;
+      const long = 'x'.repeat(12_000);
+      ends.client.onSecure = () => {
+        ends.client.session.send(Buffer.from(long));
+      };
+      await settled(ends);
+      assert.deepEqual(ends.server.kinds(), ['secure', 'plaintext']);
+      assert.equal(ends.server.heard, long);
+    });
+  }
+
+  test('of a client that goes on for ever nothing more is read', async () => {
+    const ends = await meet(serverOptions(), clientOptions());
+    for (let i = 0; i < 100; i++) ends.client.session.send(Buffer.alloc(1000, 65));
+    await settled(ends);
+    assert.equal(ends.server.kinds().at(-1), 'ended');
+    assert.match(ends.server.reason, /too much/);
+    assert.ok(ends.server.heard.length < 65_536);
+    const other = await meet(serverOptions(), clientOptions());
+    for (let i = 0; i < 100; i++) other.server.session.send(Buffer.alloc(1000, 65));
+    await settled(other);
+    assert.equal(other.client.heard.length, 100_000, 'a server may');
+  });
 });

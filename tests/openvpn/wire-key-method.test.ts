@@ -131,3 +131,17 @@ test("key material by TLS 1.0's PRF: OpenVPN's own keys", () => {
   assert.equal(hex(material.subarray(0, 32)), PRF.clientKey);
   assert.equal(hex(material.subarray(128, 160)), PRF.serverKey);
 });
+
+test('asking for a message that comes byte by byte takes no time', () => {
+  const long = 'é'.repeat(2040);
+  const whole = encodeKeyMethod2({ ...CLIENT, userName: long, password: new Secret(long), peerInfo: 'IV_VER=1\n'.repeat(440) }); // prettier-ignore
+  const begun = performance.now();
+  let short = 0;
+  for (let length = 0; length < whole.length; length++)
+    if (decodeKeyMethod2(whole.subarray(0, length), 'client') === 'short') short++;
+  assert.equal(short, whole.length - 3, 'an older peer might end behind each string');
+  // Some milliseconds; where strings are decoded each time it is seconds.
+  assert.ok(performance.now() - begun < 1_000);
+  const message = decodeKeyMethod2(whole, 'client');
+  assert.ok(typeof message === 'object' && message.userName === long);
+});

@@ -270,6 +270,17 @@ test('UTF-8 and base64 as Node has them', () => {
     }),
   );
   for (const bad of ['a', 'a===', '*', 'ab=', 'YWJj\n']) assert.equal(base64Decode(bad), undefined, bad);
+  fc.assert(
+    fc.property(fc.uint8Array({ min: 0x70 }), (data) => {
+      let text: string | undefined;
+      try {
+        text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
+      } catch {
+        text = undefined;
+      }
+      assert.equal(utf8Decode(data), text);
+    }),
+  );
   for (const bad of [[0x80], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]])
     assert.equal(utf8Decode(Uint8Array.from(bad)), undefined);
 });

@@ -209,7 +209,8 @@ describe('protections between our own ends', () => {
   });
 
   test('the key is copied, and of no use once it is erased', () => {
-    const key = staticKey.slice();
+    // A slice of a Buffer is the same memory.
+    const key = Buffer.from(staticKey);
     const server = tlsCryptWrap({ crypto, unixTime, server: true, key });
     const client = tlsCryptWrap({ crypto, unixTime, server: false, key });
     key.fill(0);
@@ -217,6 +218,13 @@ describe('protections between our own ends', () => {
     assert.deepEqual(tlsCryptWrap({ crypto, unixTime, server: true, key: staticKey }).unwrap(datagram), MESSAGE);
     server.erase();
     assert.equal(server.unwrap(datagram), DropReason.authenticationFailed);
+    const material = Buffer.alloc(256, 5);
+    client.dynamic(material);
+    assert.deepEqual(material, Buffer.alloc(256, 5));
+    const other = Buffer.from(staticKey);
+    const authenticates = tlsAuthWrap({ crypto, unixTime, server: true, key: other, hash: 'sha256', direction: 0 });
+    authenticates.erase();
+    assert.deepEqual(new Uint8Array(other), staticKey, "the caller's own is left alone");
   });
 });
 

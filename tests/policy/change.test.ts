@@ -41,7 +41,14 @@ test('every field of an entry counts', () => {
       address6: 'fd00::1',
       egress: { ipv4: '198.51.100.1', ipv6: '2001:db8::1' },
       draining: false,
-      openvpn: { authority: 'a', certificate: 'c', clientKey: 'k', dataCiphers: ['AES-256-GCM'], push: ['route'] },
+      openvpn: {
+        authority: 'a',
+        certificate: 'c',
+        clientKey: 'k',
+        tokenKey: 't',
+        dataCiphers: ['AES-256-GCM'],
+        push: ['route'],
+      },
     },
     groups: new Map([
       [
@@ -72,7 +79,7 @@ test('every field of an entry counts', () => {
           egress: { ipv4: '198.51.100.2', ipv6: '2001:db8::2' },
           bitsPerSecond: 1,
           validUntil: 2,
-          openvpn: { certificates: ['c'], login: 'web', userName: 'u' },
+          openvpn: { certificates: ['c'], login: 'web', userName: 'u', loginEpoch: 'e' },
         },
       ],
     ]),
@@ -101,7 +108,7 @@ test('every field of an entry counts', () => {
     }
   };
   walk([], state);
-  assert.equal(leaves, 33);
+  assert.equal(leaves, 35);
 });
 
 test('a change without a gateway needs a state', () => {

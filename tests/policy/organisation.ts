@@ -49,6 +49,7 @@ export function user(from: Partial<UserModel> & { id: string }): UserModel {
     disabled: false,
     expiresAt: null,
     lastLoginAt: null,
+    loginEpoch: '',
     groups: new Set(),
     bitsPerSecond: null,
     trafficBytesPerMonth: null,
@@ -117,7 +118,13 @@ const GATEWAYS = 5;
 const RESOURCES = 6;
 const RULES = 8;
 const REGIONS = 3;
-const OPENVPN: NonNullable<AccessModel['openvpn']> = { authority: 'a', clientKey: 'k', dataCiphers: [], push: [] };
+const OPENVPN: NonNullable<AccessModel['openvpn']> = {
+  authority: 'a',
+  clientKey: 'k',
+  tokenKey: 't',
+  dataCiphers: [],
+  push: [],
+};
 const NAMES: NamesPlan = { upstreams: [], blocked: [], blockLists: [], hosts: [], domains: [] };
 
 export function randomOrganisation(random: SeededRandom): AccessModel {

@@ -57,22 +57,27 @@ test('what the planner sends adds up to the whole plan, over random changes and 
 });
 
 test('a device of OpenVPN is planned by what it shows, and gateways of it alone get what serves it', () => {
-  let model = changed(emptyModel(), 'users', 'u', user({ id: 'u', name: 'alice' }));
+  let model = changed(emptyModel(), 'users', 'u', user({ id: 'u', name: 'alice', loginEpoch: 'e' }));
   model = changed(model, 'resources', 's', resource({ id: 's', kind: 'internet' }));
   model = changed(model, 'rules', 'l', rule({ id: 'l', groups: ['everyone'], resources: ['s'] }));
   model = changed(model, 'gateways', 'w', gateway({ id: 'w', openvpnCertificate: 'pem' }));
   model = changed(model, 'gateways', 'x', gateway({ id: 'x' }));
   const openvpn = { login: 'password', certificate: { sha256: 'c', expiresAt: START + 1000 } } as const;
   model = changed(model, 'devices', 'd2', device(2, 'u', { publicKey: null, openvpn }));
-  model = { ...model, openvpn: { authority: 'a', clientKey: 'k', dataCiphers: ['AES-256-GCM'], push: ['route'] } };
+  model = {
+    ...model,
+    openvpn: { authority: 'a', clientKey: 'k', tokenKey: 't', dataCiphers: ['AES-256-GCM'], push: ['route'] },
+  };
   const planner = new Planner();
   const first = planner.update(model, START);
   assert.deepEqual(first.get('w')?.gateway?.openvpn, { ...model.openvpn, certificate: 'pem' });
   assert.equal(first.get('x')?.gateway?.openvpn, undefined);
   const [plan] = first.get('w')?.putDevices ?? [];
   assert.equal(plan?.publicKey, undefined);
-  assert.deepEqual(plan?.openvpn, { certificates: ['c'], login: 'password', userName: 'alice' });
+  assert.deepEqual(plan?.openvpn, { certificates: ['c'], login: 'password', userName: 'alice', loginEpoch: 'e' });
   // Another name, another certificate; and what every gateway has of it.
+  const ended = changed(model, 'users', 'u', user({ id: 'u', name: 'alice', loginEpoch: 'f' }));
+  assert.equal(planner.update(ended, START).get('w')?.putDevices[0]?.openvpn?.loginEpoch, 'f');
   const renamed = changed(model, 'users', 'u', user({ id: 'u', name: 'bob' }));
   assert.equal(planner.update(renamed, START).get('w')?.putDevices[0]?.openvpn?.userName, 'bob');
   const pushed = { ...renamed, openvpn: { ...model.openvpn!, push: [] } };
@@ -82,6 +87,19 @@ test('a device of OpenVPN is planned by what it shows, and gateways of it alone 
   // Its certificate ends, and with it what it may.
   assert.equal(planner.nextExpiry, START + 1000);
   assert.deepEqual(planner.update(pushed, START + 1000).get('w')?.removeDevices, ['d2']);
+});
+
+test('a device that shows a certificate alone hears nothing of logins that were ended', () => {
+  let model = changed(emptyModel(), 'users', 'u', user({ id: 'u', loginEpoch: 'e' }));
+  model = changed(model, 'resources', 's', resource({ id: 's', kind: 'internet' }));
+  model = changed(model, 'rules', 'l', rule({ id: 'l', groups: ['everyone'], resources: ['s'] }));
+  model = changed(model, 'gateways', 'w', gateway({ id: 'w' }));
+  const openvpn = { login: 'certificate', certificate: { sha256: 'c', expiresAt: START + 1000 } } as const;
+  model = changed(model, 'devices', 'd2', device(2, 'u', { publicKey: null, openvpn }));
+  const planner = new Planner();
+  const [plan] = planner.update(model, START).get('w')?.putDevices ?? [];
+  assert.deepEqual(Object.keys(plan?.openvpn ?? {}), ['certificates', 'login', 'userName']);
+  assert.equal(planner.update(changed(model, 'users', 'u', user({ id: 'u', loginEpoch: 'f' })), START).size, 0);
 });
 
 test('nothing is sent when nothing changes', () => {

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Command } from './command.ts';
 import { CommandFailure, EXIT_CODES, EXIT_FAILED, EXIT_USAGE, FileFaults } from './command.ts';
 import { allCommands, commandsFor, loadAll, version, type Entry } from './command-list.ts';
+import { printableLines } from './client/terminal.ts';
 import { suggest } from '@sallyport/core';
 
 const SHORT: Readonly<Record<string, string>> = { f: 'foreground', h: 'help', V: 'version' };
@@ -142,6 +143,7 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const detail = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`${error instanceof FileFaults ? '' : 'sallyport: '}${detail}\n`);
+  // Services have a say in it.
+  process.stderr.write(`${error instanceof FileFaults ? '' : 'sallyport: '}${printableLines(detail)}\n`);
   process.exitCode = error instanceof CommandFailure ? error.exitCode : EXIT_FAILED;
 }

@@ -1,4 +1,11 @@
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
+
+/** An address without a zone, IPv4 in IPv6 as IPv4; undefined where it is none. */
+export function plainAddress(address: string): string | undefined {
+  const [text = ''] = address.toLowerCase().split('%');
+  const plain = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(text)?.[1] ?? text;
+  return isIP(plain) === 0 ? undefined : plain;
+}
 
 /** What limits count by: an IPv4 address, or the /64 of an IPv6 address, which one client has all of. */
 export function addressKey(address: string): string {
@@ -17,4 +24,10 @@ export function addressKey(address: string): string {
     .slice(0, 4)
     .map((word) => word.replace(/^0+(?=.)/, ''))
     .join(':');
+}
+
+/** The wider one that it is in: the /24 of an IPv4 address, the /48 of an IPv6 address. `key` is an {@link addressKey}. */
+export function networkKey(key: string): string {
+  const separator = key.includes(':') ? ':' : '.';
+  return key.split(separator).slice(0, 3).join(separator);
 }

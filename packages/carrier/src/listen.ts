@@ -5,12 +5,15 @@ export interface CarrierAddress {
   readonly port: number;
 }
 
+/** Connections that the kernel takes before the process has seen them. */
+export const BACKLOG = 1024;
+
 /** Takes an address. Rejects with Node's errors of listening. */
 export function listen(server: Server, address: CarrierAddress | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     // Else [::] would take IPv4's port too.
-    server.listen({ ...address, ipv6Only: address?.host.includes(':') === true, backlog: 1024 }, () => {
+    server.listen({ ...address, ipv6Only: address?.host.includes(':') === true, backlog: BACKLOG }, () => {
       server.off('error', reject);
       resolve();
     });

@@ -7,6 +7,10 @@ import { createHash, randomBytes } from 'node:crypto';
 const FIRST = 0x7f400000;
 const COUNT = 0x400000;
 
+export function addressText(address: number): string {
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+}
+
 /** Another one for each tunnel. */
 export class LocalAddresses {
   #last = COUNT - 1;

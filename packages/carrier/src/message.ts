@@ -3,7 +3,7 @@
  * docs/protocols/tls-carrier.md. Pure.
  */
 
-const LENGTH_BYTES = 2;
+export const LENGTH_BYTES = 2;
 /** As many as the kernel joins into one train. */
 const MAX_TRAIN_DATAGRAMS = 64;
 /** The largest payload of UDP over IPv4: a train must not be longer, for the kernel builds it as one packet first. */

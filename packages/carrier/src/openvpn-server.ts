@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer';
 import { createServer, type Server, type Socket } from 'node:net';
-import { addressKey } from './address-key.ts';
-import { AddressCounts } from './limits.ts';
-import { addressOf, listen, listenAll, type CarrierAddress } from './listen.ts';
-import { SourceAddresses } from './local-addresses.ts';
+import { addressKey, plainAddress } from './address-key.ts';
+import { addressOf, BACKLOG, listen, listenAll, type CarrierAddress } from './listen.ts';
+import { addressText, SourceAddresses } from './local-addresses.ts';
+import { Places } from './places.ts';
 import type { CarrierServerStats } from './server.ts';
-import { beginsWithReset } from './stream-frames.ts';
+import { beginsWithReset, isData } from './stream-frames.ts';
 import { StreamRelay } from './stream-relay.ts';
 
 export interface OpenVpnTcpServerOptions {
@@ -17,6 +17,11 @@ export interface OpenVpnTcpServerOptions {
   readonly behindWeb?: CarrierAddress | undefined;
   /** The gateway's UDP port for OpenVPN on 127.0.0.1. */
   readonly openvpnPort: number;
+  /**
+   * OpenVPN has answered a client, which it knows as `local`, 127.x.y.z:port: where that one comes from. Null when the
+   * connection has ended.
+   */
+  readonly onSource?: ((local: string, address: string | null) => void) | undefined;
   readonly limits?: Partial<OpenVpnTcpLimits> | undefined;
 }
 
@@ -26,20 +31,32 @@ export interface OpenVpnTcpLimits {
   readonly connections: number;
   /** From one IPv4 address, or one IPv6 /64. A house or an office shares one. */
   readonly connectionsPerAddress: number;
+  /** From one IPv4 /24, or one IPv6 /48, of which one customer of a network can have all addresses. */
+  readonly connectionsPerNetwork: number;
   /** Until a client's first packet is whole. */
   readonly firstPacketMs: number;
   /** From its first packet until OpenVPN has answered: it answers nobody without a key of its service. */
   readonly answerMs: number;
-  /** Without a packet in either direction. */
+  /** From its first packet until it is let in. */
+  readonly loginMs: number;
+  /**
+   * Without a packet of OpenVPN's data channel from the gateway, which pings whoever is in. What comes from the network is
+   * no sign of life, as anybody can send it.
+   */
   readonly idleMs: number;
 }
 
 export const OPENVPN_TCP_LIMITS: OpenVpnTcpLimits = {
   connections: 4_000,
   connectionsPerAddress: 64,
-  firstPacketMs: 10_000,
-  answerMs: 10_000,
-  idleMs: 300_000,
+  connectionsPerNetwork: 256,
+  firstPacketMs: 5_000,
+  // A first packet that got lost on loopback is sent again after two.
+  answerMs: 5_000,
+  // A key exchange has a minute, and a login in a browser five more.
+  loginMs: 390_000,
+  // Six pings.
+  idleMs: 60_000,
 };
 
 const SWEEPS = 5;
@@ -50,8 +67,9 @@ const END_OF_LINE = 10;
 interface Connection {
   readonly relay: StreamRelay;
   readonly since: number;
-  lastPacketAt: number;
-  seen: number;
+  answered: boolean;
+  /** When OpenVPN last sent a packet of the data channel; undefined: the client isn't in. */
+  lastDataAt: number | undefined;
 }
 
 /**
@@ -63,28 +81,27 @@ export class OpenVpnTcpServer {
   readonly #behindWeb: Server | undefined;
   readonly #options: OpenVpnTcpServerOptions;
   readonly #limits: OpenVpnTcpLimits;
-  readonly #counts = new AddressCounts();
-  readonly #sockets = new Set<Socket>();
+  readonly #places: Places;
   readonly #connections = new Set<Connection>();
   readonly #localAddresses = new SourceAddresses();
   readonly #timer: NodeJS.Timeout;
-  #refused = 0;
 
   private constructor(options: OpenVpnTcpServerOptions, limits: OpenVpnTcpLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#places = new Places(limits);
     const create = (welcome: (socket: Socket) => void): Server => {
       const server = createServer({ noDelay: true }, welcome);
       server.maxConnections = 0;
       server.on('drop', () => {
-        this.#refused++;
+        this.#places.countRefused();
       });
       return server;
     };
     this.#servers = options.listen.map(() =>
       create((socket) => {
-        const key = addressKey(socket.remoteAddress ?? '');
-        if (this.#count(socket, key)) this.#await(socket, key, Buffer.alloc(0));
+        const address = socket.remoteAddress ?? '';
+        if (this.#enter(socket, address)) this.#await(socket, address, Buffer.alloc(0));
       }),
     );
     if (options.behindWeb !== undefined) {
@@ -92,7 +109,7 @@ export class OpenVpnTcpServer {
         this.#awaitAddress(socket);
       });
     }
-    const interval = Math.max(20, Math.min(limits.answerMs, limits.idleMs) / SWEEPS);
+    const interval = Math.max(20, Math.min(limits.answerMs, limits.loginMs, limits.idleMs) / SWEEPS);
     this.#timer = setInterval(() => {
       this.#sweep(performance.now());
     }, interval);
@@ -127,12 +144,13 @@ export class OpenVpnTcpServer {
       waitingBytes += relay.waitingBytes;
       dropped += relay.inbound.dropped + relay.outbound.dropped;
     }
-    return { tunnels: this.#connections.size, refused: this.#refused, waitingBytes, dropped };
+    return { tunnels: this.#connections.size, refused: this.#places.refused, waitingBytes, dropped };
   }
 
   /** Serves from now on. */
   open(): void {
-    for (const server of this.#all()) server.maxConnections = this.#limits.connections;
+    // More than there are places: who comes then takes that of one who waits.
+    for (const server of this.#all()) server.maxConnections = this.#limits.connections + BACKLOG;
   }
 
   async close(): Promise<void> {
@@ -145,7 +163,7 @@ export class OpenVpnTcpServer {
         }),
     );
     for (const { relay } of this.#connections) relay.close('the gateway stops');
-    for (const socket of this.#sockets) socket.destroy();
+    this.#places.closeAll();
     await Promise.all(closed);
   }
 
@@ -154,21 +172,10 @@ export class OpenVpnTcpServer {
   }
 
   /** False, and the connection is gone, where there are too many from there. */
-  #count(socket: Socket, key: string): boolean {
-    const { connections, connectionsPerAddress } = this.#limits;
+  #enter(socket: Socket, address: string): boolean {
     // Its errors are its own affair.
     socket.on('error', () => undefined);
-    if (this.#sockets.size >= connections || !this.#counts.enter(key, connectionsPerAddress)) {
-      this.#refused++;
-      socket.destroy();
-      return false;
-    }
-    this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#counts.leave(key);
-    });
-    return true;
+    return this.#places.enter(socket, addressKey(address));
   }
 
   /** The line that the web server puts before what the client said. */
@@ -178,20 +185,20 @@ export class OpenVpnTcpServer {
       const end = head.indexOf(END_OF_LINE);
       if (end < 0) return head.length < MAX_ADDRESS_LINE ? 'more' : 'refuse';
       return () => {
-        const key = addressKey(head.toString('latin1', 0, end));
-        if (this.#count(socket, key)) this.#await(socket, key, head.subarray(end + 1));
+        const address = head.toString('latin1', 0, end);
+        if (this.#enter(socket, address)) this.#await(socket, address, head.subarray(end + 1));
       };
     });
   }
 
   /** The client's first packet; there is nothing for it here before it is whole. */
-  #await(socket: Socket, key: string, read: Buffer): void {
+  #await(socket: Socket, address: string, read: Buffer): void {
     this.#gather(socket, read, (head) => {
       const begins = beginsWithReset(head);
       if (begins === false) return 'refuse';
       if (begins === undefined || head.length < 2 + head.readUInt16BE(0)) return 'more';
       return () => {
-        this.#begin(socket, key, head);
+        this.#begin(socket, address, head);
       };
     });
   }
@@ -219,41 +226,53 @@ export class OpenVpnTcpServer {
     settle();
   }
 
-  #begin(socket: Socket, key: string, first: Buffer): void {
-    const now = performance.now();
+  #begin(socket: Socket, address: string, first: Buffer): void {
+    const localAddress = this.#localAddresses.of(addressKey(address));
+    const { openvpnPort, onSource } = this.#options;
     let connection: Connection | undefined;
+    const local = (port: number): string => `${addressText(localAddress)}:${String(port)}`;
     try {
       const relay = new StreamRelay(
         socket,
         {
-          localAddress: this.#localAddresses.of(key),
-          openvpnPort: this.#options.openvpnPort,
+          localAddress,
+          openvpnPort,
+          onAnswer: (head) => {
+            if (connection === undefined) return;
+            if (!connection.answered) {
+              connection.answered = true;
+              const source = plainAddress(address);
+              if (source !== undefined) onSource?.(local(relay.port), source);
+            }
+            if (head === undefined || !isData(head)) return;
+            connection.lastDataAt = performance.now();
+            this.#places.keep(socket);
+          },
           onClose: () => {
-            if (connection !== undefined) this.#connections.delete(connection);
+            if (connection === undefined) return;
+            this.#connections.delete(connection);
+            if (connection.answered) onSource?.(local(relay.port), null);
           },
         },
         first,
       );
       // What came behind its first packet may have closed it.
       if (relay.closed) return;
-      connection = { relay, since: now, lastPacketAt: now, seen: 0 };
+      connection = { relay, since: performance.now(), answered: false, lastDataAt: undefined };
       this.#connections.add(connection);
     } catch {
       // There are no descriptors left: one connection too many, and the others stay.
-      this.#refused++;
-      socket.destroy();
+      this.#places.refuse(socket);
     }
   }
 
   #sweep(now: number): void {
-    const { answerMs, idleMs } = this.#limits;
-    for (const connection of this.#connections) {
-      const { relay } = connection;
-      const seen = relay.inbound.datagrams + relay.outbound.datagrams;
-      if (seen !== connection.seen) connection.lastPacketAt = now;
-      connection.seen = seen;
-      if (relay.outbound.datagrams === 0 && now - connection.since >= answerMs) relay.close('OpenVPN does not know it');
-      else if (now - connection.lastPacketAt >= idleMs) relay.close('idle');
+    const { answerMs, loginMs, idleMs } = this.#limits;
+    for (const { relay, since, answered, lastDataAt } of this.#connections) {
+      if (lastDataAt !== undefined) {
+        if (now - lastDataAt >= idleMs) relay.close('idle');
+      } else if (!answered && now - since >= answerMs) relay.close('OpenVPN does not know it');
+      else if (now - since >= loginMs) relay.close('it was not let in');
     }
   }
 }

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { RawData, WebSocket } from 'ws';
 import { Backlog } from './backlog.ts';
 import { openLoopbackSocket, type LoopbackSocket } from './loopback-udp.ts';
-import { countDatagrams } from './message.ts';
+import { countDatagrams, LENGTH_BYTES } from './message.ts';
 
 /** Answers to pings are dropped before they pile up behind a peer that reads nothing. */
 const MAX_WAITING_FOR_PONG = 16 * 1024;
@@ -22,6 +22,8 @@ export interface RelayOptions {
   readonly localAddress: number;
   /** The port of the WireGuard device; 0: to whom the first datagram comes from. */
   readonly wireguardPort: number;
+  /** The WireGuard device has sent something: the first byte of the first datagram, which is its type. */
+  readonly onAnswer?: ((type: number | undefined) => void) | undefined;
   /** Once, when the connection has ended, whoever ended it. */
   readonly onClose: (reason: string) => void;
 }
@@ -42,11 +44,12 @@ export class Relay {
   #closed = false;
 
   /** Throws a SystemCallError, and leaves the WebSocket to the caller then. */
-  constructor(websocket: WebSocket, { localAddress, wireguardPort, onClose }: RelayOptions) {
+  constructor(websocket: WebSocket, { localAddress, wireguardPort, onAnswer, onClose }: RelayOptions) {
     this.#websocket = websocket;
     this.#onClose = onClose;
     this.#udp = openLoopbackSocket(localAddress, wireguardPort, {
       onMessage: (message, datagrams) => {
+        onAnswer?.(message[LENGTH_BYTES]);
         this.#send(message, datagrams);
       },
     });

@@ -6,10 +6,11 @@ import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { addressKey } from './address-key.ts';
-import { AddressCounts, CARRIER_LIMITS, type CarrierLimits } from './limits.ts';
-import { addressOf, listen, listenAll, type CarrierAddress } from './listen.ts';
+import { CARRIER_LIMITS, type CarrierLimits } from './limits.ts';
+import { addressOf, BACKLOG, listen, listenAll, type CarrierAddress } from './listen.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MAX_MESSAGE_BYTES, MAX_MESSAGE_PARTS } from './message.ts';
+import { Places } from './places.ts';
 import { Relay } from './relay.ts';
 
 export interface CarrierServerOptions {
@@ -58,12 +59,16 @@ const TLS: SecureContextOptions = {
 };
 
 const SWEEPS = 5;
+/** WireGuard sends it, under load, to whoever knows its public key. */
+const COOKIE_REPLY = 3;
 
 interface Tunnel {
   readonly relay: Relay;
   firstDatagramAt: number;
-  lastDatagramAt: number;
-  seen: number;
+  /** Whether WireGuard knows it. */
+  answered: boolean;
+  /** When WireGuard last sent something, or the tunnel was opened. */
+  lastAnswerAt: number;
   pingedAt: number;
 }
 
@@ -74,9 +79,10 @@ export class CarrierServer {
   readonly #options: CarrierServerOptions;
   readonly #limits: CarrierLimits;
   #path: Buffer | undefined;
-  readonly #counts = new AddressCounts();
+  readonly #places: Places;
+  /** TCP connections, of which an upgrade tells only where they come from: by that. */
+  readonly #byEnds = new Map<string, Socket>();
   readonly #tunnels = new Set<Tunnel>();
-  readonly #sockets = new Set<Duplex>();
   readonly #websockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -89,11 +95,11 @@ export class CarrierServer {
   });
   readonly #timer: NodeJS.Timeout;
   readonly #localAddresses = new LocalAddresses();
-  #refused = 0;
 
   private constructor(options: CarrierServerOptions, limits: CarrierLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#places = new Places(limits);
     const http: ServerOptions = {
       headersTimeout: limits.handshakeMs,
       requestTimeout: limits.handshakeMs,
@@ -113,7 +119,12 @@ export class CarrierServer {
       this.#serve(server);
       // Before TLS costs anything.
       server.on('connection', (socket: Socket) => {
-        this.#count(socket, addressKey(socket.remoteAddress ?? ''));
+        const ends = endsOf(socket);
+        if (!this.#places.enter(socket, addressKey(socket.remoteAddress ?? ''))) return;
+        this.#byEnds.set(ends, socket);
+        socket.once('close', () => {
+          if (this.#byEnds.get(ends) === socket) this.#byEnds.delete(ends);
+        });
       });
       return server;
     });
@@ -168,7 +179,7 @@ export class CarrierServer {
       waitingBytes += relay.waitingBytes;
       dropped += relay.inbound.dropped + relay.outbound.dropped;
     }
-    return { tunnels: this.#tunnels.size, refused: this.#refused, waitingBytes, dropped };
+    return { tunnels: this.#tunnels.size, refused: this.#places.refused, waitingBytes, dropped };
   }
 
   /**
@@ -180,7 +191,8 @@ export class CarrierServer {
     for (const server of this.#servers) {
       if ('setSecureContext' in server) server.setSecureContext({ ...TLS, cert: chain, key });
     }
-    for (const server of this.#all()) server.maxConnections = this.#limits.connections;
+    // More than there are places: who comes then takes that of one who waits.
+    for (const server of this.#all()) server.maxConnections = this.#limits.connections + BACKLOG;
   }
 
   async close(): Promise<void> {
@@ -195,7 +207,7 @@ export class CarrierServer {
     );
     for (const { relay } of this.#tunnels) relay.close('the gateway stops');
     // Those that are still at their TLS handshake too.
-    for (const socket of this.#sockets) socket.destroy();
+    this.#places.closeAll();
     await Promise.all(closed);
   }
 
@@ -210,7 +222,7 @@ export class CarrierServer {
       this.#upgrade(server === this.#behindWeb, request, socket, head);
     });
     server.on('drop', () => {
-      this.#refused++;
+      this.#places.countRefused();
     });
     // A peer's broken handshakes and requests are its own affair.
     server.on('tlsClientError', (_error: Error, socket: Duplex) => socket.destroy());
@@ -218,22 +230,6 @@ export class CarrierServer {
       if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
       else socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     });
-  }
-
-  /** False, and the connection is gone, where there are too many from there. */
-  #count(socket: Duplex, key: string): boolean {
-    const { connections, connectionsPerAddress } = this.#limits;
-    if (this.#sockets.size >= connections || !this.#counts.enter(key, connectionsPerAddress)) {
-      this.#refused++;
-      socket.destroy();
-      return false;
-    }
-    this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#counts.leave(key);
-    });
-    return true;
   }
 
   /** The path is a secret of a kind: it must not be found out byte by byte. */
@@ -247,40 +243,50 @@ export class CarrierServer {
   }
 
   #upgrade(behindWeb: boolean, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const connection = behindWeb ? socket : this.#byEnds.get(endsOf(request.socket));
+    // It was closed meanwhile.
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
     if (behindWeb) {
       const forwarded = request.headers['x-forwarded-for'];
-      if (!this.#count(socket, addressKey(typeof forwarded === 'string' ? forwarded : ''))) return;
+      if (!this.#places.enter(socket, addressKey(typeof forwarded === 'string' ? forwarded : ''))) return;
     }
     // Node leaves the socket's errors to us from here on.
     socket.on('error', () => socket.destroy());
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
-      this.#welcome(websocket);
+      this.#welcome(websocket, connection);
     });
   }
 
-  #welcome(websocket: WebSocket): void {
+  /** `connection` is what has the place. */
+  #welcome(websocket: WebSocket, connection: Duplex): void {
+    let tunnel: Tunnel | undefined;
     let relay: Relay;
     try {
       relay = new Relay(websocket, {
         localAddress: this.#localAddresses.next(),
         wireguardPort: this.#options.wireguardPort,
+        onAnswer: (type) => {
+          if (tunnel === undefined || type === COOKIE_REPLY) return;
+          tunnel.lastAnswerAt = performance.now();
+          if (tunnel.answered) return;
+          tunnel.answered = true;
+          this.#places.keep(connection);
+        },
         onClose: () => {
-          this.#tunnels.delete(tunnel);
+          if (tunnel !== undefined) this.#tunnels.delete(tunnel);
         },
       });
     } catch {
       // There are no descriptors left: one connection too many, and the others stay.
-      this.#refused++;
+      this.#places.countRefused();
       websocket.on('error', () => undefined).terminate();
       return;
     }
-    const tunnel: Tunnel = {
-      relay,
-      firstDatagramAt: 0,
-      lastDatagramAt: performance.now(),
-      seen: 0,
-      pingedAt: performance.now(),
-    };
+    const now = performance.now();
+    tunnel = { relay, firstDatagramAt: 0, answered: false, lastAnswerAt: now, pingedAt: now };
     this.#tunnels.add(tunnel);
   }
 
@@ -288,13 +294,10 @@ export class CarrierServer {
     const { answerMs, idleMs, pingMs } = this.#limits;
     for (const tunnel of this.#tunnels) {
       const { relay } = tunnel;
-      const seen = relay.inbound.datagrams + relay.outbound.datagrams;
-      if (seen !== tunnel.seen) tunnel.lastDatagramAt = now;
-      tunnel.seen = seen;
       if (relay.inbound.datagrams > 0 && tunnel.firstDatagramAt === 0) tunnel.firstDatagramAt = now;
-      const unanswered = relay.outbound.datagrams === 0 && tunnel.firstDatagramAt > 0;
+      const unanswered = !tunnel.answered && tunnel.firstDatagramAt > 0;
       if (unanswered && now - tunnel.firstDatagramAt >= answerMs) relay.close('WireGuard does not know it');
-      else if (now - tunnel.lastDatagramAt >= idleMs) relay.close('idle');
+      else if (now - tunnel.lastAnswerAt >= idleMs) relay.close('idle');
       else if (now - tunnel.pingedAt >= pingMs) {
         if (!relay.heard) relay.close('silent');
         relay.heard = false;
@@ -303,6 +306,11 @@ export class CarrierServer {
       }
     }
   }
+}
+
+/** What no two connections of a server have in common while they last. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return [remoteAddress, remotePort, localAddress, localPort].join(' ');
 }
 
 function digest(text: string): Buffer {

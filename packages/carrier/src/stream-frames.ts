@@ -3,8 +3,8 @@
  * Pure.
  */
 import { Buffer } from 'node:buffer';
+import { LENGTH_BYTES } from './message.ts';
 
-const LENGTH_BYTES = 2;
 /** A packet of the largest MTU that a gateway has (9000), with what surrounds it. */
 export const MAX_PACKET_BYTES = 10_000;
 /** A client's first packet: opcode, session id, no acknowledgements, packet id; and its wrapped key (tls-crypt-v2). */
@@ -12,12 +12,19 @@ const MIN_RESET_BYTES = 14;
 const MAX_RESET_BYTES = 2_048;
 /** P_CONTROL_HARD_RESET_CLIENT_V2 and _V3, with key id 0. */
 const RESETS: ReadonlySet<number | undefined> = new Set([7 << 3, 10 << 3]);
+/** P_DATA_V1 and _V2. */
+const DATA: ReadonlySet<number> = new Set([6, 9]);
 
 /** Whether a connection begins as an OpenVPN client does; undefined where more bytes have to come. */
 export function beginsWithReset(head: Uint8Array): boolean | undefined {
   if (head.length <= LENGTH_BYTES) return undefined;
   const length = ((head[0] ?? 0) << 8) | (head[1] ?? 0);
   return length >= MIN_RESET_BYTES && length <= MAX_RESET_BYTES && RESETS.has(head[LENGTH_BYTES]);
+}
+
+/** Whether a packet that begins so is one of the data channel, which has keys for those alone who were let in. */
+export function isData(head: number): boolean {
+  return DATA.has(head >> 3);
 }
 
 /** Packets of a stream, put together again from the pieces in which it came. */

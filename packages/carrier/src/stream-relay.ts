@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { Backlog } from './backlog.ts';
 import { openLoopbackSocket, type LoopbackSocket } from './loopback-udp.ts';
-import { countDatagrams } from './message.ts';
+import { countDatagrams, LENGTH_BYTES } from './message.ts';
 import type { Traffic } from './relay.ts';
 import { StreamFrames } from './stream-frames.ts';
 
@@ -11,6 +11,8 @@ export interface StreamRelayOptions {
   readonly localAddress: number;
   /** The UDP port of OpenVPN on 127.0.0.1; 0: to whom the first datagram comes from. */
   readonly openvpnPort: number;
+  /** OpenVPN has sent something: the first byte of the first packet, opcode and key id. */
+  readonly onAnswer?: ((head: number | undefined) => void) | undefined;
   /** Once, when the connection has ended, whoever ended it. */
   readonly onClose: (reason: string) => void;
 }
@@ -30,11 +32,12 @@ export class StreamRelay {
   #closed = false;
 
   /** `first` is what was read from the socket already. Throws a SystemCallError, and leaves the socket to the caller then. */
-  constructor(socket: Socket, { localAddress, openvpnPort, onClose }: StreamRelayOptions, first?: Buffer) {
+  constructor(socket: Socket, { localAddress, openvpnPort, onAnswer, onClose }: StreamRelayOptions, first?: Buffer) {
     this.#socket = socket;
     this.#onClose = onClose;
     this.#udp = openLoopbackSocket(localAddress, openvpnPort, {
       onMessage: (message, datagrams) => {
+        onAnswer?.(message[LENGTH_BYTES]);
         this.#send(message, datagrams);
       },
     });

@@ -1,3 +1,4 @@
+export * from './deadline-queue.ts';
 export * from './drop-reason.ts';
 export * from './instant.ts';
 export * from './lock.ts';

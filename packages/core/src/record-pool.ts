@@ -6,9 +6,9 @@ export class RecordPool {
   readonly #at: number;
   readonly #recordBytes: number;
   readonly #capacity: number;
-  #free: number[] = [];
+  readonly #free: number[] = [];
   /** Given back, but somebody may still name them. */
-  #resting: number[] = [];
+  readonly #resting: number[] = [];
   #used = 0;
 
   static bytes(recordBytes: number, capacity: number): number {
@@ -39,8 +39,7 @@ export class RecordPool {
 
   /** Nobody names the released records any more. */
   recycle(): void {
-    if (this.#resting.length === 0) return;
-    this.#free = this.#free.concat(this.#resting);
-    this.#resting = [];
+    for (const record of this.#resting) this.#free.push(record);
+    this.#resting.length = 0;
   }
 }

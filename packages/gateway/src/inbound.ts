@@ -20,13 +20,14 @@ const ECN_MISMATCH = DropReason.ecnMismatch;
 const IPV4_SOURCE = 12;
 const IPV6_SOURCE = 8;
 
-/** Datagrams that are opened together. The kernel joins no more than 64 (128 from one sender on this machine). */
+/** Datagrams that are opened together at the most. The kernel joins up to 64, and 128 from one sender on this machine. */
 const BATCH = 128;
 
 /**
  * The way in: UDP -> open -> source check -> (policy) -> coalesce -> TUN.
  *
- * Opened packets stay where they were received until {@link flush}; the memory may be used again after that.
+ * Datagrams wait until many can be opened together: they stay where they were received, as do the records of their
+ * paths, and the packets in them until {@link flush}; the memory may be used again after that.
  */
 export class Inbound {
   readonly #memory: Memory;
@@ -55,25 +56,25 @@ export class Inbound {
   handleTrain(at: number, length: number, segmentSize: number, path: number, now: Instant): void {
     const protocol = this.#protocols[this.#memory.u32[(path + PATH_LISTENER) >> 2]];
     if (protocol !== this.#protocol) {
+      this.#open(now);
       this.#protocol = protocol;
       this.#sourceSession = 0;
     }
-    const { packets, out } = protocol;
     if (segmentSize <= 0) {
-      out.drop(MALFORMED_DATAGRAM);
+      protocol.out.drop(MALFORMED_DATAGRAM);
       return;
     }
-    const batch = this.#batch;
-    batch.count = 0;
     for (let offset = 0; offset < length; offset += segmentSize) {
       const size = length - offset < segmentSize ? length - offset : segmentSize;
-      if (batch.count === BATCH) {
-        packets.open(batch, now, out);
-        batch.count = 0;
-      }
-      batch.push(at + offset, size, path);
+      if (this.#batch.count === BATCH) this.#open(now);
+      this.#batch.push(at + offset, size, path);
     }
-    packets.open(batch, now, out);
+  }
+
+  #open(now: Instant): void {
+    const { packets, out } = this.#protocol;
+    packets.open(this.#batch, now, out);
+    this.#batch.count = 0;
   }
 
   /** An opened packet, as the protocol whose datagrams are being opened gives it. */
@@ -95,8 +96,9 @@ export class Inbound {
     this.#coalescer.add(at, length);
   }
 
-  /** Writes what waits to TUN. */
-  flush(): void {
+  /** Opens what waits to be opened, and writes what waits for it to TUN. */
+  flush(now: Instant): void {
+    this.#open(now);
     this.#coalescer.flush();
     this.#sourceSession = 0;
   }

@@ -1,7 +1,6 @@
 import {
   forgetLocal,
   LISTENERS,
-  PATH_BYTES,
   PATH_FAMILY,
   PATH_INTERFACE,
   PATH_LISTENER,
@@ -9,7 +8,6 @@ import {
   PATH_PORT,
   PATH_REMOTE,
   PATH_SCOPE,
-  PATH_TOS,
 } from '@sallyport/core';
 import type { Arena } from './arena.ts';
 import {
@@ -26,35 +24,34 @@ import {
   errno,
   libc,
 } from './libc.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  CMSG_HEADER,
+  CONTROL,
+  CONTROL_BYTES,
+  FLAGS,
+  IOV,
+  IOV_COUNT,
+  IP_PKTINFO,
+  IP_TOS,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_PKTINFO,
+  IPV6_TCLASS,
+  MSG_TRUNC,
+  MSGHDR_BYTES,
+  NAME,
+  NAME_BYTES,
+  readControls,
+  readRemote,
+  SOCKADDR_ROOM,
+  SOL_UDP,
+  UDP_SEGMENT,
+} from './message-header.ts';
 import { NO_SOCKETS, type UdpSockets } from './udp-socket.ts';
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const IPPROTO_IP = 0;
-const IP_TOS = 1;
-const IP_PKTINFO = 8;
-const IPPROTO_IPV6 = 41;
-const IPV6_PKTINFO = 50;
-const IPV6_TCLASS = 67;
-const SOL_UDP = 17;
-const UDP_SEGMENT = 103;
-const UDP_GRO = 104;
-const MSG_TRUNC = 0x20;
-
-// struct msghdr, 64-bit
-const NAME = 0;
-const NAME_BYTES = 8;
-const IOV = 16;
-const IOV_COUNT = 24;
-const CONTROL = 32;
-const CONTROL_BYTES = 40;
-const FLAGS = 48;
-const MSGHDR_BYTES = 56;
-
-// struct cmsghdr: size_t length, int level, int type, then data aligned to 8
-const CMSG_HEADER = 16;
 const CONTROL_ROOM = 256;
-const SOCKADDR_ROOM = 32;
 
 // offsets in the scratch
 const MESSAGE = 0;
@@ -100,52 +97,11 @@ export class DatagramReceiver {
     const bytes = libc.recvmsg(fd, address + scratch + MESSAGE, 0);
     if (bytes < 0) return -errno();
     if ((u32[message + (FLAGS >> 2)] & MSG_TRUNC) !== 0) return -EMSGSIZE;
-    this.segmentSize = bytes;
-    this.#readAddress(path);
+    readRemote(arena, scratch + ADDRESS, path);
     u32[(path + PATH_LISTENER) >> 2] = listener;
-    this.#readControls(path, u32[message + (CONTROL_BYTES >> 2)]);
+    const segmentSize = readControls(arena, scratch + CONTROLS, u32[message + (CONTROL_BYTES >> 2)], path);
+    this.segmentSize = segmentSize === 0 ? bytes : segmentSize;
     return bytes;
-  }
-
-  #readAddress(path: number): void {
-    const { u32, view } = this.#arena;
-    const from = this.#scratch + ADDRESS;
-    for (let i = 0; i < PATH_BYTES >> 2; i++) u32[(path >> 2) + i] = 0;
-    view.setUint16(path + PATH_PORT, view.getUint16(from + 2), true);
-    if (view.getUint16(from, true) === AF_INET) {
-      view.setUint16(path + PATH_FAMILY, 4, true);
-      u32[(path + PATH_REMOTE) >> 2] = u32[(from + 4) >> 2];
-    } else {
-      view.setUint16(path + PATH_FAMILY, 6, true);
-      for (let i = 0; i < 4; i++) u32[((path + PATH_REMOTE) >> 2) + i] = u32[((from + 8) >> 2) + i];
-      u32[(path + PATH_SCOPE) >> 2] = u32[(from + 24) >> 2];
-    }
-  }
-
-  #readControls(path: number, length: number): void {
-    const { u32, i32, u8 } = this.#arena;
-    const start = this.#scratch + CONTROLS;
-    let offset = 0;
-    while (offset + CMSG_HEADER <= length) {
-      const at = start + offset;
-      const bytes = u32[at >> 2];
-      if (bytes < CMSG_HEADER) return;
-      const level = i32[(at + 8) >> 2];
-      const type = i32[(at + 12) >> 2];
-      const data = (at + CMSG_HEADER) >> 2;
-      if (level === SOL_UDP && type === UDP_GRO) {
-        this.segmentSize = i32[data];
-      } else if (level === IPPROTO_IP && type === IP_PKTINFO) {
-        u32[(path + PATH_INTERFACE) >> 2] = u32[data];
-        u32[(path + PATH_LOCAL) >> 2] = u32[data + 1];
-      } else if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO) {
-        for (let i = 0; i < 4; i++) u32[((path + PATH_LOCAL) >> 2) + i] = u32[data + i];
-        u32[(path + PATH_INTERFACE) >> 2] = u32[data + 4];
-      } else if ((level === IPPROTO_IP && type === IP_TOS) || (level === IPPROTO_IPV6 && type === IPV6_TCLASS)) {
-        u32[(path + PATH_TOS) >> 2] = u8[data << 2];
-      }
-      offset += (bytes + 7) & -8;
-    }
   }
 }
 

@@ -1,5 +1,6 @@
 export * from './arena.ts';
 export * from './clock.ts';
+export * from './datagram-batch-receiver.ts';
 export * from './datagram-io.ts';
 export * from './event.ts';
 export * from './frame-writer.ts';

@@ -39,6 +39,9 @@ export const libc = {
   sendmsg: bind<(fd: Fd, message: Address, flags: number) => number>(
     'int64_t sendmsg(int fd, uint64_t message, int flags)',
   ),
+  recvmmsg: bind<(fd: Fd, messages: Address, count: number, flags: number, timeout: Address) => number>(
+    'int recvmmsg(int fd, uint64_t messages, unsigned int count, int flags, uint64_t timeout)',
+  ),
   recvmsg: bind<(fd: Fd, message: Address, flags: number) => number>(
     'int64_t recvmsg(int fd, uint64_t message, int flags)',
   ),
@@ -76,11 +79,13 @@ export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EBADFD = 77;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;

@@ -4,6 +4,7 @@ export * from './frames.ts';
 export * from './identity.ts';
 export * from './join-token.ts';
 export * from './link-error.ts';
+export * from './login-token.ts';
 export * from './messages.ts';
 export * from './server.ts';
 export * from './signed-state.ts';

@@ -196,8 +196,11 @@ export const authenticated = z.strictObject({
   kind: z.literal('authenticated'),
   number: z.number().int().min(1),
   verdict: z.discriminatedUnion('kind', [
-    /** The device is in the state that came before this. */
-    z.strictObject({ kind: z.literal('admit') }),
+    /**
+     * The device is in the state that came before this. Where its user logged in, with what it shows from now on in place
+     * of that: a login token, which counts where it is of the epoch that the state has.
+     */
+    z.strictObject({ kind: z.literal('admit'), token: z.string().max(200).optional() }),
     z.strictObject({
       kind: z.literal('refuse'),
       /** For the user: what is wrong, and what to do. */

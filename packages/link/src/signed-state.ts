@@ -30,6 +30,7 @@ const openVpnDevice = z.strictObject({
   certificates: z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(16),
   login: z.enum(['certificate', 'password', 'web']),
   userName: z.string().min(1).max(64),
+  loginEpoch: z.string().max(64).optional(),
 });
 
 export const devicePlan = z.strictObject({
@@ -67,6 +68,7 @@ const openVpnGateway = z.strictObject({
   authority: z.string().max(10_000),
   certificate: z.string().max(10_000),
   clientKey: z.string().length(172),
+  tokenKey: z.string().length(60),
   dataCiphers: z.array(z.enum(['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305', 'AES-256-CBC'])).max(16),
   push: z.array(z.string().max(255)).max(1000),
 });

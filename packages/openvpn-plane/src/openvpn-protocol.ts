@@ -54,8 +54,8 @@ export function prepareOpenVpn(
         forgetSessions: (gone) => {
           plane.forgetSessions(gone);
         },
-        eraseKeys: () => {
-          eraseDataCiphers(arena, regions.ciphers);
+        eraseKeys: (first, end) => {
+          eraseDataCiphers(arena, regions.ciphers, first, end);
         },
       });
       const { packets } = attachOpenVpn(arena, regions, arena.allocate(SCRATCH_BYTES));

@@ -6,6 +6,13 @@ import type { TlsEngine, TlsOutput, TlsSession } from '@sallyport/openvpn';
 
 /** Bytes of records that may wait for OpenSSL to take them: it takes them at once, so more is a fault. */
 const MAX_WAITING_BYTES = 256 * 1024;
+/**
+ * Bytes of records that a client's handshake may take: its hello, a certificate of any sane key, its signature. OpenSSL
+ * verifies all certificates that it is shown, wherever they lead, and the thread stands still for it.
+ */
+const MAX_HANDSHAKE_BYTES = 6 * 1024;
+/** Bytes of records that a client may send by one TLS session: it logs in, and says a few short things. */
+const MAX_CLIENT_BYTES = 64 * 1024;
 const MAX_REASON_LENGTH = 200;
 
 export interface NodeTlsOptions {
@@ -73,6 +80,13 @@ class NodeTlsSession implements TlsSession {
   readonly #carrier: Duplex;
   readonly #socket: TLSSocket;
   #outputs: TlsOutput[] = [];
+  /** Plaintext that waits for what was said before it to be a record. */
+  #unsent: Uint8Array[] = [];
+  #sending = false;
+  #receivedBytes = 0;
+  /** Records that came behind the bytes that a handshake may take. */
+  #held: Uint8Array[] | undefined;
+  #isSecure = false;
   #ended = false;
   #closed = false;
 
@@ -118,13 +132,18 @@ class NodeTlsSession implements TlsSession {
 
   receive(records: Uint8Array): void {
     if (this.#ended || this.#closed) return;
+    this.#receivedBytes += records.length;
     // It is the caller's memory.
-    this.#carrier.push(Uint8Array.from(records));
-    if (this.#carrier.readableLength > MAX_WAITING_BYTES) this.#end('too many records wait');
+    const own = Uint8Array.from(records);
+    if (this.#isServer && this.#receivedBytes > MAX_CLIENT_BYTES) this.#end('too much was sent');
+    else if (this.#isServer && !this.#isSecure && this.#receivedBytes > MAX_HANDSHAKE_BYTES) this.#hold(own);
+    else this.#give(own);
   }
 
   send(plaintext: Uint8Array): void {
-    if (!this.#ended && !this.#closed) this.#socket.write(Uint8Array.from(plaintext));
+    if (this.#ended || this.#closed) return;
+    this.#unsent.push(Uint8Array.from(plaintext));
+    this.#sendNext();
   }
 
   exportKey(label: string, bytes: number): Uint8Array {
@@ -140,7 +159,42 @@ class NodeTlsSession implements TlsSession {
     this.#destroy();
   }
 
+  #give(records: Uint8Array): void {
+    this.#carrier.push(records);
+    if (this.#carrier.readableLength > MAX_WAITING_BYTES) this.#end('too many records wait');
+  }
+
+  /**
+   * Gives what came behind a handshake's bytes to OpenSSL once the handshake is done: a client goes on without waiting. What
+   * OpenSSL has makes it secure within a turn of the event loop, or never.
+   */
+  #hold(records: Uint8Array): void {
+    if (this.#held !== undefined) {
+      this.#held.push(records);
+      return;
+    }
+    this.#held = [records];
+    setImmediate(() => {
+      if (!this.#isSecure) this.#end('the handshake is too long');
+    });
+  }
+
+  /** One record for each `send`: written together they would share one, which OpenVPN 2 cuts after 2,048 bytes. */
+  #sendNext(): void {
+    const next = this.#sending ? undefined : this.#unsent.shift();
+    if (next === undefined) return;
+    this.#sending = true;
+    this.#socket.write(next, () => {
+      this.#sending = false;
+      if (!this.#ended && !this.#closed) this.#sendNext();
+    });
+  }
+
   #secure(): void {
+    this.#isSecure = true;
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const records of held) this.#give(records);
     const certificate = this.#socket.getPeerX509Certificate();
     const wrong = this.#whatIsWrong(certificate);
     if (wrong !== undefined && !this.#isServer) this.#end(wrong);
@@ -182,6 +236,8 @@ class NodeTlsSession implements TlsSession {
   }
 
   #destroy(): void {
+    this.#held = undefined;
+    this.#unsent = [];
     this.#socket.destroy();
     this.#carrier.destroy();
   }

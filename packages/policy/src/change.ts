@@ -84,10 +84,16 @@ export function sameGateway(a: GatewayPlan, b: GatewayPlan): boolean {
   );
 }
 
-/** Whether an OpenVPN device has to show the same as before. */
+/** Whether an OpenVPN device has to show the same as before, and what it has shown still counts. */
 export function sameOpenVpnDevice(a: OpenVpnDevice | undefined, b: OpenVpnDevice | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return a === b || (a.login === b.login && a.userName === b.userName && sameTexts(a.certificates, b.certificates));
+  return (
+    a === b ||
+    (a.login === b.login &&
+      a.userName === b.userName &&
+      a.loginEpoch === b.loginEpoch &&
+      sameTexts(a.certificates, b.certificates))
+  );
 }
 
 function sameOpenVpnGateway(a: OpenVpnGateway | undefined, b: OpenVpnGateway | undefined): boolean {
@@ -97,6 +103,7 @@ function sameOpenVpnGateway(a: OpenVpnGateway | undefined, b: OpenVpnGateway | u
     (a.authority === b.authority &&
       a.certificate === b.certificate &&
       a.clientKey === b.clientKey &&
+      a.tokenKey === b.tokenKey &&
       sameTexts(a.dataCiphers, b.dataCiphers) &&
       sameTexts(a.push, b.push))
   );

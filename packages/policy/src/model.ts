@@ -13,6 +13,8 @@ export interface UserModel {
   readonly disabled: boolean;
   readonly expiresAt: number | null;
   readonly lastLoginAt: number | null;
+  /** Another one where what the user was logged in by counts no more; see {@link OpenVpnDevice}. */
+  readonly loginEpoch: string;
   /** Groups other than {@link EVERYONE}. */
   readonly groups: ReadonlySet<string>;
   readonly bitsPerSecond: number | null;

@@ -47,6 +47,8 @@ export interface OpenVpnDevice {
   readonly login: 'certificate' | 'password' | 'web';
   /** The user's name. */
   readonly userName: string;
+  /** Which logins count where one is asked for: those of this epoch. Another one ends them all, and tells nothing else. */
+  readonly loginEpoch?: string | undefined;
 }
 
 /** A device that may connect here now. It is of one protocol: it has either a `publicKey` or `openvpn`. */
@@ -100,6 +102,8 @@ export interface OpenVpnGateway {
   readonly certificate: string;
   /** What the keys of profiles are wrapped with (tls-crypt-v2), 128 bytes in base64. A secret: it stands in no log. */
   readonly clientKey: string;
+  /** What login tokens are verified with: Ed25519, SPKI, base64. */
+  readonly tokenKey: string;
   /** In the order in which they are preferred. */
   readonly dataCiphers: readonly OpenVpnCipher[];
   /** Lines of the push reply for every device: routes and name servers. */

@@ -1,6 +1,6 @@
 import { DROP_REASONS, LISTENERS } from '@sallyport/core';
 import { Outbound } from '@sallyport/gateway';
-import { DatagramReceiver, DatagramSender, FrameWriter, Poller } from '@sallyport/io';
+import { DatagramBatchReceiver, DatagramSender, FrameWriter, Poller } from '@sallyport/io';
 import { COALESCER_SCRATCH_BYTES } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { Ring } from './ring.ts';
@@ -11,9 +11,6 @@ import { Ring } from './ring.ts';
  */
 
 export const RING_BYTES = 4 * 1024 * 1024;
-/** Receive area: as many trains of 64 KiB as are received before the packets in them are written to TUN. */
-export const RECEIVE_TRAINS = 8;
-export const TRAIN_BYTES = 65_536;
 /** A frame as TUN gives it: 10 bytes of virtio-net header and 65,535 of packet; read at +6 to align the packet. */
 export const FRAME_BYTES = 65_536 + 64;
 export const FRAME_OFFSET = 6;
@@ -35,7 +32,6 @@ export interface WorkerRegions {
   readonly frame: number;
   readonly outboundArea: number;
   readonly receiveArea: number;
-  readonly path: number;
   readonly coalescer: number;
   readonly writer: number;
   readonly sender: number;
@@ -77,12 +73,11 @@ export function allocatePlane(
     workers: Array.from({ length: workers }, () => ({
       frame: allocate(FRAME_BYTES),
       outboundArea: allocate(Outbound.areaBytes),
-      receiveArea: allocate(RECEIVE_TRAINS * TRAIN_BYTES),
-      path: allocate(64),
+      receiveArea: allocate(DatagramBatchReceiver.areaBytes),
       coalescer: allocate(COALESCER_SCRATCH_BYTES),
       writer: allocate(FrameWriter.scratchBytes),
       sender: allocate(DatagramSender.scratchBytes),
-      receiver: allocate(DatagramReceiver.scratchBytes),
+      receiver: allocate(DatagramBatchReceiver.scratchBytes),
       poller: allocate(Poller.scratchBytes(3 + 2 * LISTENERS)),
       protocols: scratchBytes.map((bytes) => ({
         ring: allocate(Ring.bytes(RING_BYTES)),

@@ -12,7 +12,7 @@ import { DatagramTrains, Inbound, Outbound, type TrainSink } from '@sallyport/ga
 import {
   Arena,
   Clock,
-  DatagramReceiver,
+  DatagramBatchReceiver,
   DatagramSender,
   drainEvent,
   drainLinkMonitor,
@@ -35,9 +35,7 @@ import {
   CONTROL_STOP,
   FRAME_BYTES,
   FRAME_OFFSET,
-  RECEIVE_TRAINS,
   RING_BYTES,
-  TRAIN_BYTES,
   type PlaneRegions,
   type WorkerRegions,
 } from './plane-layout.ts';
@@ -103,7 +101,7 @@ class Worker implements TrainSink, FrameSink {
   readonly #interface: number;
   readonly #clock: Clock;
   readonly #poller: Poller;
-  readonly #receiver: DatagramReceiver;
+  readonly #receiver: DatagramBatchReceiver;
   readonly #sender: DatagramSender;
   readonly #writer: FrameWriter;
   readonly #trains: DatagramTrains;
@@ -129,7 +127,7 @@ class Worker implements TrainSink, FrameSink {
     this.#interface = start.interface;
     this.#clock = new Clock(arena, regions.small);
     this.#poller = new Poller(arena, regions.poller);
-    this.#receiver = new DatagramReceiver(arena, regions.receiver);
+    this.#receiver = new DatagramBatchReceiver(arena, regions.receiver, regions.receiveArea);
     this.#sender = new DatagramSender(arena, regions.sender, true);
     this.#writer = new FrameWriter(arena, regions.writer);
     this.#counter = regions.counters >> 3;
@@ -217,14 +215,13 @@ class Worker implements TrainSink, FrameSink {
 
   #readSocket(fd: number, listener: number): void {
     if (fd < 0) return;
-    const { receiveArea, path } = this.#regions;
-    for (let i = 0; i < RECEIVE_TRAINS; i++) {
-      const at = receiveArea + i * TRAIN_BYTES;
-      const length = this.#receiver.receive(fd, at, TRAIN_BYTES, path, listener);
-      if (length < 0) break;
-      this.#inbound.handleTrain(at, length, this.#receiver.segmentSize, path, this.#now);
+    const receiver = this.#receiver;
+    const count = receiver.receive(fd, listener);
+    for (let i = 0; i < count; i++) {
+      receiver.take(i);
+      this.#inbound.handleTrain(receiver.at, receiver.length, receiver.segmentSize, receiver.path, this.#now);
     }
-    this.#inbound.flush();
+    this.#inbound.flush(this.#now);
     this.#trains.flush();
   }
 

@@ -1,7 +1,6 @@
-import type { Instant, SessionId } from '@sallyport/core';
+import type { Instant, Scheduled, SessionId } from '@sallyport/core';
 import type { CookieGenerator } from './cookie.ts';
 import { MAX_STAGED_PACKETS } from './constants.ts';
-import type { Scheduled } from './deadline-queue.ts';
 import type { HandshakePeer, PendingInitiation } from './handshake.ts';
 
 /* Most of many peers are silent: they share what is empty. */

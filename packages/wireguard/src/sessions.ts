@@ -1,5 +1,6 @@
 import {
   copyPath,
+  DeadlineQueue,
   DropReason,
   forgetLocal,
   lock,
@@ -17,7 +18,6 @@ import {
 import { LIMITS, MAX_STAGED_BYTES, type Limits } from './constants.ts';
 import { CookieChecker } from './cookie.ts';
 import type { WireGuardCrypto } from './crypto.ts';
-import { DeadlineQueue } from './deadline-queue.ts';
 import type { Keypairs } from './keypairs.ts';
 import {
   LOCK,

@@ -43,6 +43,11 @@ export function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }
 
+/** The same of what may have several lines, which stay. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
+
 /** The same of what may have several lines, as one. */
 export function printableLine(text: string): string {
   return printable(text.trim().replace(/\s*[\r\n]+\s*/g, ' '));

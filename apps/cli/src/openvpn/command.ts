@@ -99,8 +99,8 @@ export const openvpnDown: Command = {
   name: 'openvpn down',
   usage: 'FILE.ovpn | NAME',
   summary: 'take a tunnel of an OpenVPN profile down',
-  help: `Takes down what "sallyport openvpn up" brought up: says goodbye to the server, takes back routes, rules, packet filter and
-name servers, and removes the interface. It also clears what a tunnel has left behind whose process was killed.
+  help: `Takes down what "sallyport openvpn up" brought up: says goodbye to the server, takes back routes, rules, packet filter
+and name servers, and removes the interface. It also clears what a tunnel has left behind whose process was killed.
 
 Examples:
   sallyport openvpn down office

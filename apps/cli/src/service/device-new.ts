@@ -4,6 +4,7 @@ import { routes, type Device } from '@sallyport/api';
 import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_FAILED, tell } from '../command.ts';
 import { generatePrivateKey, publicKeyOf } from '../keys.ts';
+import { printable } from '../client/terminal.ts';
 import { connect, type Connection } from './connection.ts';
 import { PrivateOutput } from './private-file.ts';
 
@@ -41,7 +42,9 @@ Examples:
       if (options.has('json')) process.stdout.write(`${JSON.stringify(device, undefined, 2)}\n`);
       else
         tell(
-          `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
+          printable(
+            `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
+          ),
         );
     } catch (error) {
       output.discard();

@@ -3,6 +3,7 @@ import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_NOT_PERMITTED, EXIT_USAGE, tell } from '../command.ts';
 import { trustedFingerprint } from './certificate.ts';
 import { clientName, CODE_QUESTION, connect, connectionTo, problemCode, USER_AGENT } from './connection.ts';
+import { printable } from '../client/terminal.ts';
 import { readCredentials, removeCredentials, writeCredentials } from './credentials.ts';
 import { askSecret, closeInput } from './prompt.ts';
 
@@ -34,7 +35,7 @@ Examples:
     closeInput();
     const session = await openSession(url, fingerprint, name, password);
     if (options.has('json')) process.stdout.write(`${JSON.stringify(session, undefined, 2)}\n`);
-    else tell(`logged in to ${url.origin} as ${session.user} until ${session.expiresAt}`);
+    else tell(printable(`logged in to ${url.origin} as ${session.user} until ${session.expiresAt}`));
     return 0;
   },
 };
@@ -102,7 +103,7 @@ Example:
     };
     const session = await openSession(link, fingerprint, user.name, password);
     if (options.has('json')) process.stdout.write(`${JSON.stringify(session, undefined, 2)}\n`);
-    else tell(`logged in to ${link.origin} as ${user.name}`);
+    else tell(printable(`logged in to ${link.origin} as ${user.name}`));
     return 0;
   },
 };

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { routes, type Device } from '@sallyport/api';
 import type { Command } from '../command.ts';
 import { CommandFailure, EXIT_FAILED, EXIT_USAGE, tell } from '../command.ts';
+import { printable } from '../client/terminal.ts';
 import { connect, type Connection } from './connection.ts';
 import { PrivateOutput } from './private-file.ts';
 
@@ -20,15 +21,16 @@ OpenVPN Connect or NetworkManager. The private key never leaves this machine.
 
 Options:
   --login HOW          what connecting takes beside the profile: nothing (certificate, the default), your password and the
-                       code of your second factor (password), or a login in the browser (web)
-  --gateway NAME       the gateway that the profile names first; by default the one that the service recommends
+                       code of your authenticator app if you have one (password), or a login in the browser (web)
+  --gateway NAME       the one gateway that the profile names; by default all that you may use, the best first
   --output FILE.ovpn   where to write the profile, readable by you only; by default the standard output
   --json               print the device as JSON (needs --output)
 
 Examples:
   sallyport profile openvpn laptop --output office.ovpn
   sallyport profile openvpn tablet --login password --gateway oslo-1 --output tablet.ovpn
-  sudo openvpn --config office.ovpn`,
+  sudo openvpn --config office.ovpn
+  sudo sallyport openvpn up ./office.ovpn`,
   options: ['json'],
   valued: ['login', 'gateway', 'output'],
   arguments: [1, 1],
@@ -52,12 +54,14 @@ Examples:
       if (!PLACEHOLDER.test(profile)) {
         throw new CommandFailure(EXIT_FAILED, 'the service gave a profile without a place for the private key');
       }
-      const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+      const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
       output.write(profile.replace(PLACEHOLDER, () => `<key>\n${key}</key>\n`));
       if (options.has('json')) process.stdout.write(`${JSON.stringify(device, undefined, 2)}\n`);
       else
         tell(
-          `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
+          printable(
+            `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
+          ),
         );
     } catch (error) {
       output.discard();

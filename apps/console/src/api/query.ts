@@ -26,6 +26,11 @@ export interface QueryOptions {
   readonly keepPrevious?: boolean;
 }
 
+/** What is kept of a route's answers is worth nothing any more, and not to be shown meanwhile either. */
+export function forget(id: RouteId): void {
+  queries.removeQueries({ queryKey: [id] });
+}
+
 /** The answer of a GET route. Renders again when it changes. */
 export function useQuery<I extends RouteId>(
   id: I,

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import type { LoginRequest, Logins } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
 import { METADATA_USER, type AuthenticationRequest, type Verdict } from '@sallyport/openvpn';
-import type { DevicePlan } from '@sallyport/policy';
+import type { DevicePlan, OpenVpnDevice } from '@sallyport/policy';
 import { AuthTokens } from './auth-tokens.ts';
 
 /** RFC 9562, as the control plane writes it. */
 const DEVICE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAX_PROGRAM_LENGTH = 100;
-/** A device that the control plane admits a moment before its state has come. */
-const RETRY_SECONDS = 2;
+/** For a device that the control plane admits a moment before its state has come, or after it has changed. */
+const COME_AGAIN: Verdict = { kind: 'refuse', reason: 'come again in a moment', retryAfterSeconds: 2 };
+const OTHER_CERTIFICATE = "the certificate is not this device's, or has expired: download the profile again";
 
 type Answer = Parameters<Parameters<Logins['ask']>[1]>[0];
 
@@ -26,7 +27,8 @@ export interface OpenVpnLoginsOptions {
 
 /**
  * Whether a client may come in: by its certificate and by what the gateway knows of the device where that does, by asking
- * the control plane where it does not. Every client has a profile, whose tls-crypt-v2 key says whose it is.
+ * the control plane where it does not. Every client has a profile, whose tls-crypt-v2 key says whose it is, and no more:
+ * whoever has been a gateway of the service can make one. What lets in is a certificate, a login or its token.
  */
 export class OpenVpnLogins {
   readonly #options: OpenVpnLoginsOptions;
@@ -41,6 +43,12 @@ export class OpenVpnLogins {
   ask(request: AuthenticationRequest): void {
     const verdict = this.#judge(request);
     if (verdict !== undefined) this.#options.decide(request.id, verdict);
+  }
+
+  /** Whether a profile is of a device that may connect here now. */
+  knows(profile: Uint8Array): boolean {
+    const deviceId = deviceOf(profile);
+    return deviceId !== undefined && this.#options.device(deviceId) !== undefined;
   }
 
   /** The client of this request is gone. */
@@ -63,12 +71,11 @@ export class OpenVpnLogins {
     const device = this.#options.device(deviceId);
     const token = request.password !== undefined && AuthTokens.isToken(request.password);
     if (device?.openvpn !== undefined) {
-      const { certificates, login } = device.openvpn;
-      if (certificates.length > 0 && (certificate === undefined || !certificates.includes(certificate)))
-        return refusal("the certificate is not this device's, or has expired: download the profile again");
-      if (login === 'certificate') return this.#admit(device);
-      if (token && request.password !== undefined && this.#options.tokens.isValid(request.password, deviceId))
-        return this.#admit(device);
+      const { login } = device.openvpn;
+      if (!countsHere(certificate, device.openvpn)) return refusal(OTHER_CERTIFICATE);
+      if (login === 'certificate') return this.#admit(device, undefined);
+      if (token && request.password !== undefined && this.#options.tokens.isValid(request.password, device))
+        return this.#admit(device, request.password);
       const proof = proofOf(request, login);
       if (proof !== undefined) {
         this.#askControl(request, { deviceId, certificate, proof });
@@ -99,18 +106,20 @@ export class OpenVpnLogins {
     const sso = peerInfo.get('IV_SSO')?.split(',') ?? [];
     const cancel = logins.ask({ ...request, address: addressOf(path), client }, (answer) => {
       if (answer.kind !== 'web') this.#asked.delete(id);
-      decide(id, this.#verdictOf(answer, request.deviceId, sso, token));
+      decide(id, this.#verdictOf(answer, request, sso, token));
     });
     this.#asked.set(id, cancel);
   }
 
-  #verdictOf(answer: Answer, deviceId: string, sso: readonly string[], token: boolean): Verdict {
+  #verdictOf(
+    answer: Answer,
+    { deviceId, certificate }: Pick<LoginRequest, 'deviceId' | 'certificate'>,
+    sso: readonly string[],
+    token: boolean,
+  ): Verdict {
     switch (answer.kind) {
-      case 'admit': {
-        const device = this.#options.device(deviceId);
-        if (device?.openvpn !== undefined) return this.#admit(device);
-        return { kind: 'refuse', reason: 'come again in a moment', retryAfterSeconds: RETRY_SECONDS };
-      }
+      case 'admit':
+        return this.#admitted(deviceId, certificate, answer.token) ?? COME_AGAIN;
       case 'refuse': {
         const { reason, challenge, retryAfterSeconds } = answer;
         return { kind: 'refuse', reason, challenge, retryAfterSeconds, sessionEnded: token };
@@ -122,19 +131,38 @@ export class OpenVpnLogins {
     }
   }
 
-  #admit({ id, ipv4, ipv6, openvpn }: DevicePlan): Verdict {
+  /**
+   * By the control plane's word, where it is still so by what the gateway has now: certificates and logins may have come to
+   * an end while that was under way.
+   */
+  #admitted(deviceId: string, certificate: string | undefined, token: string | undefined): Verdict | undefined {
+    const device = this.#options.device(deviceId);
+    if (device?.openvpn === undefined || !countsHere(certificate, device.openvpn)) return undefined;
+    if (device.openvpn.login === 'certificate') return this.#admit(device, undefined);
+    const shown = token === undefined ? undefined : new Secret(token);
+    if (shown === undefined || !this.#options.tokens.isValid(shown, device)) return undefined;
+    return this.#admit(device, shown);
+  }
+
+  /** With the token of its login, which it is given again each time: nothing prolongs it. */
+  #admit({ id, ipv4, ipv6, openvpn }: DevicePlan, token: Secret<string> | undefined): Verdict {
     // A client that ends says so.
     const push = [...this.#options.push(), 'explicit-exit-notify 1'];
-    if (openvpn?.login === 'certificate') return { kind: 'admit', deviceId: id, ipv4, ipv6, push };
+    if (token === undefined) return { kind: 'admit', deviceId: id, ipv4, ipv6, push };
     // Where no name was asked for, none goes with the token unless the client is given one.
     const user = `auth-token-user ${Buffer.from(openvpn?.userName ?? '').toString('base64')}`;
-    const token = this.#options.tokens.issue(id);
     return { kind: 'admit', deviceId: id, ipv4, ipv6, push: openvpn?.login === 'web' ? [...push, user] : push, token };
   }
 }
 
 function refusal(reason: string): Verdict {
   return { kind: 'refuse', reason };
+}
+
+/** Whether this certificate, or none, is what the device has to show. A device that logs in by nothing else has one. */
+function countsHere(certificate: string | undefined, { certificates, login }: OpenVpnDevice): boolean {
+  if (certificates.length === 0) return login !== 'certificate';
+  return certificate !== undefined && certificates.includes(certificate);
 }
 
 /** The device that a profile was made for. */

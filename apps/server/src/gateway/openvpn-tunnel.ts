@@ -139,7 +139,7 @@ export class OpenVpnTunnel implements Tunnel {
     const { side, mtu, now } = this.#options;
     const serverKey = new Uint8Array(Buffer.from(openvpn.clientKey, 'base64'));
     const asked = new OpenVpnLogins({
-      tokens: new AuthTokens(serverKey, now),
+      tokens: new AuthTokens(() => this.#plan?.openvpn?.tokenKey, now),
       logins: this.#logins,
       device: (id) => this.#devices.get(id),
       push: () => this.#plan?.openvpn?.push ?? [],
@@ -159,6 +159,7 @@ export class OpenVpnTunnel implements Tunnel {
       cancelled: (id) => {
         asked.cancel(id);
       },
+      knows: (profile) => asked.knows(profile),
       report: (event) => {
         this.#note(event);
       },

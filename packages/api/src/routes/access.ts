@@ -24,7 +24,7 @@ const policyTestParams = z.strictObject({ policyTestId: field.label.meta({ descr
 const configurationQuery = z.strictObject({
   gateway: reference.optional().meta({ description: 'The gateway; default: the recommended one' }),
 });
-const deviceColumns = ['id', 'name', 'userName', 'standing', 'ipv4', 'ipv6', 'lastHandshakeAt'];
+const deviceColumns = ['id', 'name', 'userName', 'protocol', 'standing', 'ipv4', 'ipv6', 'lastHandshakeAt'];
 
 const resourceFields = {
   name: field.slug,
@@ -169,7 +169,7 @@ export const accessRoutes = {
     command: {
       name: 'me device list',
       examples: ['sallyport me device list'],
-      columns: ['name', 'standing', 'ipv4', 'ipv6', 'lastHandshakeAt'],
+      columns: ['name', 'protocol', 'standing', 'ipv4', 'ipv6', 'lastHandshakeAt'],
     },
   }),
   addMyDevice: route({

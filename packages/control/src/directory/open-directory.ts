@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Settings } from '@sallyport/api';
+import { encodeStateKey } from '@sallyport/link';
 import type { AccessModel } from '@sallyport/policy';
 import type { Kysely } from 'kysely';
 import type { Logger } from 'pino';
@@ -326,6 +327,7 @@ async function openVpnOf(
   return {
     authority: authority.certificate,
     clientKey: authority.clientKey.reveal().toString('base64'),
+    tokenKey: encodeStateKey(authority.tokenKey),
     dataCiphers: offeredCiphers(settings),
     push: pushedLines(model, settings),
   };

@@ -24,6 +24,7 @@ export function userModel(
     disabled: row.disabled === 1,
     expiresAt: row.expires_at,
     lastLoginAt: row.last_login_at,
+    loginEpoch: row.login_epoch,
     groups,
     bitsPerSecond: row.bits_per_second,
     trafficBytesPerMonth: row.traffic_bytes_per_month,

@@ -14,6 +14,8 @@ interface Waiting {
   readonly number: number;
   readonly deviceId: string;
   readonly userId: string;
+  /** The user's, when it began. */
+  readonly loginEpoch: string;
   readonly until: number;
 }
 
@@ -56,13 +58,13 @@ export class LoginDesk {
     }
     const verdict = await logins.decide(session.gatewayId, message);
     if (verdict.kind === 'web') {
-      const { code, userId: owner, ...web } = verdict;
+      const { code, userId: owner, loginEpoch, ...web } = verdict;
       if (!open.has(number)) {
         this.#drop([code]);
         return;
       }
       const until = services.now() + web.timeoutSeconds * 1000;
-      this.#waiting.set(code, { session, number, deviceId, userId: owner, until });
+      this.#waiting.set(code, { session, number, deviceId, userId: owner, loginEpoch, until });
       session.link.send({ kind: 'authenticated', number, verdict: web });
     } else await this.#conclude(session, number, verdict);
   }
@@ -104,8 +106,9 @@ export class LoginDesk {
       const waiting = this.#waiting.get(code);
       this.#waiting.delete(code);
       if (waiting === undefined) continue;
-      const { session, number } = waiting;
-      if (decision === 'approved') await this.#conclude(session, number, { kind: 'admit' });
+      const { session, number, deviceId, loginEpoch } = waiting;
+      if (decision === 'approved')
+        await this.#conclude(session, number, await this.#options.logins.admit(deviceId, loginEpoch));
       else this.#answer(session, number, { kind: 'refuse', reason: 'The login was refused in the browser.' });
     }
   }

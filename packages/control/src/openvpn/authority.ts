@@ -1,11 +1,12 @@
 /**
- * The authority of OpenVPN's certificates: those of gateways and of devices. Its key, and the one that the keys of profiles
- * are wrapped with, are made when the first gateway offers OpenVPN or the first device of it is added, and lie sealed in the
- * database. Private keys of gateways and devices never come here: certificates are issued for public ones.
+ * The authority of OpenVPN's certificates: those of gateways and of devices. Its key, the one that the keys of profiles are
+ * wrapped with and the one that login tokens are signed with are made when the first gateway offers OpenVPN or the first
+ * device of it is added, and lie sealed in the database. Private keys of gateways and devices never come here:
+ * certificates are issued for public ones.
  */
 // The library is put together by decorators and wants this first.
 import 'reflect-metadata';
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -65,24 +66,36 @@ export class OpenVpnAuthority {
   readonly certificate: string;
   /** What the keys of profiles are wrapped with; see {@link wrapClientKey}. */
   readonly clientKey: Secret<Buffer>;
+  /** What login tokens are signed with: Ed25519, private. No gateway has it. */
+  readonly tokenKey: KeyObject;
   readonly #parsed: Parsed;
   readonly #key: CryptoKey;
 
-  private constructor(certificate: string, key: CryptoKey, clientKey: Secret<Buffer>) {
+  private constructor(
+    certificate: string,
+    key: CryptoKey,
+    { clientKey, tokenKey }: Pick<OpenVpnAuthority, 'clientKey' | 'tokenKey'>,
+  ) {
     this.certificate = certificate;
     this.#parsed = new Parsed(certificate);
     this.#key = key;
     this.clientKey = clientKey;
+    this.tokenKey = tokenKey;
   }
 
   static async open(store: Store): Promise<OpenVpnAuthority> {
+    // The authority last: where there is a certificate of it, nothing of this has to be written any more.
     const clientKey = await sealedSecret(store, 'openvpn-client-key', () => randomBytes(SERVER_KEY_BYTES));
+    const sealedToken = await sealedSecret(store, 'openvpn-token-key', () =>
+      generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' }),
+    );
+    const tokenKey = createPrivateKey({ key: sealedToken.reveal(), type: 'pkcs8', format: 'der' });
     const fresh = await makeAuthority(store.now());
     const sealed = await sealedSecret(store, 'openvpn-authority', () => Buffer.from(JSON.stringify(fresh)));
     const kept = JSON.parse(sealed.reveal().toString()) as typeof fresh;
     const bytes = Buffer.from(kept.privateKey, 'base64');
     const key = await crypto.subtle.importKey('pkcs8', bytes, ALGORITHM, false, ['sign']);
-    return new OpenVpnAuthority(kept.certificate, key, clientKey);
+    return new OpenVpnAuthority(kept.certificate, key, { clientKey, tokenKey });
   }
 
   /** For a device, by a public key (SPKI) that was checked. */

@@ -1,7 +1,7 @@
 /** Whether a device may come in by what it, or its user, has shown to a gateway. */
 import { createHash } from 'node:crypto';
-import type { Authenticate, AuthenticationVerdict } from '@sallyport/link';
-import { standingOf, type DeviceModel } from '@sallyport/policy';
+import { signLoginToken, type Authenticate, type AuthenticationVerdict } from '@sallyport/link';
+import { sessionLifetimeOf, standingOf, type DeviceModel } from '@sallyport/policy';
 import { DeviceAuthorizationLimits, showUserCode } from '../auth/device-authorization.ts';
 import type { Identity } from '../auth/identity.ts';
 import { proveCode, provePassword, type ProvenPassword } from '../auth/password-login.ts';
@@ -13,9 +13,12 @@ import { addTunnelLogin, TUNNEL_LOGIN_MS } from '../repositories/tunnel-logins.t
 import type { Services } from '../services.ts';
 import { findUserByName, type UserRow } from '../repositories/users.ts';
 import type { Origin } from '../store/store.ts';
+import { openVpnAuthority } from './authority.ts';
 
 /** How long the answer to a challenge may take. */
 const CHALLENGE_MS = 300_000;
+/** How long a login counts, where the session lifetime of a group is no shorter. */
+const LOGIN_MS = 12 * 3_600_000;
 /** What a name or a password may have at the API. */
 const MAX_TYPED = 200;
 
@@ -25,7 +28,12 @@ type PasswordProof = Extract<Authenticate['proof'], { kind: 'password' }>;
 /** What there is to know about a login that was asked about; `code` is what one in a browser waits under. */
 export type TunnelVerdict =
   | Exclude<AuthenticationVerdict, { kind: 'web' }>
-  | (Extract<AuthenticationVerdict, { kind: 'web' }> & { readonly code: string; readonly userId: string });
+  | (Extract<AuthenticationVerdict, { kind: 'web' }> & {
+      readonly code: string;
+      readonly userId: string;
+      /** Of the moment at which it began. */
+      readonly loginEpoch: string;
+    });
 
 /** What is sealed in the state of a dynamic challenge. */
 interface Challenge {
@@ -69,6 +77,21 @@ export class TunnelLogins {
     }
   }
 
+  /**
+   * Lets a device in whose user has logged in. `loginEpoch` is what the user had when that began: where their logins were
+   * ended meanwhile, it is not what the gateway has, and the token does not count there.
+   */
+  async admit(deviceId: string, loginEpoch: string): Promise<Exclude<AuthenticationVerdict, { kind: 'web' }>> {
+    const { directory, store, now } = this.#services;
+    const { tokenKey } = await openVpnAuthority(store);
+    const { model } = directory;
+    const user = model.users.get(model.devices.get(deviceId)?.userId ?? '');
+    if (user === undefined) return refuse('This device was removed: add it anew, and take its profile.');
+    const loginAt = now();
+    const endsAt = loginAt + Math.min(LOGIN_MS, sessionLifetimeOf(model, user) ?? Infinity);
+    return { kind: 'admit', token: signLoginToken({ deviceId, loginEpoch, loginAt, endsAt }, tokenKey) };
+  }
+
   async #decide(gatewayId: string, message: Authenticate): Promise<TunnelVerdict> {
     const { store, directory } = this.#services;
     const device = directory.model.devices.get(message.deviceId);
@@ -76,7 +99,8 @@ export class TunnelLogins {
     const user = name === undefined ? undefined : await findUserByName(store.db, name);
     if (!device?.openvpn || user?.id !== device.userId) return refuse('This device was removed: add it anew, and take its profile.'); // prettier-ignore
     const { certificate, login } = device.openvpn;
-    if (certificate !== null && certificate.sha256 !== message.certificate)
+    // What no login is asked of shows a certificate: a profile's key alone lets nobody in.
+    if (certificate === null ? login === 'certificate' : certificate.sha256 !== message.certificate)
       return refuse("This is not the device's certificate: take its profile anew.");
     const asking: Asking = { message, gatewayId, device, user, origin: this.#originOf(message) };
     const { proof } = message;
@@ -137,7 +161,7 @@ export class TunnelLogins {
       .catch(code.failed);
     password.giveBack();
     code.giveBack();
-    return this.#refusalBefore(asking) ?? { kind: 'admit' };
+    return this.#refusalBefore(asking) ?? (await this.admit(device.id, user.login_epoch));
   }
 
   async #provePassword(
@@ -208,6 +232,7 @@ export class TunnelLogins {
       timeoutSeconds: TUNNEL_LOGIN_MS / 1000,
       code,
       userId: user.id,
+      loginEpoch: user.login_epoch,
     };
   }
 

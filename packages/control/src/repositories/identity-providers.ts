@@ -5,6 +5,7 @@ import type { Kysely, Selectable } from 'kysely';
 import { seal, unseal } from '../store/secrets.ts';
 import type { Database, IdentityProviderTable } from '../store/schema.ts';
 import type { Store, Writing } from '../store/store.ts';
+import { newLoginEpoch } from './sessions.ts';
 
 export type IdentityProviderRow = Selectable<IdentityProviderTable>;
 
@@ -117,10 +118,20 @@ export async function deleteIdentityProvider(writing: Writing, row: IdentityProv
   changed('identityProvider', row.id);
 }
 
-/** Answers how many. */
+/** Answers how many. By what a tunnel's login came is not kept: those of all who may log in by it end. */
 async function endSessionsBy({ db, changed }: Writing, providerId: string): Promise<number> {
   const sessions = await db.deleteFrom('session').where('provider_id', '=', providerId).returning('user_id').execute();
   for (const { user_id: userId } of sessions) changed('session', userId);
+  const users = await db
+    .updateTable('user')
+    .set({ login_epoch: newLoginEpoch() })
+    .where('id', 'in', (eb) =>
+      eb.selectFrom('external_identity').select('user_id').where('provider_id', '=', providerId),
+    )
+    .where('id', 'in', (eb) => eb.selectFrom('device').select('user_id').where('openvpn', 'is not', null))
+    .returning('id')
+    .execute();
+  for (const { id } of users) changed('user', id);
   return sessions.length;
 }
 

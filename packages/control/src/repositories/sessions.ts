@@ -1,10 +1,11 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Kysely, Selectable } from 'kysely';
 import type { Session } from '@sallyport/api';
 import { methodsOf, type LoginMethod } from '../auth/login-methods.ts';
 import { endOfSession, type SessionKind, type SessionLifetime } from '../auth/sessions.ts';
 import { hashToken, newToken } from '../auth/tokens.ts';
 import type { Database, SessionTable } from '../store/schema.ts';
+import type { Writing } from '../store/store.ts';
 import { demandingGroup } from './second-factors.ts';
 import { timeText } from './users.ts';
 
@@ -140,11 +141,27 @@ export function describeSessions(
     }));
 }
 
-/** Ends a user's sessions, all or but one. Answers how many. */
-export async function endSessions(db: Kysely<Database>, userId: string, except?: string): Promise<number> {
+/**
+ * Ends a user's sessions, all or but one, and with them the tunnels of devices that came in by a login and their tokens.
+ * Answers how many sessions ended.
+ */
+export async function endSessions(
+  { db, changed }: Pick<Writing, 'db' | 'changed'>,
+  userId: string,
+  except?: string,
+): Promise<number> {
   let query = db.deleteFrom('session').where('user_id', '=', userId);
   if (except !== undefined) query = query.where('id', '!=', except);
-  return Number((await query.executeTakeFirst()).numDeletedRows);
+  const { numDeletedRows } = await query.executeTakeFirst();
+  await db.updateTable('user').set({ login_epoch: newLoginEpoch() }).where('id', '=', userId).execute();
+  changed('user', userId);
+  changed('session', userId);
+  return Number(numDeletedRows);
+}
+
+/** For {@link Database.user}: nothing follows from it, and a database that was restored does not come back to it. */
+export function newLoginEpoch(): string {
+  return randomBytes(16).toString('base64url');
 }
 
 /** Notes that a client's session made a device. Answers false where it has made one, or has ended. */

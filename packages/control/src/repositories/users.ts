@@ -28,6 +28,7 @@ export function newUserRow(
     traffic_bytes_per_month: null,
     created_at: now,
     last_login_at: null,
+    login_epoch: '',
     ...said,
     version: 1,
   };

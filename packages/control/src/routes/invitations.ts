@@ -71,14 +71,12 @@ export function invitationRoutes({ passwords }: Identity): RouteImplementation[]
         await db.updateTable('invitation').set({ used_at: now }).where('id', '=', invitation.id).execute();
         const others = await endInvitations(db, user.id);
         // Whoever knew the old password is out, and their client is not known any more.
-        await endSessions(db, user.id);
+        await endSessions({ db, changed }, user.id);
         await db.deleteFrom('known_client').where('user_id', '=', user.id).execute();
         await audit('invitation.accept', { kind: 'user', id: user.id, name: user.name }, undefined, {
           id: invitation.id,
         });
         for (const id of [invitation.id, ...others]) changed('invitation', id);
-        changed('session', user.id);
-        changed('user', user.id);
         return { name: user.name };
       });
     }),

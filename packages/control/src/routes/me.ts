@@ -134,13 +134,16 @@ export function meRoutes({ passwords, limits, failures, sessions, csrf }: Identi
           .where('password_hash', 'is not distinct from', user.password_hash)
           .executeTakeFirst();
         if (numUpdatedRows === 0n) throw new ApiError('conflict', 'The password was changed meanwhile.');
-        const ended = await endSessions(db, user.id, caller.kind === 'session' ? caller.credentialId : undefined);
+        const ended = await endSessions(
+          { db, changed },
+          user.id,
+          caller.kind === 'session' ? caller.credentialId : undefined,
+        );
         const taken = await endInvitations(db, user.id);
         await audit('password.change', { kind: 'user', id: user.id, name: user.name }, undefined, {
           sessionsEnded: ended,
         });
         for (const id of taken) changed('invitation', id);
-        changed('session', user.id);
       });
     }),
     implement(routes.listMySessions, async ({ caller, services }) => {
@@ -165,12 +168,14 @@ export function meRoutes({ passwords, limits, failures, sessions, csrf }: Identi
     }),
     implement(routes.endMyOtherSessions, async ({ caller, services, origin }) => {
       await services.store.write(origin, async ({ db, audit, changed }) => {
-        const ended = await endSessions(db, caller.userId, caller.kind === 'session' ? caller.credentialId : undefined);
-        if (ended === 0) return;
+        const ended = await endSessions(
+          { db, changed },
+          caller.userId,
+          caller.kind === 'session' ? caller.credentialId : undefined,
+        );
         await audit('session.end', { kind: 'user', id: caller.userId, name: caller.userName }, undefined, {
           sessionsEnded: ended,
         });
-        changed('session', caller.userId);
       });
     }),
   ];

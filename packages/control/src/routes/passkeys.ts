@@ -158,15 +158,13 @@ export function passkeyRoutes(identity: Identity): RouteImplementation[] {
         await refuseLastFactor(db, caller.userId, left);
         await db.deleteFrom('passkey').where('id', '=', row.id).execute();
         if (left === 0) await removeRecoveryCodes(db, caller.userId);
-        const ended = await endSessions(db, caller.userId, sessionId);
+        const ended = await endSessions({ db, changed }, caller.userId, sessionId);
         await audit(
           'passkey.remove',
           { kind: 'user', id: caller.userId, name: caller.userName },
           { id: row.id, name: row.name },
           { sessionsEnded: ended },
         );
-        changed('user', caller.userId);
-        changed('session', caller.userId);
       });
     }),
   ];

@@ -75,7 +75,7 @@ export function secondFactorRoutes({ limits }: Identity): RouteImplementation[] 
         const codes = before.recoveryCodes === 0 ? newRecoveryCodes() : [];
         if (codes.length > 0) await replaceRecoveryCodes(db, caller.userId, codes.map(hashRecoveryCode));
         // Whoever logged in by the app before may not be its owner any more.
-        const ended = before.totp === undefined ? 0 : await endSessions(db, caller.userId, sessionId);
+        const ended = before.totp === undefined ? 0 : await endSessions({ db, changed }, caller.userId, sessionId);
         await audit(
           before.totp === undefined ? 'totp.add' : 'totp.replace',
           { kind: 'user', id: caller.userId, name: caller.userName },
@@ -99,15 +99,13 @@ export function secondFactorRoutes({ limits }: Identity): RouteImplementation[] 
         await refuseLastFactor(db, caller.userId, passkeys);
         await db.deleteFrom('totp').where('user_id', '=', caller.userId).execute();
         if (passkeys === 0) await removeRecoveryCodes(db, caller.userId);
-        const ended = await endSessions(db, caller.userId, sessionId);
+        const ended = await endSessions({ db, changed }, caller.userId, sessionId);
         await audit(
           'totp.remove',
           { kind: 'user', id: caller.userId, name: caller.userName },
           { createdAt: timeText(totp.created_at) },
           { sessionsEnded: ended },
         );
-        changed('user', caller.userId);
-        changed('session', caller.userId);
       });
     }),
     implement(routes.createRecoveryCodes, async ({ caller, services, origin }) => {
@@ -139,15 +137,13 @@ export function secondFactorRoutes({ limits }: Identity): RouteImplementation[] 
         await db.deleteFrom('totp').where('user_id', '=', user.id).execute();
         await db.deleteFrom('passkey').where('user_id', '=', user.id).execute();
         await removeRecoveryCodes(db, user.id);
-        const ended = await endSessions(db, user.id);
+        const ended = await endSessions({ db, changed }, user.id);
         await audit(
           'secondFactors.reset',
           { kind: 'user', id: user.id, name: user.name },
           { totp: totp !== undefined, passkeys, recoveryCodes },
           { sessionsEnded: ended },
         );
-        changed('user', user.id);
-        changed('session', user.id);
       });
     }),
   ];

@@ -112,7 +112,7 @@ export function userRoutes({ sessions }: Identity): RouteImplementation[] {
         }
         if (before.role === 'administrator') await requireAdministrator(db);
         const isNowDisabled = row.disabled === 1 && before.disabled === 0;
-        if (isNowDisabled) await endSessions(db, id);
+        if (isNowDisabled) await endSessions({ db, changed }, id);
         // Who could invite the user that this was may not invite the one that it is now.
         const taken = isNowDisabled || row.role !== before.role ? await endInvitations(db, id) : [];
         await audit(
@@ -122,7 +122,6 @@ export function userRoutes({ sessions }: Identity): RouteImplementation[] {
           describeUserRow(row, groups),
         );
         changed('user', id);
-        if (isNowDisabled) changed('session', id);
         for (const invitationId of taken) changed('invitation', invitationId);
         if (!sameSet(groups, groupsBefore)) await refuseBrokenTests(services, writing);
         return describeUser(db, services.directory.model, row);
@@ -148,10 +147,8 @@ export function userRoutes({ sessions }: Identity): RouteImplementation[] {
       await services.store.write(origin, async ({ db, audit, changed }) => {
         const user = await getUser(db, params.userId);
         requireCovers(caller, user.role);
-        const ended = await endSessions(db, user.id);
-        if (ended === 0) return;
+        const ended = await endSessions({ db, changed }, user.id);
         await audit('session.end', { kind: 'user', id: user.id, name: user.name }, undefined, { sessionsEnded: ended });
-        changed('session', user.id);
       });
     }),
   ];

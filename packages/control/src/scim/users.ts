@@ -158,8 +158,7 @@ async function applyUpdate(
   await db.updateTable('scim_user').set(fields.scim).where('user_id', '=', before.id).execute();
   const isNowDisabled = disabled === 1 && before.disabled === 0;
   if (isNowDisabled) {
-    await endSessions(db, before.id);
-    changed('session', before.id);
+    await endSessions({ db, changed }, before.id);
     for (const invitationId of await endInvitations(db, before.id)) changed('invitation', invitationId);
   }
   const groups = (await groupsOfUsers(db, [before.id])).get(before.id) ?? [];

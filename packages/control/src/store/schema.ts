@@ -19,6 +19,8 @@ export interface UserTable {
   traffic_bytes_per_month: number | null;
   created_at: number;
   last_login_at: number | null;
+  /** Random, anew whenever what the user was logged in by ends: devices that came in by a login have to log in again. */
+  login_epoch: Generated<string>;
   version: number;
 }
 

@@ -79,8 +79,11 @@ export function createDataCipher(arena: Arena, scratch: number, registry: number
   return agree(arena, cipher, joined, scratch + JOINED) ? joined : cipher;
 }
 
-/** Erases the keys that the ciphers of all threads still have. To be called while none of them is at work. */
-export function eraseDataCiphers(arena: Arena, registry: number): void {
+/**
+ * Erases the keys from offset `first` to `end` that the ciphers of all threads still have. To be called while none of them
+ * is at work.
+ */
+export function eraseDataCiphers(arena: Arena, registry: number, first = 1, end = Infinity): void {
   const { i32 } = arena;
   const threads = Atomics.load(i32, registry >> 2);
   for (let thread = 0; thread < threads; thread++) {
@@ -89,7 +92,8 @@ export function eraseDataCiphers(arena: Arena, registry: number): void {
     for (let cipher = 0; cipher < NAMES.length; cipher++)
       for (const direction of [OPEN, SEAL]) {
         const slot = slotOf(scratch, cipher, direction);
-        if (i32[(slot + SLOT_KEY) >> 2] === 0) continue;
+        const key = i32[(slot + SLOT_KEY) >> 2];
+        if (key < first || key >= end) continue;
         i32[(slot + SLOT_KEY) >> 2] = 0;
         setKey(arena, scratch, cipher, direction, scratch + ZEROS);
       }

@@ -55,8 +55,11 @@ export interface DataSessions {
    * when it is. Past its limits nothing is sent with it.
    */
   wornOut(session: SessionId, keyId: number): boolean;
-  /** To be called first when a session is to be attended to: takes its epochs on, and lets the packet half ask again. */
-  attend(session: SessionId): void;
+  /**
+   * To be called first when a session is to be attended to: takes its epochs on, and lets the packet half ask again. Where
+   * its epochs were taken on a moment ago both wait, and the result is when to call it once more.
+   */
+  attend(session: SessionId, now: Instant): Instant | undefined;
   activity(session: SessionId): SessionActivity;
   /** Erases everything; the record is used again once nobody can mean the old session any more. */
   close(session: SessionId): void;

@@ -36,6 +36,8 @@ export const SESSION_LAST_SENT = 72;
 /** u32: the keys by key id, 0 for none. */
 export const SESSION_KEYS = 80;
 export const KEY_IDS = 8;
+/** f64: until when its epochs are not taken on again. The session half's alone. */
+export const SESSION_EPOCHS_HELD = 112;
 /** A path record: where the peer was last heard from. */
 export const SESSION_PATH = 128;
 export const SESSION_BYTES = SESSION_PATH + PATH_BYTES;

@@ -16,6 +16,8 @@ export interface DataLimits {
   /** Datagrams that were forged: nothing more is opened past them, for the key may have been guessed at too often. */
   readonly failures: number;
   readonly renewFailures: number;
+  /** A session's epochs are taken on once in so many milliseconds at the most: a peer could do so with every packet. */
+  readonly epochSpacingMs: number;
   /** From this epoch on a new key exchange is asked for: there are 65,535. */
   readonly renewEpoch: number;
 }
@@ -29,5 +31,6 @@ export const DATA_LIMITS: DataLimits = {
   renewUse: 2 ** 36 - 2 ** 33,
   failures: 2 ** 36,
   renewFailures: 2 ** 35,
+  epochSpacingMs: 1000,
   renewEpoch: 0xf000,
 };

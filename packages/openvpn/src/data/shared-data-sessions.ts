@@ -13,8 +13,10 @@ import type { DataKey, DataSessions, SessionActivity } from './data-sessions.ts'
 import { EPOCH_SECRET_BYTES, EpochSchedule } from './epochs.ts';
 import { cipherKeyBytes, cipherNumber, FORMAT_CBC, FORMAT_EPOCH, formatOf } from './format.ts';
 import {
+  EPOCHS_BYTES,
   EPOCHS_CURRENT,
   FUTURE_EPOCHS,
+  KEY_BYTES,
   KEY_CIPHER,
   KEY_EPOCHS,
   KEY_HEARD,
@@ -32,6 +34,7 @@ import {
   SECRET_IV,
   SESSION_ATTENDED,
   SESSION_BYTES,
+  SESSION_EPOCHS_HELD,
   SESSION_FORMAT,
   SESSION_KEYS,
   SESSION_LAST_RECEIVED,
@@ -64,8 +67,8 @@ export interface SharedDataSessionsOptions {
    * within `exclusive`; the ids are then given out again.
    */
   readonly forgetSessions: (gone: ReadonlySet<SessionId>) => void;
-  /** Erases what the ciphers of all threads keep of keys. Called from within `exclusive` when keys have changed. */
-  readonly eraseKeys: () => void;
+  /** Erases what the ciphers of all threads keep of keys from `first` to `end` in memory. Called from within `exclusive`. */
+  readonly eraseKeys: (first: number, end: number) => void;
   readonly limits?: DataLimits;
 }
 
@@ -202,7 +205,6 @@ export class SharedDataSessions implements DataSessions {
     if (this.#key(session, keyId) === 0) return;
     this.#options.exclusive(() => {
       this.#erase(session, keyId);
-      this.#options.eraseKeys();
     });
   }
 
@@ -220,20 +222,23 @@ export class SharedDataSessions implements DataSessions {
       : u32[(key + KEY_SENDING_EPOCH) >> 2] >= this.#limits.renewEpoch;
   }
 
-  attend(session: SessionId): void {
-    const { i32, u32 } = this.#memory;
+  attend(session: SessionId, now: Instant): Instant | undefined {
+    const { i32, u32, f64 } = this.#memory;
+    const moving = this.#keysOf(session).filter(
+      (key) =>
+        u32[(key + KEY_EPOCHS) >> 2] !== 0 &&
+        (this.#epochs.lacksFuture(key) || this.#sendingEpochOf(key) !== u32[(key + KEY_SENDING_EPOCH) >> 2]),
+    );
+    const heldUntil = f64[(session + SESSION_EPOCHS_HELD) >> 3];
+    const held = moving.length !== 0 && now < heldUntil;
     lock(this.#memory, session + LOCK);
     i32[(session + SESSION_WANTED) >> 2] = 0;
-    i32[(session + SESSION_ATTENDED) >> 2] = 0;
+    i32[(session + SESSION_ATTENDED) >> 2] = held ? 1 : 0;
     unlock(this.#memory, session + LOCK);
-    for (const key of this.#keysOf(session)) {
-      if (u32[(key + KEY_EPOCHS) >> 2] === 0) continue;
-      if (this.#epochs.lacksFuture(key) || this.#sendingEpochOf(key) !== u32[(key + KEY_SENDING_EPOCH) >> 2])
-        this.#options.exclusive(() => {
-          this.#advance(key);
-          this.#options.eraseKeys();
-        });
-    }
+    if (held) return heldUntil;
+    if (moving.length !== 0) f64[(session + SESSION_EPOCHS_HELD) >> 3] = now + this.#limits.epochSpacingMs;
+    for (const key of moving) this.#advance(key);
+    return undefined;
   }
 
   /**
@@ -250,14 +255,16 @@ export class SharedDataSessions implements DataSessions {
   }
 
   #advance(key: number): void {
-    const { i32, u32, f64 } = this.#memory;
-    this.#epochs.deriveFuture(key);
-    const epoch = this.#sendingEpochOf(key);
-    if (epoch === u32[(key + KEY_SENDING_EPOCH) >> 2]) return;
-    this.#epochs.sendBy(key, epoch);
-    i32[(key + KEY_WORN) >> 2] = 0;
-    f64[(key + KEY_SENT) >> 3] = 0;
-    f64[(key + KEY_SENDING_USE) >> 3] = 0;
+    const { i32, f64 } = this.#memory;
+    const step = this.#epochs.derive(key, this.#sendingEpochOf(key));
+    this.#options.exclusive(() => {
+      this.#epochs.apply(key, step);
+      this.#eraseCiphers(key);
+      if (step.sending === undefined) return;
+      i32[(key + KEY_WORN) >> 2] = 0;
+      f64[(key + KEY_SENT) >> 3] = 0;
+      f64[(key + KEY_SENDING_USE) >> 3] = 0;
+    });
   }
 
   activity(session: SessionId): SessionActivity {
@@ -273,7 +280,6 @@ export class SharedDataSessions implements DataSessions {
   close(session: SessionId): void {
     this.#options.exclusive(() => {
       for (let keyId = 0; keyId < KEY_IDS; keyId++) this.#erase(session, keyId);
-      this.#options.eraseKeys();
       this.#tables.routes.removeSession(session);
       this.#tables.peerIds.remove(session);
       this.#options.forgetSessions(new Set([session]));
@@ -297,9 +303,17 @@ export class SharedDataSessions implements DataSessions {
     if (key === 0) return;
     u32[(session + SESSION_KEYS + keyId * 4) >> 2] = 0;
     if (u32[(session + SESSION_SENDING_KEY) >> 2] === key) u32[(session + SESSION_SENDING_KEY) >> 2] = 0;
+    this.#eraseCiphers(key);
     const epochs = u32[(key + KEY_EPOCHS) >> 2];
     if (epochs !== 0) free(this.#epochRecords, epochs);
     free(this.#keys, key);
+  }
+
+  /** Erases what ciphers keep of a key that is changed or removed. */
+  #eraseCiphers(key: number): void {
+    const epochs = this.#memory.u32[(key + KEY_EPOCHS) >> 2];
+    this.#options.eraseKeys(key, key + KEY_BYTES);
+    if (epochs !== 0) this.#options.eraseKeys(epochs, epochs + EPOCHS_BYTES);
   }
 }
 

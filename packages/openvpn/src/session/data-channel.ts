@@ -48,6 +48,8 @@ export class DataChannel {
   readonly #since: Instant;
   #renegotiateAt: Instant = Infinity;
   #renegotiateAtBytes = Infinity;
+  /** When the packet half's wish is to be attended to once more. */
+  #attendAt: Instant = Infinity;
 
   constructor(options: DataChannelOptions) {
     this.#options = options;
@@ -98,7 +100,7 @@ export class DataChannel {
 
   /** To be called when the packet half wants the session to be looked at; `service` comes after it. */
   attend(now: Instant): void {
-    this.#options.data.attend(this.#options.session);
+    this.#attendAt = this.#options.data.attend(this.#options.session, now) ?? Infinity;
     if (this.#keys.wornOut) this.#renegotiateAt = Math.min(this.#renegotiateAt, now);
   }
 
@@ -110,6 +112,7 @@ export class DataChannel {
     const { session, times } = this.#options;
     const { pingMs, transitionMs } = times();
     const { activity } = this;
+    if (now >= this.#attendAt) this.attend(now);
     if (now >= this.#silentAt(activity)) return 'silent';
     if (pingMs !== 0 && now >= this.#pingAt(activity, pingMs)) out.seal(session, PING);
     this.#keys.service(now, told, transitionMs);
@@ -124,6 +127,7 @@ export class DataChannel {
       // A ping that the shell has not sent yet is not asked for again and again.
       pingMs === 0 ? Infinity : Math.max(this.#pingAt(activity, pingMs), now + RETRY_MS),
       this.#keys.deadline(now),
+      this.#attendAt,
       // One that can't begin now is tried again soon.
       this.#renegotiateAt > now ? this.#renegotiateAt : now + RETRY_MS,
     );

@@ -8,6 +8,9 @@ import { decodeKeyMethod2, encodeKeyMethod2, MAX_KEY_METHOD_BYTES, type KeyMetho
 import { isHardReset, P_CONTROL_SOFT_RESET_V1 } from '../wire/opcodes.ts';
 import type { ReliableLayer } from '../wire/reliable.ts';
 
+/** The peer's part of the keys is one record of TLS, or a few. */
+const MAX_KEY_METHOD_PIECES = 64;
+
 /** What a session hears of its key exchange. */
 export interface ExchangeOwner {
   /** The peer's reset came, the first packet of its side. */
@@ -38,7 +41,10 @@ export class KeyExchange {
   #tls: TlsSession | undefined;
   #local: KeyMethod2 | undefined;
   #remote: KeyMethod2 | undefined;
-  #gathered: Uint8Array = new Uint8Array(0);
+  /** The peer's part of the keys so far, where it did not come in one piece. */
+  #gathered: Uint8Array | undefined;
+  #gatheredBytes = 0;
+  #pieces = 0;
   /** Said before the keys were exchanged. */
   #waiting: string[] = [];
   #closed = false;
@@ -156,6 +162,8 @@ export class KeyExchange {
     if (this.#closed) return;
     this.#closed = true;
     this.#waiting = [];
+    this.#gathered?.fill(0);
+    this.#gathered = undefined;
     this.forgetKeys();
     this.#tls?.close();
     this.#tls = undefined;
@@ -168,11 +176,8 @@ export class KeyExchange {
       else if (texts.length !== 0) this.#owner.textsCame(this, texts, now, out);
       return;
     }
-    this.#gathered = this.#gathered.length === 0 ? new Uint8Array(plaintext) : joined(this.#gathered, plaintext);
-    const message = decodeKeyMethod2(this.#gathered, this.#local === undefined ? 'client' : 'server');
-    if (message === 'short' && this.#gathered.length < MAX_KEY_METHOD_BYTES) return;
-    this.#gathered.fill(0);
-    this.#gathered = new Uint8Array(0);
+    const message = this.#gather(plaintext);
+    if (message === 'more') return;
     if (message === 'short' || typeof message === 'number') {
       this.#fail('the keys that came are malformed', now, out);
       return;
@@ -181,6 +186,25 @@ export class KeyExchange {
     if (message !== 'tooLong') this.#remote = { ...message, userName: undefined, password: undefined };
     this.#owner.keysCame(this, message, now, out);
     this.#sayWaiting();
+  }
+
+  /** The peer's part of the keys, once it is whole. What is undecoded of it is erased then. */
+  #gather(plaintext: Uint8Array): ReturnType<typeof decodeKeyMethod2> | 'more' {
+    const from = this.#local === undefined ? 'client' : 'server';
+    let message: ReturnType<typeof decodeKeyMethod2> = 'short';
+    this.#pieces++;
+    if (this.#gathered === undefined) message = decodeKeyMethod2(plaintext, from);
+    const bytes = this.#gatheredBytes + plaintext.length;
+    if (message === 'short' && this.#pieces <= MAX_KEY_METHOD_PIECES && bytes <= MAX_KEY_METHOD_BYTES) {
+      this.#gathered ??= new Uint8Array(MAX_KEY_METHOD_BYTES);
+      this.#gathered.set(plaintext, this.#gatheredBytes);
+      this.#gatheredBytes = bytes;
+      message = decodeKeyMethod2(this.#gathered.subarray(0, bytes), from);
+      if (message === 'short') return 'more';
+    }
+    this.#gathered?.fill(0);
+    this.#gathered = undefined;
+    return message;
   }
 
   #sayWaiting(): void {
@@ -196,12 +220,4 @@ export class KeyExchange {
 /** The key id after this one: 0 is the first exchange's, and no other's. */
 export function nextKeyId(keyId: number): number {
   return (keyId % 7) + 1;
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  a.fill(0);
-  return both;
 }

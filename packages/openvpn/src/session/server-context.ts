@@ -1,4 +1,4 @@
-import type { Instant, Memory } from '@sallyport/core';
+import type { Instant, Memory, SessionOutbox } from '@sallyport/core';
 import type { OpenVpnCrypto } from '../crypto.ts';
 import type { DataSessions } from '../data/data-sessions.ts';
 import type { TlsEngine } from '../tls.ts';
@@ -27,6 +27,10 @@ export interface ServerContext {
   ask(session: ServerSession, request: Omit<AuthenticationRequest, 'id'>): void;
   /** No answer is needed any more. */
   unask(session: ServerSession): void;
+  /** Whether the client may ask for new keys once more: it counts as a start. */
+  mayRenegotiate(session: ServerSession, now: Instant): boolean;
+  /** Its user logs in elsewhere. Of one profile one does: one that waits already is sent away. */
+  pending(session: ServerSession, now: Instant, out: SessionOutbox): void;
   /** A device is let in once more: closes the session that it had. */
   replaceOf(deviceId: string): void;
   /** The session is that of a device, and not a key exchange of a stranger any more. */

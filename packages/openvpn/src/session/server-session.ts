@@ -1,4 +1,4 @@
-import { DropReason, type Instant, type SessionId, type SessionOutbox } from '@sallyport/core';
+import { DropReason, type Instant, type Scheduled, type SessionId, type SessionOutbox } from '@sallyport/core';
 import type { TlsOutput } from '../tls.ts';
 import { authFailed, authPending, infoPre, parseControlMessage, type AuthFailure } from '../wire/control-message.ts';
 import type { ControlPacket } from '../wire/control-packet.ts';
@@ -10,7 +10,6 @@ import { parseIpv4, parseIpv6 } from './addresses.ts';
 import type { Verdict } from './authentication.ts';
 import { ControlChannel } from './control-channel.ts';
 import { DataChannel } from './data-channel.ts';
-import type { Scheduled } from './deadline-queue.ts';
 import { failureOf, textOf } from './farewell.ts';
 import type { ExchangeOwner, KeyExchange } from './key-exchange.ts';
 import { loginOf } from './login.ts';
@@ -144,7 +143,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       return;
     }
     if (this.#control.asksForNext(packet)) {
-      if (!this.#mayRenegotiate(now)) {
+      if (!this.#mayRenegotiate(now) || !this.#context.mayRenegotiate(this, now)) {
         out.drop(DropReason.rateLimited);
         return;
       }
@@ -178,8 +177,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     if (this.#state === 'gone') return;
     this.#context.counters.exits++;
     this.flush(now, out);
-    this.#close('exit');
-    this.#end();
+    this.vanish('exit');
   }
 
   // --- ExchangeOwner ------------------------------------------------------------------------------------------------
@@ -236,8 +234,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     if (this.#state === 'negotiating' || this.#state === 'deciding') this.#context.counters.handshakesFailed++;
     // An alert of TLS may be on its way to the client: it says there what is wrong.
     this.flush(now, out);
-    this.#close(this.#renewing ? 'renegotiationFailed' : 'failed');
-    this.#end();
+    this.vanish(this.#renewing ? 'renegotiationFailed' : 'failed');
   }
 
   // --- the verdict --------------------------------------------------------------------------------------------------
@@ -276,6 +273,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       );
       const info = infoPre(verdict.info);
       if (info !== undefined) this.#exchange.say(info);
+      this.#context.pending(this, now, out);
       return;
     }
     this.request = 0;
@@ -334,8 +332,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     this.#state = 'admitted';
     context.admitted(this, verdict.deviceId);
     if (!this.#channel.install(this.#exchange, now, now)) {
-      this.#close('failed');
-      this.#end();
+      this.vanish('failed');
       return;
     }
     if (agreement.dynamicTlsCrypt) this.#control.useDynamicWrap();
@@ -356,8 +353,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     }
     // Clients make their key when ours has come: a moment after it was acknowledged they surely have it.
     if (this.#channel?.install(this.#exchange, now + SETTLE_MS, now) !== true) {
-      this.#close('renegotiationFailed');
-      this.#end();
+      this.vanish('renegotiationFailed');
       return;
     }
     this.#renewing = false;
@@ -410,8 +406,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     if (this.#state === 'admitted') this.#serviceData(now, out);
     if (this.#state === 'gone' || now < this.#negotiateBy()) return;
     if (this.#state === 'admitted') {
-      this.#close('renegotiationFailed');
-      this.#end();
+      this.vanish('renegotiationFailed');
     } else if (this.#state === 'deciding') {
       this.#context.unask(this);
       this.#refuse({ kind: 'temporary', backoffSeconds: settings.pingMs / 1000, advance: 'no', text: 'the login took too long' }, now, out); // prettier-ignore
@@ -427,8 +422,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     if (due === 'renegotiate') this.#beginRenegotiation(now);
     if (due !== 'silent') return;
     this.#context.counters.pingTimeouts++;
-    this.#close('pingTimeout');
-    this.#end();
+    this.vanish('pingTimeout');
   }
 
   /** When the exchange in progress must have come further. */
@@ -451,8 +445,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   flush(now: Instant, out: SessionOutbox): void {
     if (this.#state === 'gone') return;
     if (this.#control.flush(now, () => this.#path.at(this.session), out)) return;
-    this.#close('failed');
-    this.#end();
+    this.vanish('failed');
   }
 
   // --- its end ------------------------------------------------------------------------------------------------------
@@ -463,9 +456,12 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     this.#leave(textOf(ending), because, now, out);
   }
 
-  /** Its device came again, and was let in: it hears nothing of this one, which may be itself an hour ago. */
-  replace(): void {
-    this.#close('replaced');
+  /**
+   * Ends it without a word: it failed, is one too many, or its device came again and was let in, which may be itself an hour
+   * ago.
+   */
+  vanish(because: ClosedBecause): void {
+    this.#close(because);
     this.#end();
   }
 

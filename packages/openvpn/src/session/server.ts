@@ -1,4 +1,5 @@
 import {
+  DeadlineQueue,
   DropReason,
   type Instant,
   type Memory,
@@ -19,16 +20,18 @@ import {
   sessionIdKey,
 } from '../wire/opcodes.ts';
 import { SessionCookies } from '../wire/session-cookie.ts';
+import { Admission, profileKey, type Release } from './admission.ts';
 import type { AuthenticationRequest, Verdict } from './authentication.ts';
-import { DeadlineQueue } from './deadline-queue.ts';
 import type { TunnelNetwork } from './push-options.ts';
+import { Meter } from './quotas.ts';
 import { newCounters, type ClientView, type Ending, type ServerCounters, type ServerEvent } from './server-events.ts';
 import type { ServerContext } from './server-context.ts';
 import { ServerSession } from './server-session.ts';
-import { MAX_UNPROVEN_PER_PROFILE, SERVER_SETTINGS, SERVICES_A_TURN, type ServerSettings } from './settings.ts';
-import { sourceAddress, sourceKey, Sources } from './sources.ts';
+import { SERVER_SETTINGS, SERVICES_A_TURN, type ServerSettings } from './settings.ts';
+import { sourceAddress, sourceKey } from './sources.ts';
 
 const COOKIE_KEY_BYTES = 32;
+const ANOTHER_LOGIN: Ending = { kind: 'authFailed', reason: 'another login of this device has begun' };
 
 export interface ServerOptions {
   readonly memory: Memory;
@@ -45,6 +48,8 @@ export interface ServerOptions {
   readonly authenticate: (request: AuthenticationRequest) => void;
   /** The client of this request is gone; no verdict is needed any more. */
   readonly cancelled?: ((id: number) => void) | undefined;
+  /** Whether a profile, by what its tls-crypt-v2 key says, is of a device that may come in as things are. */
+  readonly knows?: ((profile: Uint8Array) => boolean) | undefined;
   readonly report?: ((event: ServerEvent) => void) | undefined;
   /** The gateway's addresses in the tunnel, asked for each push reply. */
   readonly network: () => TunnelNetwork;
@@ -62,15 +67,20 @@ export class OpenVpnServer implements SessionHalf {
   readonly #cookies: SessionCookies;
   readonly #context: ServerContext;
   readonly #queue = new DeadlineQueue<ServerSession>();
-  readonly #sources = new Sources();
+  readonly #admission: Admission;
+  readonly #resets = new Meter();
+  readonly #proofs = new Meter();
   /** All, by the client's session id. */
   readonly #sessions = new Map<string, ServerSession>();
-  /** Those that count as key exchanges in progress. */
-  readonly #unsettled = new Set<ServerSession>();
+  /** Those that count as key exchanges in progress, and those of them that have proved nothing yet. */
+  readonly #unsettled = new Map<ServerSession, Release>();
+  readonly #unproven = new Set<ServerSession>();
   readonly #bySession = new Map<SessionId, ServerSession>();
   readonly #byDevice = new Map<string, ServerSession>();
   readonly #byTlsId = new Map<number, ServerSession>();
   readonly #byRequest = new Map<number, ServerSession>();
+  /** Those that wait for their user to log in elsewhere, by profile. */
+  readonly #pending = new Map<string, ServerSession>();
   #settings: ServerSettings;
   #draining = false;
   #lastTlsId = 0;
@@ -81,6 +91,7 @@ export class OpenVpnServer implements SessionHalf {
     this.#options = options;
     this.#settings = { ...SERVER_SETTINGS, ...options.settings };
     this.#entrance = new Entrance(crypto, options.key, Math.floor(options.wallClock() / 1000));
+    this.#admission = new Admission(() => this.#settings, options.knows);
     this.#cookies = new SessionCookies(crypto, crypto.random(COOKIE_KEY_BYTES), this.#settings.handWindowMs);
     this.#context = this.#makeContext();
   }
@@ -158,7 +169,7 @@ export class OpenVpnServer implements SessionHalf {
       return;
     }
     const session = this.#sessions.get(sessionIdKey(header.sessionId));
-    if (session === undefined) this.#welcome(message, path, now, out);
+    if (session === undefined) this.#welcome(message, header.opcode, path, now, out);
     else if (isHardReset(header.opcode) && session.proven) out.drop(DropReason.replayed);
     else {
       session.receive(message, header, path, now, out);
@@ -206,9 +217,16 @@ export class OpenVpnServer implements SessionHalf {
   // --- newcomers ----------------------------------------------------------------------------------------------------
 
   /** A packet of no session: a first packet, or one that proves that the answer to it was received. */
-  #welcome(message: Uint8Array, path: number, now: Instant, out: SessionOutbox): void {
+  #welcome(message: Uint8Array, opcode: number, path: number, now: Instant, out: SessionOutbox): void {
     if (this.#draining) {
       out.drop(DropReason.handshakeRejected);
+      return;
+    }
+    // By the opcode alone: whatever it is, it takes some of this thread's time.
+    const arrivals = isHardReset(opcode) ? this.#resets : this.#proofs;
+    if (!arrivals.take(this.#settings.maxArrivals, now)) {
+      this.counters.limited++;
+      out.drop(DropReason.rateLimited);
       return;
     }
     const arrival = this.#entrance.open(message);
@@ -234,10 +252,9 @@ export class OpenVpnServer implements SessionHalf {
       arrival.wrap.erase();
       return;
     }
-    const session = this.#begin(arrival, packet.remoteSessionId, true, path, now, out);
-    if (session === undefined) return;
-    session.take(packet, now, out);
-    this.#settle(session, now, out);
+    const session = this.#begin(arrival, packet.remoteSessionId, path, now, out);
+    session?.take(packet, now, out);
+    if (session !== undefined) this.#settle(session, now, out);
   }
 
   /**
@@ -245,51 +262,42 @@ export class OpenVpnServer implements SessionHalf {
    * proved anything but that they have a profile. Few are kept, not for long, and fewer of one profile.
    */
   #takeUnproven(arrival: Arrival, path: number, now: Instant, out: SessionOutbox): void {
-    const { metadata } = arrival;
-    let unproven = 0;
-    let ofProfile = 0;
-    for (const { proven, profile } of this.#unsettled) {
-      if (proven) continue;
-      unproven++;
-      if (profile !== undefined && metadata !== undefined && this.#options.crypto.equal(profile, metadata)) ofProfile++;
-    }
-    if (unproven >= this.#settings.maxUnproven || ofProfile >= MAX_UNPROVEN_PER_PROFILE) {
-      this.counters.limited++;
-      out.drop(DropReason.rateLimited);
-      arrival.wrap.erase();
-      return;
-    }
-    const session = this.#begin(arrival, this.#options.crypto.random(SESSION_ID_BYTES), false, path, now, out);
+    const session = this.#begin(arrival, undefined, path, now, out);
     if (session === undefined) return;
     session.answerReset(now);
     session.take(arrival.packet, now, out);
     this.#settle(session, now, out);
   }
 
+  /** `provenId` is our session id that the client has shown; where there is none it has still to show that it has it. */
   #begin(
-    arrival: Arrival,
-    sessionId: Uint8Array,
-    proven: boolean,
+    { packet, wrap, metadata: profile }: Arrival,
+    provenId: Uint8Array | undefined,
     path: number,
     now: Instant,
     out: SessionOutbox,
   ): ServerSession | undefined {
-    const { maxHandshakes, maxHandshakesPerSource: handshakes, maxStartsPerSource: starts } = this.#settings;
-    const source = sourceKey(this.#options.memory, path);
-    if (this.#unsettled.size >= maxHandshakes || !this.#sources.start(source, { handshakes, starts }, now)) {
+    const proven = provenId !== undefined;
+    const newcomer = { source: sourceKey(this.#options.memory, path), profile };
+    const release =
+      this.#unsettled.size >= this.#settings.maxHandshakes
+        ? undefined
+        : proven
+          ? this.#admission.take(newcomer, now)
+          : this.#admission.takeUnproven(newcomer, now);
+    if (release === undefined) {
       this.counters.limited++;
       out.drop(DropReason.rateLimited);
-      arrival.wrap.erase();
+      wrap.erase();
       return undefined;
     }
     this.counters.handshakesBegun++;
-    const clientId = arrival.packet.sessionId;
-    const key = sessionIdKey(clientId);
-    const { wrap, metadata: profile } = arrival;
+    const key = sessionIdKey(packet.sessionId);
+    const sessionId = provenId ?? this.#options.crypto.random(SESSION_ID_BYTES);
+    const clientId = packet.sessionId;
     const session = new ServerSession(this.#context, {
       key,
-      source,
-      profile,
+      ...newcomer,
       wrap,
       sessionId,
       clientId,
@@ -298,8 +306,20 @@ export class OpenVpnServer implements SessionHalf {
       now,
     });
     this.#sessions.set(key, session);
-    this.#unsettled.add(session);
+    this.#unsettled.set(session, release);
+    if (!proven) this.#unproven.add(session);
     return session;
+  }
+
+  /** It has proved its address, and counts as everybody from now on. */
+  #noteProven(session: ServerSession, now: Instant): void {
+    this.#unproven.delete(session);
+    this.#unsettled.get(session)?.();
+    const release = this.#admission.take(session, now);
+    this.#unsettled.set(session, release ?? (() => undefined));
+    if (release !== undefined) return;
+    this.counters.limited++;
+    session.vanish('failed');
   }
 
   // --- sessions -----------------------------------------------------------------------------------------------------
@@ -313,6 +333,7 @@ export class OpenVpnServer implements SessionHalf {
 
   /** After anything that happened to a session: sends what there is to send, and plans when to look at it again. */
   #settle(session: ServerSession, now: Instant, out: SessionOutbox): void {
+    if (session.proven && this.#unproven.has(session)) this.#noteProven(session, now);
     session.flush(now, out);
     if (session.state === 'gone') this.#remove(session);
     else this.#queue.set(session, session.nextDeadline(now));
@@ -325,7 +346,11 @@ export class OpenVpnServer implements SessionHalf {
   }
 
   #noteSettled(session: ServerSession): void {
-    if (this.#unsettled.delete(session)) this.#sources.end(session.source);
+    this.#unsettled.get(session)?.();
+    this.#unsettled.delete(session);
+    this.#unproven.delete(session);
+    const key = profileKey(session.profile);
+    if (this.#pending.get(key) === session) this.#pending.delete(key);
   }
 
   #makeContext(): ServerContext {
@@ -364,10 +389,18 @@ export class OpenVpnServer implements SessionHalf {
         if (this.#byRequest.delete(session.request)) this.#options.cancelled?.(session.request);
         session.request = 0;
       },
+      mayRenegotiate: (session, now) => this.#admission.renegotiates(session.profile, now),
+      pending: (session, now, out) => {
+        if (session.profile === undefined) return;
+        const key = profileKey(session.profile);
+        const old = this.#pending.get(key);
+        this.#pending.set(key, session);
+        if (old !== undefined && old !== session) this.#disconnect(old, ANOTHER_LOGIN, now, out);
+      },
       replaceOf: (deviceId) => {
         const old = this.#byDevice.get(deviceId);
         if (old === undefined) return;
-        old.replace();
+        old.vanish('replaced');
         this.#remove(old);
       },
       admitted: (session, deviceId) => {

@@ -26,10 +26,25 @@ export interface ServerSettings {
   readonly maxSessions: number;
   /** Key exchanges in progress with clients that were not let in yet, those that wait for their user included. */
   readonly maxHandshakes: number;
-  /** The same for one source address (IPv6: one /64). */
+  /** Key exchanges of all that may begin in {@link STARTS_WINDOW_MS}: each takes a few milliseconds. */
+  readonly maxStarts: number;
+  /** Packets of no session that are looked at in a second: resets, and as many of those that prove an address. */
+  readonly maxArrivals: number;
+  /** Key exchanges in progress with one source address (IPv6: one /64). */
   readonly maxHandshakesPerSource: number;
   /** Key exchanges that one source may begin in {@link STARTS_WINDOW_MS}. */
   readonly maxStartsPerSource: number;
+  /**
+   * The same two for one profile, by what its tls-crypt-v2 key says, and in {@link PROFILE_STARTS_WINDOW_MS}; renegotiations
+   * that its client asks for are starts.
+   */
+  readonly maxHandshakesPerProfile: number;
+  readonly maxStartsPerProfile: number;
+  /** The same two for a profile that nobody knows here, and for all of those together: they may still log in. */
+  readonly maxHandshakesPerUnknown: number;
+  readonly maxStartsPerUnknown: number;
+  readonly maxUnknownHandshakes: number;
+  readonly maxUnknownStarts: number;
   /** Clients that can't prove their address without state (version 2.5 with tls-crypt-v2), until they have. */
   readonly maxUnproven: number;
   /** The longest time that a user is given to log in elsewhere. */
@@ -48,15 +63,24 @@ export const SERVER_SETTINGS: ServerSettings = {
   transitionMs: 120_000,
   maxSessions: 10_000,
   maxHandshakes: 1_000,
+  maxStarts: 1_000,
+  maxArrivals: 1_000,
   maxHandshakesPerSource: 32,
   maxStartsPerSource: 200,
+  maxHandshakesPerProfile: 8,
+  maxStartsPerProfile: 12,
+  maxHandshakesPerUnknown: 4,
+  maxStartsPerUnknown: 6,
+  maxUnknownHandshakes: 500,
+  maxUnknownStarts: 150,
   maxUnproven: 256,
   maxPendingMs: 300_000,
 };
 
 export const STARTS_WINDOW_MS = 10_000;
-/** Sources that key exchanges are counted for; beyond it new ones are refused. */
-export const MAX_SOURCES = 65_536;
+export const PROFILE_STARTS_WINDOW_MS = 30_000;
+/** Sources, and profiles, that key exchanges are counted for; beyond it new ones are refused. */
+export const MAX_COUNTED = 65_536;
 
 /** One profile may have so many clients that have not proved their address, each for so long. */
 export const MAX_UNPROVEN_PER_PROFILE = 4;

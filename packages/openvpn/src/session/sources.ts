@@ -1,5 +1,4 @@
-import { PATH_FAMILY, PATH_LOCAL, PATH_PORT, PATH_REMOTE, type Instant, type Memory } from '@sallyport/core';
-import { MAX_SOURCES, STARTS_WINDOW_MS } from './settings.ts';
+import { PATH_FAMILY, PATH_LOCAL, PATH_PORT, PATH_REMOTE, type Memory } from '@sallyport/core';
 
 /** Where a datagram came from, as bytes: family, address, port. What a cookie is bound to. */
 export function sourceAddress({ u8, view }: Memory, path: number): Uint8Array {
@@ -26,53 +25,4 @@ export function sourceKey({ u8, view }: Memory, path: number): string {
   let key = '';
   for (let i = 0; i < bytes; i++) key += String.fromCharCode(u8[path + PATH_REMOTE + i]);
   return key;
-}
-
-interface Source {
-  handshakes: number;
-  starts: number;
-  windowEnds: Instant;
-}
-
-/** Key exchanges by source: those in progress, and those begun lately. Only sources that proved their address get here. */
-export class Sources {
-  readonly #sources = new Map<string, Source>();
-  #sweepAt: Instant = -Infinity;
-
-  /** Counts a start; false, counting nothing, where the source has too many. */
-  start(key: string, limits: { handshakes: number; starts: number }, now: Instant): boolean {
-    this.#sweep(now);
-    let source = this.#sources.get(key);
-    if (source === undefined) {
-      if (this.#sources.size >= MAX_SOURCES) return false;
-      source = { handshakes: 0, starts: 0, windowEnds: now + STARTS_WINDOW_MS };
-      this.#sources.set(key, source);
-    }
-    if (now >= source.windowEnds) {
-      source.starts = 0;
-      source.windowEnds = now + STARTS_WINDOW_MS;
-    }
-    if (source.handshakes >= limits.handshakes || source.starts >= limits.starts) return false;
-    source.handshakes++;
-    source.starts++;
-    return true;
-  }
-
-  /** A key exchange is no longer in progress. */
-  end(key: string): void {
-    const source = this.#sources.get(key);
-    if (source !== undefined) source.handshakes--;
-  }
-
-  get size(): number {
-    return this.#sources.size;
-  }
-
-  /** Forgets, once a window, those that nothing is known of any more. */
-  #sweep(now: Instant): void {
-    if (now < this.#sweepAt) return;
-    this.#sweepAt = now + STARTS_WINDOW_MS;
-    for (const [key, source] of this.#sources)
-      if (source.handshakes === 0 && now >= source.windowEnds) this.#sources.delete(key);
-  }
 }

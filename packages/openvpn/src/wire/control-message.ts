@@ -62,7 +62,7 @@ export class ControlTextReader {
     bytes.set(plaintext, this.#held.length);
     const texts: string[] = [];
     let at = 0;
-    for (let end = bytes.indexOf(0); end >= 0; end = bytes.indexOf(0, at)) {
+    for (let end = bytes.indexOf(0, this.#held.length); end >= 0; end = bytes.indexOf(0, at)) {
       if (end - at > MAX_RECEIVED_BYTES) return DropReason.malformedPacket;
       const text = utf8Decode(bytes.subarray(at, end))?.replace(/[\r\n]+$/, '');
       texts.push(text !== undefined && isPrintable(text) ? text : '');

@@ -12,6 +12,8 @@ const KEY_METHOD_MASK = 15;
 export const PRE_MASTER_BYTES = 48;
 export const RANDOM_BYTES = 32;
 
+/** Options, user name, password, peer info. */
+const STRINGS = 4;
 const MAX_OPTIONS_BYTES = 512;
 /** OpenVPN takes 128, or 4096 where it was built for smart cards. Tokens and answers to challenges are of that length. */
 const MAX_CREDENTIAL_BYTES = 4096;
@@ -83,22 +85,22 @@ export function decodeKeyMethod2(
   if (plaintext.length > MAX_KEY_METHOD_BYTES) return DropReason.malformedDatagram;
   if (plaintext.length >= preMasterAt && (plaintext[4] & KEY_METHOD_MASK) !== KEY_METHOD)
     return DropReason.malformedDatagram;
+  // The lengths alone, until it is whole: it may come in many pieces, and is asked for with each.
+  if (!isWhole(plaintext, stringsAt)) return 'short';
   const reader = new StringReader(plaintext, stringsAt);
-  if (plaintext.length < stringsAt + 2) return 'short';
   const options = reader.read(MAX_OPTIONS_BYTES);
   const userName = reader.readIfAny(MAX_CREDENTIAL_BYTES);
   const password = reader.readIfAny(MAX_CREDENTIAL_BYTES);
   const peerInfo = reader.readIfAny(MAX_PEER_INFO_BYTES);
-  if (options === 'short' || userName === 'short' || password === 'short' || peerInfo === 'short') return 'short';
   if (typeof options === 'number' || typeof peerInfo === 'number') return DropReason.malformedDatagram;
   if (userName === DropReason.malformedDatagram || password === DropReason.malformedDatagram)
     return DropReason.malformedDatagram;
   if (typeof userName === 'number' || typeof password === 'number') return 'tooLong';
   if (userName !== undefined && !isPrintable(userName.text)) return DropReason.malformedDatagram;
   return {
-    preMaster: from === 'client' ? plaintext.slice(preMasterAt, randomAt) : undefined,
-    random1: plaintext.slice(randomAt, randomAt + RANDOM_BYTES),
-    random2: plaintext.slice(randomAt + RANDOM_BYTES, stringsAt),
+    preMaster: from === 'client' ? new Uint8Array(plaintext.subarray(preMasterAt, randomAt)) : undefined,
+    random1: new Uint8Array(plaintext.subarray(randomAt, randomAt + RANDOM_BYTES)),
+    random2: new Uint8Array(plaintext.subarray(randomAt + RANDOM_BYTES, stringsAt)),
     options: options?.text ?? '',
     userName: userName?.text,
     password: password === undefined ? undefined : new Secret(password.text),
@@ -107,11 +109,23 @@ export function decodeKeyMethod2(
   };
 }
 
-type Reading = { readonly text: string } | undefined | 'short' | number;
+/** Whether the strings are there up to the last, or up to where an older peer ends. */
+function isWhole(bytes: Uint8Array, stringsAt: number): boolean {
+  let at = stringsAt;
+  for (let string = 0; string < STRINGS && (string === 0 || at !== bytes.length); string++) {
+    if (bytes.length < at + 2) return false;
+    at += 2 + readU16(bytes, at);
+    if (bytes.length < at) return false;
+  }
+  return true;
+}
+
+type Reading = { readonly text: string } | undefined | number;
 
 /** In place of a `DropReason`: longer than it may be. */
 const TOO_LONG = -1;
 
+/** Of a message that is whole. */
 class StringReader {
   readonly #bytes: Uint8Array;
   #at: number;
@@ -131,9 +145,7 @@ class StringReader {
 
   /** Undefined for a length of 0. */
   read(maxBytes: number): Reading {
-    if (this.rest < 2) return 'short';
     const length = readU16(this.#bytes, this.#at);
-    if (this.rest < 2 + length) return 'short';
     const bytes = this.#bytes.subarray(this.#at + 2, this.#at + 2 + length);
     this.#at += 2 + length;
     if (length > maxBytes + 1) return TOO_LONG;

@@ -96,8 +96,8 @@ export class ReliableLayer {
   constructor(options: ReliableOptions) {
     const { keyId, sessionId, remoteSessionId, maxPacketBytes, wrapOverhead, resumed, initialTimeoutMs } = options;
     this.#keyId = keyId;
-    this.#sessionId = sessionId.slice();
-    this.#remoteSessionId = remoteSessionId?.slice();
+    this.#sessionId = new Uint8Array(sessionId);
+    this.#remoteSessionId = remoteSessionId && new Uint8Array(remoteSessionId);
     const acks = 1 + MAX_SENT_ACKS * PACKET_ID_BYTES + SESSION_ID_BYTES;
     const around = IP_AND_UDP_BYTES + HEADER_BYTES + wrapOverhead + acks + PACKET_ID_BYTES;
     this.#maxPayload = Math.max(MIN_PAYLOAD_BYTES, (maxPacketBytes ?? MAX_PACKET_BYTES) - around);
@@ -144,7 +144,7 @@ export class ReliableLayer {
     if (packet.keyId !== this.#keyId) return DropReason.unknownReceiver;
     if (remoteSessionId !== undefined && !sameBytes(remoteSessionId, this.#sessionId))
       return DropReason.unknownReceiver;
-    this.#remoteSessionId ??= packet.sessionId.slice();
+    this.#remoteSessionId ??= new Uint8Array(packet.sessionId);
     if (!sameBytes(packet.sessionId, this.#remoteSessionId)) return DropReason.unknownReceiver;
     for (const id of acks) this.#acknowledged(id);
     if (packetId === undefined) return undefined;
@@ -153,7 +153,7 @@ export class ReliableLayer {
     if (packetId >= this.#nextToRead + RECEIVE_WINDOW) return DropReason.queueFull;
     if (this.#acks.add(packetId)) this.#ackAt ??= now + ACK_DELAY_MS;
     if (packetId < this.#nextToRead || this.#received.has(packetId)) return DropReason.replayed;
-    this.#received.set(packetId, { opcode, payload: payload.slice() });
+    this.#received.set(packetId, { opcode, payload: new Uint8Array(payload) });
     return undefined;
   }
 

@@ -20,7 +20,7 @@ export class SessionCookies {
   /** `key` is 32 random bytes, for this process alone. */
   constructor(crypto: OpenVpnCrypto, key: Uint8Array, handWindowMs: number = HAND_WINDOW_MS) {
     this.#crypto = crypto;
-    this.#key = key.slice();
+    this.#key = new Uint8Array(key);
     this.#slotMs = handWindowMs / 2;
   }
 

@@ -15,22 +15,29 @@ export function utf8Encode(text: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
+/** The least code point that takes one byte, two, three and four. */
+const LEAST_CODES = [0, 0x80, 0x800, 0x10000];
+
 /** Undefined where the bytes are not UTF-8. */
 export function utf8Decode(bytes: Uint8Array): string | undefined {
-  let ascii = '';
-  let escaped = '';
-  let plain = true;
-  for (const byte of bytes) {
-    if (byte >= 0x80) plain = false;
-    ascii += String.fromCharCode(byte);
-    escaped += (byte < 16 ? '%0' : '%') + byte.toString(16);
+  let text = '';
+  for (let at = 0; at < bytes.length;) {
+    const first = bytes[at++];
+    if (first < 0x80) {
+      text += String.fromCharCode(first);
+      continue;
+    }
+    const more = first < 0xc0 || first >= 0xf8 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    if (more === 0 || at + more > bytes.length) return undefined;
+    let code = first & (0x3f >> more);
+    for (const end = at + more; at < end; at++) {
+      if ((bytes[at] & 0xc0) !== 0x80) return undefined;
+      code = (code << 6) | (bytes[at] & 0x3f);
+    }
+    if (code < LEAST_CODES[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return undefined;
+    text += String.fromCodePoint(code);
   }
-  if (plain) return ascii;
-  try {
-    return decodeURIComponent(escaped);
-  } catch {
-    return undefined;
-  }
+  return text;
 }
 
 export function utf8Length(text: string): number {

@@ -37,7 +37,7 @@ class TlsAuthWrap implements ControlWrap {
     const bytes = HASH_BYTES[options.hash];
     this.overhead = LONG_PACKET_ID_BYTES + bytes;
     this.#options = options;
-    this.#key = options.key.slice(0, STATIC_KEY_BYTES);
+    this.#key = new Uint8Array(options.key.subarray(0, STATIC_KEY_BYTES));
     const { send, receive } = directions(this.#key, options.direction !== 1);
     this.#sendKey = hmacKey(send, bytes);
     this.#receiveKey = hmacKey(options.direction === undefined ? send : receive, bytes);

@@ -91,7 +91,7 @@ class TlsCryptWrap implements ControlWrap {
 
   constructor(options: TlsCryptOptions, wrappedKey: Uint8Array) {
     this.#options = options;
-    this.#key = options.key.slice(0, STATIC_KEY_BYTES);
+    this.#key = new Uint8Array(options.key.subarray(0, STATIC_KEY_BYTES));
     const { send, receive } = directions(this.#key, options.server);
     this.#send = sivKey(send);
     this.#receive = sivKey(receive);
@@ -138,7 +138,7 @@ class TlsCryptWrap implements ControlWrap {
 
 /** `original` is the static key of what protected the session so far, if any: it stays needed. */
 export function dynamicWrap(options: WrapOptions, material: Uint8Array, original: Uint8Array | undefined): ControlWrap {
-  const key = material.slice(0, STATIC_KEY_BYTES);
+  const key = new Uint8Array(material.subarray(0, STATIC_KEY_BYTES));
   if (original !== undefined) for (let i = 0; i < key.length; i++) key[i] ^= original[i];
   const { crypto, server, unixTime } = options;
   const wrap = new TlsCryptWrap({ crypto, server, unixTime, key }, new Uint8Array(0));
@@ -154,5 +154,5 @@ export function tlsCryptWrap(options: TlsCryptOptions): ControlWrap {
 /** The client's end of tls-crypt-v2: sends the wrapped key where it belongs. */
 export function tlsCryptV2ClientWrap(options: TlsCryptOptions & { readonly wrappedKey: Uint8Array }): ControlWrap {
   const firstPacketId = options.firstPacketId ?? EARLY_NEGOTIATION_START + 1;
-  return new TlsCryptWrap({ ...options, firstPacketId }, options.wrappedKey.slice());
+  return new TlsCryptWrap({ ...options, firstPacketId }, new Uint8Array(options.wrappedKey));
 }

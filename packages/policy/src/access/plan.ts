@@ -156,10 +156,14 @@ export function planDevice(
 }
 
 /** What the device proves by that it is itself. */
-function proofOf({ publicKey, openvpn }: DeviceModel, { name }: UserModel): Pick<DevicePlan, 'publicKey' | 'openvpn'> {
+function proofOf(
+  { publicKey, openvpn }: DeviceModel,
+  { name, loginEpoch }: UserModel,
+): Pick<DevicePlan, 'publicKey' | 'openvpn'> {
   if (!openvpn) return publicKey === null ? {} : { publicKey };
   const { login, certificate } = openvpn;
-  return { openvpn: { certificates: certificate === null ? [] : [certificate.sha256], login, userName: name } };
+  const certificates = certificate === null ? [] : [certificate.sha256];
+  return { openvpn: { certificates, login, userName: name, ...(login === 'certificate' ? {} : { loginEpoch }) } };
 }
 
 // Devices are plain data that doesn't change. Few forms of a device are in use at a time.

@@ -152,7 +152,7 @@ function NewDevice({
           <SelectField
             name="gateway"
             label={text.gateway}
-            hint={isOpenVpn ? text.openvpnGatewayHint : text.gatewayHint}
+            hint={!isOpenVpn ? text.gatewayHint : gateway === '' ? text.allGatewaysHint : text.oneGatewayHint}
             value={gateway}
             onChange={setGateway}
             options={isOpenVpn ? profileGatewayOptions(offered) : gatewayOptions(offered)}

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { call } from '../../api/call.ts';
 import { changed } from '../../api/changes.ts';
-import { useQuery } from '../../api/query.ts';
+import { forget, useQuery } from '../../api/query.ts';
 import { save } from '../../api/save.ts';
 import { t } from '../../strings/index.ts';
 import { useAction } from '../../ui/action.ts';
@@ -36,15 +36,9 @@ export function ProfileDialog({
   const [made, setMade] = useState<{ readonly device: Device; readonly privateKey: string } | undefined>(undefined);
   const [taken, setTaken] = useState(false);
   const device = made?.device ?? given;
-  const privateKey = made?.privateKey;
   const expiresAt = device.openvpn?.certificateExpiresAt ?? null;
   const { busy, run } = useAction();
-  const ready = expiresAt === null || privateKey !== undefined;
-  const profile = useQuery(
-    'getMyOpenVpnProfile',
-    { params: { deviceId: device.id }, query: gateway === '' ? {} : { gateway } },
-    { enabled: ready, keepPrevious: true },
-  );
+  const ready = expiresAt === null || made !== undefined;
   const make = (): Promise<void> =>
     run(async () => {
       const keys = await makeProfileKeys();
@@ -58,7 +52,12 @@ export function ProfileDialog({
           }),
         refetch,
       );
-      if (result === undefined) return onClose();
+      if (result === undefined) {
+        onClose();
+        return;
+      }
+      // With the certificate of before the new key is of no use.
+      forget('getMyOpenVpnProfile');
       setMade({ device: result.saved, privateKey: keys.privateKey });
       changed('device');
     });
@@ -86,11 +85,7 @@ export function ProfileDialog({
       )}
       {expiresAt === null && <p>{text.fetchIntro}</p>}
       {ready && (
-        <Loaded query={profile}>
-          {(data) => (
-            <ProfileDownload device={device} profile={data} privateKey={privateKey} onTaken={() => setTaken(true)} />
-          )}
-        </Loaded>
+        <Profile device={device} gateway={gateway} privateKey={made?.privateKey} onTaken={() => setTaken(true)} />
       )}
       <div class="actions">
         <Button onClick={() => void leave()}>{t.common.close}</Button>
@@ -101,5 +96,29 @@ export function ProfileDialog({
         )}
       </div>
     </Dialog>
+  );
+}
+
+function Profile({
+  device,
+  gateway,
+  privateKey,
+  onTaken,
+}: {
+  readonly device: Device;
+  /** Empty: all of them. */
+  readonly gateway: string;
+  readonly privateKey: string | undefined;
+  readonly onTaken: () => void;
+}): JSX.Element {
+  const profile = useQuery(
+    'getMyOpenVpnProfile',
+    { params: { deviceId: device.id }, query: gateway === '' ? {} : { gateway } },
+    { keepPrevious: true },
+  );
+  return (
+    <Loaded query={profile}>
+      {(data) => <ProfileDownload device={device} profile={data} privateKey={privateKey} onTaken={onTaken} />}
+    </Loaded>
   );
 }

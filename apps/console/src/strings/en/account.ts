@@ -60,12 +60,13 @@ export const account = {
     openvpn: 'OpenVPN',
     openvpnHint: 'OpenVPN Connect, OpenVPN 2.5 or newer, NetworkManager. Connects by a file.',
     allGateways: 'All that I may use, the best first',
-    openvpnGatewayHint: 'The profile names all of them, so that another one takes over where one does not answer.',
+    allGatewaysHint: 'The profile names all of them, so that another one takes over where one does not answer.',
+    oneGatewayHint: 'The profile names this one alone.',
     login: 'What connecting takes',
     logins: {
       certificate: 'The profile alone',
       password: 'The profile and my password',
-      web: 'The profile and a login in the browser',
+      web: 'The profile and a browser login',
     },
     loginHints: {
       certificate: 'Nothing is asked for. Safe where nobody else gets at the device.',

@@ -1,11 +1,15 @@
 import type { Migration } from '../migrations.ts';
 
-/** The second protocol: what its devices show, certificates of gateways, and logins in a browser that tunnels wait for. */
+/**
+ * The second protocol: what its devices show, certificates of gateways, which logins of a user count, and logins in a
+ * browser that tunnels wait for.
+ */
 export const openVpn: Migration = {
   number: 4,
   statements: ({ integer, text, strict }) => [
     `ALTER TABLE device ADD COLUMN openvpn ${text}`,
     `ALTER TABLE gateway ADD COLUMN openvpn ${text}`,
+    `ALTER TABLE "user" ADD COLUMN login_epoch ${text} NOT NULL DEFAULT ''`,
     `CREATE TABLE tunnel_login (
       code ${text} PRIMARY KEY,
       device_id ${text} NOT NULL REFERENCES device ON DELETE CASCADE,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { DeadlineQueue, type Scheduled } from '../../packages/core/src/deadline-queue.ts';
 import { withSeed } from '../../packages/testkit/src/seeded-random.ts';
-import { DeadlineQueue, type Scheduled } from '../../packages/wireguard/src/deadline-queue.ts';
 
 class Item implements Scheduled {
   deadline = Infinity;
