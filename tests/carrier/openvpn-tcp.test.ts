@@ -184,7 +184,10 @@ suite('OpenVPN over TCP at the gateway', () => {
     const third = await into();
     await until('the one that was answered gave way', answered.ended);
     await until('who is in stays', (await openStream(t, port)).ended);
-    assert.deepEqual([first, second, third].map(({ ended }) => ended()), [false, false, false]);
+    assert.deepEqual(
+      [first, second, third].map(({ ended }) => ended()),
+      [false, false, false],
+    );
     assert.deepEqual([server.stats.tunnels, server.stats.refused], [3, 3]);
     first.socket.destroy();
     await until('its place is free', () => server.stats.tunnels === 2);

@@ -79,6 +79,7 @@ export function userRow(id: string) {
     traffic_bytes_per_month: null,
     created_at: 1,
     last_login_at: null,
+    login_epoch: '',
     version: 1,
   };
 }

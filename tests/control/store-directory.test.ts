@@ -106,6 +106,7 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
       disabled: false,
       expiresAt: null,
       lastLoginAt: null,
+      loginEpoch: '',
       groups: new Set(['staff']),
       bitsPerSecond: null,
       trafficBytesPerMonth: null,

@@ -104,9 +104,9 @@ test('a train of more datagrams than a batch gets in whole and in order', () => 
 test('trains by several paths are opened together: in order, each by its own path, the rest where one is forged', () => {
   const rig = new Rig();
   const [first, second] = rig.sessions;
-  const packets = Array.from({ length: 200 }, (_, i) =>
-    fromFirst(4, { identification: i, tos: 1, ...(i % 2 === 1 && { source: ofSecond4 }) }),
-  );
+  const build = (i: number, tos: number): Uint8Array =>
+    fromFirst(4, { payload: Uint8Array.of(i, 1, 2, 3), tos, ...(i % 2 === 1 && { source: ofSecond4 }) });
+  const packets = Array.from({ length: 200 }, (_, i) => build(i, 1));
   const sealed = packets.map((packet, i) => rig.seal(packet, i % 2 === 0 ? first : second));
   sealed[3][40] ^= 1;
   // From one to nine datagrams each, of which every other one saw congestion.
@@ -115,18 +115,16 @@ test('trains by several paths are opened together: in order, each by its own pat
   for (let i = 0; i < packets.length;) {
     const tos = trains.length % 2 === 0 ? 0 : 3;
     const datagrams = sealed.slice(i, i + 1 + (trains.length % 9));
-    for (let k = i; k < i + datagrams.length; k++)
-      if (k !== 3)
-        expected.push(
-          fromFirst(4, { identification: k, tos: tos === 0 ? 1 : 3, ...(k % 2 === 1 && { source: ofSecond4 }) }),
-        );
+    for (let k = i; k < i + datagrams.length; k++) if (k !== 3) expected.push(build(k, tos === 0 ? 1 : 3));
     trains.push({ datagrams, tos });
     i += datagrams.length;
   }
   rig.receiveAll(trains);
-  // Two flows: the coalescer keeps the order of each.
+  // Two flows: the coalescer keeps the order of each. Of what can't be fragmented it may change identification (and checksum).
   const ofFlow = (all: readonly Uint8Array[], first: boolean): Uint8Array[] =>
-    all.filter((packet) => (packet[12] === ofSecond4[0]) !== first);
+    all
+      .filter((packet) => (packet[12] === ofSecond4[0]) !== first)
+      .map((packet) => packet.slice().fill(0, 4, 6).fill(0, 10, 12));
   for (const flow of [true, false]) assertSamePackets(ofFlow(rig.written, flow), ofFlow(expected, flow));
   assert.deepEqual(rig.drops, ['authenticationFailed']);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { PATH_LISTENER } from '@sallyport/core';
-import { Arena, DatagramBatchReceiver, EAGAIN, EBADF, ENOSYS, libc } from '@sallyport/io';
+import { Arena, DatagramBatchReceiver, EAGAIN, EBADF, ENOSYS, type libc } from '@sallyport/io';
 import { SeededRandom } from '@sallyport/testkit';
 import koffi from 'koffi';
 import { assertSamePackets } from '../wire/packets.ts';

@@ -8,6 +8,7 @@ import type { Logins, ObservedDevice } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
 import { signLoginToken, type AuthenticationVerdict } from '@sallyport/link';
 import type { DevicePlan, GatewayPlan } from '@sallyport/policy';
+import { ClientAddresses } from '../../apps/server/src/gateway/client-addresses.ts';
 import { openGatewayPlane } from '../../apps/server/src/gateway/gateway-plane.ts';
 import { OpenVpnTunnel } from '../../apps/server/src/gateway/openvpn-tunnel.ts';
 
@@ -51,6 +52,7 @@ const tunnel = new OpenVpnTunnel({
   side: opened.openvpn,
   mtu: start.mtu,
   key: { privateKey: new Secret(start.privateKey), publicKey: '' },
+  addresses: new ClientAddresses(),
   onFault: (message) => {
     process.stderr.write(`fault: ${message}\n`);
   },

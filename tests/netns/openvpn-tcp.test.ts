@@ -1,6 +1,7 @@
 // OpenVPN over TCP to a whole server: by the port of its own and by the console's, openvpn and our own client.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ping, until, wire, withLaboratory, type NetworkNamespace } from '@sallyport/netlab';
@@ -9,10 +10,10 @@ import { dataFolder, Server } from './server-world.ts';
 const sallyport = fileURLToPath(new URL('../../bin/sallyport', import.meta.url));
 
 /** A device of the administrator's, and its profile with the private key in it. */
-async function profileOf(server: Server, session: string, name: string): Promise<string> {
+async function profileOf(server: Server, session: string, name: string, login = 'certificate'): Promise<string> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
-  const added = await server.call('POST', '/api/v1/me/openvpn-devices', { name, publicKey: spki }, session);
+  const added = await server.call('POST', '/api/v1/me/openvpn-devices', { name, publicKey: spki, login }, session);
   assert.equal(added.status, 201, JSON.stringify(added.body));
   const { id } = added.body as { id: string };
   const { stdout } = await server.namespace.run([
@@ -28,6 +29,22 @@ async function profileOf(server: Server, session: string, name: string): Promise
 function withRemote(profile: string, remote: string): string {
   const lines = profile.split('\n').filter((line) => !line.startsWith('remote ') && !line.startsWith('proto '));
   return [`remote ${remote}`, ...lines].join('\n');
+}
+
+/** The page on which a login is approved shows where the client is in truth. */
+async function loginShowsAddress(server: Server, session: string, near: NetworkNamespace, file: string): Promise<void> {
+  const profile = await profileOf(server, session, 'phone', 'web');
+  for (const [remote, wanted] of [
+    ['192.0.2.2 1194 tcp', '192.0.2.1'],
+    ['2001:db8::2 443 tcp6', '2001:db8::1'],
+  ] as const) {
+    writeFileSync(file, withRemote(profile, remote), { mode: 0o600 });
+    const client = await near.start([sallyport, 'openvpn', 'up', '--foreground', file]);
+    const code = await until('the page', () => /[?&]code=(\S+)/.exec(client.stderr)?.[1], 20_000);
+    const login = await server.call('GET', `/api/v1/me/tunnel-logins/${code}`, undefined, session);
+    assert.equal((login.body as { address: string }).address, wanted, JSON.stringify(login.body));
+    await client.stop();
+  }
 }
 
 async function consoleAnswers(near: NetworkNamespace): Promise<void> {
@@ -90,6 +107,8 @@ test('by TCP on its own port, and on that of the console', { timeout: 240_000 },
       const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100 });
       assert.ok(received >= 2, output);
       await near.run([sallyport, 'openvpn', 'down', own]);
+      laboratory.removeAtEnd('/run/sallyport/openvpn-phone.json');
+      await loginShowsAddress(server, session, near, laboratory.file('phone.ovpn', ''));
       assert.doesNotMatch(server.process.stderr, /"level":"error"/);
       await server.stop();
     } finally {

@@ -1,6 +1,6 @@
 // `sallyport openvpn up` and `down` in a network namespace, Debian's openvpn as the server at the other end of the wire.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -147,6 +147,7 @@ function profile({ lines = [], remotes = ['remote 192.0.2.2'], certificate = tru
   ];
   writeFileSync(file, text.join('\n'), { mode: 0o600 });
   laboratory.removeAtEnd(`/run/sallyport/openvpn-${name}.json`);
+  laboratory.removeAtEnd(logOf(name));
   laboratory.removeAtEnd(`/run/sallyport/resolv.conf.d/${name}.json`);
   names.push(name);
   return { name, file };
@@ -180,6 +181,11 @@ async function down(name: string): Promise<void> {
   const link = await client.run(['ip', 'link', 'show', name], { allowFailure: true });
   assert.notEqual(link.code, 0, `${name} is still there`);
   assert.equal(existsSync(`/run/sallyport/openvpn-${name}.json`), false);
+  assert.equal(existsSync(logOf(name)), false);
+}
+
+function logOf(name: string): string {
+  return `/run/sallyport/openvpn-${name}.log`;
 }
 
 async function reaches(...addresses: string[]): Promise<void> {
@@ -289,6 +295,23 @@ suite('openvpn up against openvpn', () => {
     assert.equal(beside.received, 0);
     await serve({ push: ['redirect-gateway def1'] });
     await until('it is back', async () => (await ping(client, '198.51.100.7', { count: 1 })).received > 0, 30_000);
+    const said = readFileSync(logOf(name), 'utf8');
+    assert.match(said, /: nothing comes any more\n(.*\n)*.* connecting to (.*\n)*.* is up: /);
+    assert.equal(statSync(logOf(name)).mode & 0o777, 0o600);
+    await down(name);
+  });
+
+  test('why a tunnel in the background has ended stands in its log, which down names', async () => {
+    await serve();
+    const { name, file } = profile();
+    await up([file]);
+    await client.run(['ip', 'link', 'delete', name]);
+    await until('its end', () => !existsSync(`/run/sallyport/openvpn-${name}.json`));
+    const result = await run(['openvpn', 'down', name]);
+    assert.equal(result.code, 1);
+    assert.ok(result.stderr.includes(`what it said last is in ${logOf(name)}`), result.stderr);
+    await until('the reason', () => readFileSync(logOf(name), 'utf8').includes(`the interface ${name} was removed`));
+    await up([file]);
     await down(name);
   });
 

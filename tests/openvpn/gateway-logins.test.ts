@@ -94,6 +94,7 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
       answer?.(verdict);
       return decided[0];
     },
+    knows: (profile: Uint8Array) => logins.knows(profile),
     cancel: () => {
       logins.cancel(1);
     },
@@ -123,6 +124,16 @@ test('a profile of nobody, or of another device than the one that renegotiates',
     assert.equal(rig.ask({ profile, certificate })?.kind, 'refuse');
   assert.equal(rig.ask({ renewing: OTHER, certificate })?.kind, 'refuse');
   assert.equal(rig.ask({ renewing: ID, certificate })?.kind, 'admit');
+  const own = Uint8Array.of(0, ...Buffer.from(ID));
+  assert.equal(rig.knows(own), true);
+  for (const profile of [
+    Uint8Array.of(0),
+    Uint8Array.of(1, ...Buffer.from(ID)),
+    Uint8Array.of(0, ...Buffer.from(OTHER)),
+  ])
+    assert.equal(rig.knows(profile), false);
+  rig.devices.clear();
+  assert.equal(rig.knows(own), false);
 });
 
 test('a profile alone lets nobody in, whatever the device asks for', () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ClientSource } from './carrier/carrier-configuration.ts';
 import { GATEWAY_EXIT, type GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { HelperConfiguration } from './helper-process.ts';
 import { KeepRunning } from './keep-running.ts';
@@ -117,6 +118,11 @@ export class GatewayPart {
 
   get pids(): Readonly<Record<string, number>> {
     return { ...this.#processes?.pids, ...this.#names?.pids };
+  }
+
+  /** Where a client over TCP comes from. */
+  tellSource(source: ClientSource): void {
+    this.#processes?.send(source);
   }
 
   expectEnd(): void {

@@ -174,14 +174,17 @@ class Service {
     if (settings === undefined) return nowhere;
     this.#carrier = new CarrierPart(
       settings,
-      ({ path, webPort: port, openvpnWebPort: openvpnPort }) => {
-        if (port === undefined && openvpnPort === undefined) return;
-        this.#control?.handOver({
-          kind: 'tunnel',
-          path,
-          ...(port === undefined ? {} : { port }),
-          ...(openvpnPort === undefined ? {} : { openvpnPort }),
-        });
+      {
+        onReady: ({ path, webPort: port, openvpnWebPort: openvpnPort }) => {
+          if (port === undefined && openvpnPort === undefined) return;
+          this.#control?.handOver({
+            kind: 'tunnel',
+            path,
+            ...(port === undefined ? {} : { port }),
+            ...(openvpnPort === undefined ? {} : { openvpnPort }),
+          });
+        },
+        onSource: (source) => this.#gateway?.tellSource(source),
       },
       this.#log,
     );

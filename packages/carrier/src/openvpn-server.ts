@@ -5,7 +5,7 @@ import { addressOf, BACKLOG, listen, listenAll, type CarrierAddress } from './li
 import { addressText, SourceAddresses } from './local-addresses.ts';
 import { Places } from './places.ts';
 import type { CarrierServerStats } from './server.ts';
-import { beginsWithReset, isData } from './stream-frames.ts';
+import { beginsWithReset, holdsData } from './stream-frames.ts';
 import { StreamRelay } from './stream-relay.ts';
 
 export interface OpenVpnTcpServerOptions {
@@ -237,14 +237,14 @@ export class OpenVpnTcpServer {
         {
           localAddress,
           openvpnPort,
-          onAnswer: (head) => {
+          onAnswer: (packets) => {
             if (connection === undefined) return;
             if (!connection.answered) {
               connection.answered = true;
               const source = plainAddress(address);
               if (source !== undefined) onSource?.(local(relay.port), source);
             }
-            if (head === undefined || !isData(head)) return;
+            if (!holdsData(packets)) return;
             connection.lastDataAt = performance.now();
             this.#places.keep(socket);
           },

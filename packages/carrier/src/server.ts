@@ -262,21 +262,20 @@ export class CarrierServer {
 
   /** `connection` is what has the place. */
   #welcome(websocket: WebSocket, connection: Duplex): void {
-    let tunnel: Tunnel | undefined;
     let relay: Relay;
     try {
       relay = new Relay(websocket, {
         localAddress: this.#localAddresses.next(),
         wireguardPort: this.#options.wireguardPort,
         onAnswer: (type) => {
-          if (tunnel === undefined || type === COOKIE_REPLY) return;
+          if (type === COOKIE_REPLY) return;
           tunnel.lastAnswerAt = performance.now();
           if (tunnel.answered) return;
           tunnel.answered = true;
           this.#places.keep(connection);
         },
         onClose: () => {
-          if (tunnel !== undefined) this.#tunnels.delete(tunnel);
+          this.#tunnels.delete(tunnel);
         },
       });
     } catch {
@@ -286,7 +285,7 @@ export class CarrierServer {
       return;
     }
     const now = performance.now();
-    tunnel = { relay, firstDatagramAt: 0, answered: false, lastAnswerAt: now, pingedAt: now };
+    const tunnel: Tunnel = { relay, firstDatagramAt: 0, answered: false, lastAnswerAt: now, pingedAt: now };
     this.#tunnels.add(tunnel);
   }
 

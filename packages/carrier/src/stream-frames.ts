@@ -22,9 +22,16 @@ export function beginsWithReset(head: Uint8Array): boolean | undefined {
   return length >= MIN_RESET_BYTES && length <= MAX_RESET_BYTES && RESETS.has(head[LENGTH_BYTES]);
 }
 
-/** Whether a packet that begins so is one of the data channel, which has keys for those alone who were let in. */
-export function isData(head: number): boolean {
-  return DATA.has(head >> 3);
+/**
+ * Whether there is one of the data channel among packets with their lengths before them: that has keys for those alone who
+ * were let in.
+ */
+export function holdsData(packets: Uint8Array): boolean {
+  for (let at = 0; at + LENGTH_BYTES < packets.length;) {
+    if (DATA.has((packets[at + LENGTH_BYTES] ?? 0) >> 3)) return true;
+    at += LENGTH_BYTES + (((packets[at] ?? 0) << 8) | (packets[at + 1] ?? 0));
+  }
+  return false;
 }
 
 /** Packets of a stream, put together again from the pieces in which it came. */

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { Backlog } from './backlog.ts';
 import { openLoopbackSocket, type LoopbackSocket } from './loopback-udp.ts';
-import { countDatagrams, LENGTH_BYTES } from './message.ts';
+import { countDatagrams } from './message.ts';
 import type { Traffic } from './relay.ts';
 import { StreamFrames } from './stream-frames.ts';
 
@@ -11,8 +11,8 @@ export interface StreamRelayOptions {
   readonly localAddress: number;
   /** The UDP port of OpenVPN on 127.0.0.1; 0: to whom the first datagram comes from. */
   readonly openvpnPort: number;
-  /** OpenVPN has sent something: the first byte of the first packet, opcode and key id. */
-  readonly onAnswer?: ((head: number | undefined) => void) | undefined;
+  /** OpenVPN has sent something: packets, with their lengths before them. */
+  readonly onAnswer?: ((packets: Buffer) => void) | undefined;
   /** Once, when the connection has ended, whoever ended it. */
   readonly onClose: (reason: string) => void;
 }
@@ -37,7 +37,7 @@ export class StreamRelay {
     this.#onClose = onClose;
     this.#udp = openLoopbackSocket(localAddress, openvpnPort, {
       onMessage: (message, datagrams) => {
-        onAnswer?.(message[LENGTH_BYTES]);
+        onAnswer?.(message);
         this.#send(message, datagrams);
       },
     });

@@ -1,4 +1,4 @@
-import type { Instant } from '@sallyport/core';
+import type { Instant } from './instant.ts';
 
 /** Something with a deadline: it keeps its place in the queue itself. */
 export interface Scheduled {

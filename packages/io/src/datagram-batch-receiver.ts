@@ -2,6 +2,7 @@ import { PATH_BYTES, PATH_LISTENER } from '@sallyport/core';
 import type { Arena } from './arena.ts';
 import { ENOSYS, errno, libc } from './libc.ts';
 import {
+  CMSG_HEADER,
   CONTROL,
   CONTROL_BYTES,
   FLAGS,
@@ -154,23 +155,32 @@ export class DatagramBatchReceiver {
   /** Whether two came alike: from the same address, and with the same control messages, that of the train's size too. */
   #samePath(a: number, b: number): boolean {
     const { u32 } = this.#arena;
-    const first = (this.#scratch + a * MMSGHDR_BYTES) >> 2;
-    const second = (this.#scratch + b * MMSGHDR_BYTES) >> 2;
+    const scratch = this.#scratch;
+    const first = (scratch + a * MMSGHDR_BYTES) >> 2;
+    const second = (scratch + b * MMSGHDR_BYTES) >> 2;
     const address = u32[first + (NAME_BYTES >> 2)];
     const controls = u32[first + (CONTROL_BYTES >> 2)];
-    return (
-      u32[second + (NAME_BYTES >> 2)] === address &&
-      u32[second + (CONTROL_BYTES >> 2)] === controls &&
-      this.#sameWords(ADDRESSES + a * SOCKADDR_ROOM, ADDRESSES + b * SOCKADDR_ROOM, address) &&
-      this.#sameWords(CONTROLS + a * CONTROL_ROOM, CONTROLS + b * CONTROL_ROOM, controls)
-    );
+    if (u32[second + (NAME_BYTES >> 2)] !== address || u32[second + (CONTROL_BYTES >> 2)] !== controls) return false;
+    const addresses = scratch + ADDRESSES;
+    if (!this.#same(addresses + a * SOCKADDR_ROOM, addresses + b * SOCKADDR_ROOM, address)) return false;
+    // One after the other: the kernel does not write what is between them.
+    let offset = 0;
+    while (offset < controls) {
+      const control = scratch + CONTROLS + offset;
+      const bytes = u32[(control + a * CONTROL_ROOM) >> 2];
+      if (bytes < CMSG_HEADER) return false;
+      if (!this.#same(control + a * CONTROL_ROOM, control + b * CONTROL_ROOM, bytes)) return false;
+      offset += (bytes + 7) & -8;
+    }
+    return true;
   }
 
-  #sameWords(a: number, b: number, bytes: number): boolean {
-    const { u32 } = this.#arena;
-    const first = (this.#scratch + a) >> 2;
-    const second = (this.#scratch + b) >> 2;
-    for (let i = 0; i < bytes >> 2; i++) if (u32[first + i] !== u32[second + i]) return false;
+  /** Whether `bytes` bytes at two places, both aligned to 4, are the same. */
+  #same(a: number, b: number, bytes: number): boolean {
+    const { u8, u32 } = this.#arena;
+    const end = bytes >> 2;
+    for (let i = 0; i < end; i++) if (u32[(a >> 2) + i] !== u32[(b >> 2) + i]) return false;
+    for (let i = end << 2; i < bytes; i++) if (u8[a + i] !== u8[b + i]) return false;
     return true;
   }
 }

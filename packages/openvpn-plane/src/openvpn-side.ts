@@ -13,7 +13,7 @@ import {
 } from '@sallyport/openvpn';
 import type { DataPlane, ProtocolHalves } from '@sallyport/runtime';
 import { nodeOpenVpnCrypto } from './node-crypto.ts';
-import { remoteAddress } from './remote-path.ts';
+import { remoteAddress, remotePort } from './remote-path.ts';
 import { SessionSlot } from './session-slot.ts';
 import { NodeTls, type NodeTlsOptions } from './tls-engine.ts';
 
@@ -82,6 +82,11 @@ export class OpenVpnSide {
   /** The remote address of the path record at `path`, as text in its canonical form. */
   addressOf(path: number): string {
     return remoteAddress(this.#parts.arena, path);
+  }
+
+  /** The remote port of the path record at `path`. */
+  portOf(path: number): number {
+    return remotePort(this.#parts.arena, path);
   }
 
   #given(): Omit<Pick<ServerOptions, Given>, 'tls'> {

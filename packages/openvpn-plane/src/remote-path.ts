@@ -25,3 +25,7 @@ export function remoteAddress({ u8, view }: Memory, path: number): string {
   const words = Array.from({ length: 8 }, (_, i) => view.getUint16(at + 2 * i).toString(16));
   return new SocketAddress({ address: words.join(':'), family: 'ipv6' }).address;
 }
+
+export function remotePort({ view }: Memory, path: number): number {
+  return view.getUint16(path + PATH_PORT, true);
+}

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { CommandFailure, EXIT_FAILED } from '../command.ts';
-import type { Interaction, UpFacts } from './interaction.ts';
+import { upLine, type Interaction, type UpFacts } from './interaction.ts';
 
 /** Set for the process in the background. */
 const MARKER = 'SALLYPORT_OPENVPN_BACKGROUND';
@@ -95,9 +95,13 @@ export function isBackground(): boolean {
   return process.env[MARKER] === '1' && process.send !== undefined;
 }
 
-/** The other end: questions go to whoever called, for as long as that one is there. `abandoned` hears of the end before it is up. */
+/**
+ * The other end: questions go to whoever called, for as long as that one is there, and so does what there is to say; `log`
+ * has it afterwards. `abandoned` hears of the end before it is up.
+ */
 export function backgroundInteraction(
   abandoned: () => void,
+  log: (line: string) => void,
 ): Interaction & { fail(error: CommandFailure): Promise<void> } {
   let up = false;
   process.on('disconnect', () => {
@@ -128,17 +132,22 @@ export function backgroundInteraction(
         send({ kind: 'ask', question, secret });
       }),
     tell: (line) => {
-      send({ kind: 'tell', line });
+      if (process.connected) send({ kind: 'tell', line });
+      else log(line);
     },
     up: (what: UpFacts) => {
       up = true;
+      log(upLine(what));
       send({ kind: 'up', facts: what });
     },
     fail: ({ message, exitCode }) =>
       new Promise((resolve) => {
         const failed: Said = { kind: 'failed', message, exitCode };
         if (process.connected) process.send?.(failed, () => resolve());
-        else resolve();
+        else {
+          log(`the tunnel has ended: ${message}`);
+          resolve();
+        }
       }),
   };
 }

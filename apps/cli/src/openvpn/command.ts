@@ -10,6 +10,7 @@ import { interfaceNameOf, loadProfile } from './load.ts';
 import { undoNetwork } from './network.ts';
 import { isRunning, readTunnelRecord, removeTunnelRecord } from './record.ts';
 import { Tunnel } from './tunnel.ts';
+import { removeTunnelLog, tunnelLogOf, writeTunnelLog } from './tunnel-log.ts';
 
 /** Longer than a goodbye, and what is undone after it. */
 const DOWN_TIMEOUT_MS = 15_000;
@@ -23,7 +24,8 @@ export const openvpnUp: Command = {
 the server wants it, on an interface that is named after the file. Every fault of the profile is named with its line and
 what to write instead. User name, password and codes are asked for, and where the server has a page for logging in, its
 address is shown. The servers of the profile are tried in turn; a connection that is lost is made again, and meanwhile
-nothing passes beside the tunnel.
+nothing passes beside the tunnel. Goes on in the background once the tunnel is up; what it has to say then is in
+/run/sallyport/openvpn-NAME.log until it is taken down.
 
 Scripts and plug-ins of a profile are not run, and compression is not spoken. Files that it names are read from its own
 folder alone.
@@ -77,9 +79,14 @@ async function stayInBackground(
 ): Promise<number> {
   // The terminal may be gone by then.
   process.stderr.on('error', () => undefined);
-  const interaction = backgroundInteraction(() => {
-    stop.abort();
-  });
+  const interaction = backgroundInteraction(
+    () => {
+      stop.abort();
+    },
+    (line) => {
+      writeTunnelLog(loaded.name, line);
+    },
+  );
   try {
     await new Tunnel({ ...loaded, authFile, interaction, signal: stop.signal }).run();
     return 0;
@@ -100,7 +107,8 @@ export const openvpnDown: Command = {
   usage: 'FILE.ovpn | NAME',
   summary: 'take a tunnel of an OpenVPN profile down',
   help: `Takes down what "sallyport openvpn up" brought up: says goodbye to the server, takes back routes, rules, packet filter
-and name servers, and removes the interface. It also clears what a tunnel has left behind whose process was killed.
+and name servers, and removes the interface and the log. It also clears what a tunnel has left behind whose process was
+killed; of one that ended by itself it names the log, which says why.
 
 Examples:
   sallyport openvpn down office
@@ -111,7 +119,11 @@ Examples:
     const name = interfaceNameOf(argument);
     requireRoot(`openvpn down ${argument}`);
     const record = readTunnelRecord(name);
-    if (record === undefined) throw new CommandFailure(EXIT_FAILED, `${name} is not up`);
+    if (record === undefined) {
+      const log = tunnelLogOf(name);
+      const why = log === undefined ? '' : ` any more; what it said last is in ${log}`;
+      throw new CommandFailure(EXIT_FAILED, `${name} is not up${why}`);
+    }
     if (isRunning(record)) {
       process.kill(record.pid, 'SIGTERM');
       const deadline = performance.now() + DOWN_TIMEOUT_MS;
@@ -125,7 +137,10 @@ Examples:
     }
     // Its process does it by itself; one that was killed could not.
     const left = readTunnelRecord(name);
-    if (left === undefined) return 0;
+    if (left === undefined) {
+      removeTunnelLog(name);
+      return 0;
+    }
     const runner = new CommandRunner((line) => {
       tell(`[#] ${line}`);
     });
@@ -133,6 +148,7 @@ Examples:
     const failures = await undoNetwork(name, left.undo, runner, tell);
     if ((await ip.linkMtu(name)) !== undefined) await ip.deleteLink(name);
     removeTunnelRecord(name);
+    removeTunnelLog(name);
     for (const failure of failures) tell(`${name}: ${failure}`);
     return failures.length > 0 ? EXIT_FAILED : 0;
   },

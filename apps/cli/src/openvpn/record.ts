@@ -57,7 +57,7 @@ export function marksInUse(): Set<number> {
     // There was never a tunnel.
   }
   const names = files
-    .filter((file) => file.startsWith(PREFIX))
+    .filter((file) => file.startsWith(PREFIX) && file.endsWith('.json'))
     .map((file) => file.slice(PREFIX.length, -'.json'.length));
   return new Set(names.flatMap((name) => readTunnelRecord(name)?.mark ?? []));
 }

@@ -20,8 +20,8 @@ export const profileOpenvpn: Command = {
 OpenVPN Connect or NetworkManager. The private key never leaves this machine.
 
 Options:
-  --login HOW          what connecting takes beside the profile: nothing (certificate, the default), your password and the
-                       code of your authenticator app if you have one (password), or a login in the browser (web)
+  --login HOW          what connecting takes beside the profile: nothing (certificate, the default); your password, and
+                       the code of your authenticator app if you have one (password); or a login in the browser (web)
   --gateway NAME       the one gateway that the profile names; by default all that you may use, the best first
   --output FILE.ovpn   where to write the profile, readable by you only; by default the standard output
   --json               print the device as JSON (needs --output)

@@ -49,9 +49,19 @@ const ready = z.strictObject({
 });
 export type CarrierReady = z.infer<typeof ready>;
 
+/** Where a client of OpenVPN over TCP comes from, which the gateway knows by a loopback address and a port. */
+export const clientSource = z.strictObject({
+  kind: z.literal('source'),
+  local: z.string().regex(/^127(\.\d{1,3}){3}:\d{1,5}$/),
+  /** Null: the connection has ended. */
+  address: z.union([z.ipv4(), z.ipv6()]).nullable(),
+});
+export type ClientSource = z.infer<typeof clientSource>;
+
 /** What the carrier's process tells the supervisor. */
 export const carrierMessage = z.discriminatedUnion('kind', [
   ready,
+  clientSource,
   /** It ends, and would again. */
   z.strictObject({ kind: z.literal('failed'), message: plainText(2000) }),
 ]);

@@ -1,7 +1,12 @@
 import { KeepRunning } from '../keep-running.ts';
 import type { Log } from '../log.ts';
 import { startCarrierProcess, type Started } from '../processes.ts';
-import { carrierMessage, type CarrierConfiguration, type CarrierReady } from './carrier-configuration.ts';
+import {
+  carrierMessage,
+  type CarrierConfiguration,
+  type CarrierReady,
+  type ClientSource,
+} from './carrier-configuration.ts';
 
 /** The carrier's process, kept running. A gateway goes on without it. */
 export class CarrierPart {
@@ -11,7 +16,11 @@ export class CarrierPart {
   #process: Started | undefined;
 
   /** `onReady` hears of each start: the port for the web server is another one then. */
-  constructor(settings: CarrierConfiguration, onReady: (ready: CarrierReady) => void, log: Log) {
+  constructor(
+    settings: CarrierConfiguration,
+    { onReady, onSource }: { onReady: (ready: CarrierReady) => void; onSource: (source: ClientSource) => void },
+    log: Log,
+  ) {
     const { promise, resolve } = Promise.withResolvers<CarrierReady | undefined>();
     this.ready = promise;
     let wasReady = false;
@@ -21,6 +30,7 @@ export class CarrierPart {
       const { success, data: message } = carrierMessage.safeParse(value);
       if (!success) return;
       if (message.kind === 'failed') reason = message.message;
+      else if (message.kind === 'source') onSource(message);
       else {
         wasReady = true;
         onReady(message);

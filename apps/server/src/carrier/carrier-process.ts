@@ -36,6 +36,9 @@ async function bindOpenVpn({
       listen: addresses,
       ...(shared ? { behindWeb: { host: '127.0.0.1', port: 0 } } : {}),
       openvpnPort: port,
+      onSource: (local, address) => {
+        tell({ kind: 'source', local, address });
+      },
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -8,6 +8,7 @@ import type { Hello } from '@sallyport/link';
 import { dropPrivileges, inheritedStream, PrivilegedClient, readConfiguration } from '@sallyport/privileged';
 import { pino } from 'pino';
 import { loadAmneziawgParameters } from './amneziawg-parameters.ts';
+import { ClientAddresses } from './client-addresses.ts';
 import { GATEWAY_EXIT, gatewayConfiguration, type GatewayConfiguration, type GatewayMessage } from './gateway-configuration.ts'; // prettier-ignore
 import { openGatewayPlane, type GatewayPlane } from './gateway-plane.ts';
 import { serveMetrics } from './metrics-server.ts';
@@ -144,8 +145,12 @@ function openOpenVpn({ plane, openvpn: side }: GatewayPlane): {
   const { openvpn, directory, mtu } = configuration;
   if (side === undefined || openvpn === undefined) return {};
   const key = loadOpenVpnKey(join(directory, 'openvpn.key'));
+  const addresses = new ClientAddresses();
+  process.on('message', (message) => {
+    addresses.take(message);
+  });
   return {
-    tunnel: new OpenVpnTunnel({ plane, side, mtu, key, onFault, now: () => Date.now() }),
+    tunnel: new OpenVpnTunnel({ plane, side, mtu, key, addresses, onFault, now: () => Date.now() }),
     offer: { ...openvpn, publicKey: key.publicKey },
   };
 }

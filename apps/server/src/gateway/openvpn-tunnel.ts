@@ -3,6 +3,7 @@ import type { ServerEvent, TunnelNetwork } from '@sallyport/openvpn';
 import type { OpenVpnService, OpenVpnSide } from '@sallyport/openvpn-plane';
 import type { DevicePlan, GatewayPlan, OpenVpnGateway } from '@sallyport/policy';
 import { AuthTokens } from './auth-tokens.ts';
+import type { ClientAddresses } from './client-addresses.ts';
 import { OPENVPN_PROTOCOL, type GatewayPlane } from './gateway-plane.ts';
 import type { OpenVpnKey } from './openvpn-key.ts';
 import { OpenVpnLogins } from './openvpn-logins.ts';
@@ -21,6 +22,8 @@ export interface OpenVpnTunnelOptions {
   readonly side: OpenVpnSide;
   readonly mtu: number;
   readonly key: OpenVpnKey;
+  /** Where clients over TCP come from. */
+  readonly addresses: ClientAddresses;
   /** What an operator has to know. No keys. */
   readonly onFault: (message: string) => void;
   /** Unix milliseconds. */
@@ -136,14 +139,14 @@ export class OpenVpnTunnel implements Tunnel {
   }
 
   #serve(openvpn: OpenVpnGateway): void {
-    const { side, mtu, now } = this.#options;
+    const { side, mtu, addresses, now } = this.#options;
     const serverKey = new Uint8Array(Buffer.from(openvpn.clientKey, 'base64'));
     const asked = new OpenVpnLogins({
       tokens: new AuthTokens(() => this.#plan?.openvpn?.tokenKey, now),
       logins: this.#logins,
       device: (id) => this.#devices.get(id),
       push: () => this.#plan?.openvpn?.push ?? [],
-      addressOf: (path) => side.addressOf(path),
+      addressOf: (path) => addresses.of(side.addressOf(path), side.portOf(path)),
       decide: (id, verdict) => {
         service.decide(id, verdict);
       },

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ClientAddresses } from '../../apps/server/src/gateway/client-addresses.ts';
+
+test('a client over TCP has the address that the carrier tells, or none; others have their own', () => {
+  const addresses = new ClientAddresses();
+  assert.equal(addresses.of('192.0.2.1', 1194), '192.0.2.1');
+  assert.equal(addresses.of('2001:db8::1', 1194), '2001:db8::1');
+  assert.equal(addresses.of('127.0.0.1', 40_000), '127.0.0.1');
+  assert.equal(addresses.of('127.64.0.1', 40_000), '');
+  addresses.take({ kind: 'source', local: '127.64.0.1:40000', address: '192.0.2.7' });
+  addresses.take({ kind: 'source', local: '127.127.0.1:40000', address: '2001:db8::7' });
+  assert.equal(addresses.of('127.64.0.1', 40_000), '192.0.2.7');
+  assert.equal(addresses.of('127.127.0.1', 40_000), '2001:db8::7');
+  assert.equal(addresses.of('127.64.0.1', 40_001), '');
+  addresses.take({ kind: 'source', local: '127.64.0.1:40000', address: null });
+  assert.equal(addresses.of('127.64.0.1', 40_000), '');
+});
+
+test('what is no such message is passed over, and there is an end to what is kept', () => {
+  const addresses = new ClientAddresses();
+  const wrong = [
+    undefined,
+    'source',
+    { kind: 'source', local: '192.0.2.1:1', address: '192.0.2.7' },
+    { kind: 'source', local: '127.64.0.1:1', address: '<b>' },
+    { kind: 'source', local: '127.64.0.1:1' },
+  ];
+  for (const message of wrong) addresses.take(message);
+  assert.equal(addresses.of('127.64.0.1', 1), '');
+  for (let port = 1; port <= 8_193; port++)
+    addresses.take({ kind: 'source', local: `127.64.0.1:${String(port)}`, address: '192.0.2.7' });
+  assert.equal(addresses.of('127.64.0.1', 1), '');
+  assert.equal(addresses.of('127.64.0.1', 2), '192.0.2.7');
+});
