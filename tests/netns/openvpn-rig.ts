@@ -224,7 +224,7 @@ async function startGateway(
     openvpnPort: PORT,
     mtu: MTU,
     privateKey: service.server.privateKey.reveal(),
-    tokenKey: service.tokenKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    tokenKey: service.tokenKey.export({ type: 'pkcs8', format: 'pem' }),
     socket: `${socket}.sock`,
     plan,
     devices,

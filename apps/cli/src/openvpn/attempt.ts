@@ -16,6 +16,8 @@ import type { Target } from './remotes.ts';
 
 /** Until a server has answered with its keys, where the profile names no time. */
 const CONNECT_TIMEOUT_S = 30;
+/** What a client has to say goodbye, with room. */
+const FAREWELL_MS = 2_000;
 
 export interface AttemptOptions {
   readonly profile: OpenVpnProfile;
@@ -62,8 +64,13 @@ export async function attempt(options: AttemptOptions): Promise<AttemptEnding> {
       return { kind: 'unreachable', text: error instanceof Error ? error.message : String(error) };
     }
   }
+  let farewell: NodeJS.Timeout | undefined;
   const stop = (): void => {
     connection?.stop();
+    // It says so within a second, unless its interface was removed under it.
+    farewell ??= setTimeout(() => {
+      ended.resolve({ kind: 'stopped' });
+    }, FAREWELL_MS);
   };
   let late = false;
   const timer = setTimeout(() => {
@@ -109,6 +116,7 @@ export async function attempt(options: AttemptOptions): Promise<AttemptEnding> {
       : { kind: 'unreachable', text: lost ?? 'the connection ended' };
   } finally {
     clearTimeout(timer);
+    clearTimeout(farewell);
     signal.removeEventListener('abort', stop);
     relay?.close();
   }
