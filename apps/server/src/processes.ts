@@ -27,8 +27,11 @@ const NAMES_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_se
 /** V8's nursery, in megabytes: at its default of 16 each process keeps that much more, for garbage that is soon gone. */
 const NODE_OPTIONS = ['--max-semi-space-size=2'];
 
-/** For the C library: without it each of a dozen threads keeps memory of its own at hand. */
-const MALLOC = { MALLOC_ARENA_MAX: '2' };
+/**
+ * For the C library. Without the first each of a dozen threads keeps memory of its own at hand; without the second what
+ * OpenSSL gives back in small pieces is kept apart, and joined at a high price again and again while many log in.
+ */
+const MALLOC = { MALLOC_ARENA_MAX: '2', GLIBC_TUNABLES: 'glibc.malloc.mxfast=0' };
 
 /** The descriptors of the streams, in the order in which they are handed over. */
 const HELPER_FD = 4;
