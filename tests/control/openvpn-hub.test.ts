@@ -268,16 +268,43 @@ describe('a login by password', () => {
     assert.equal(await lastLogin(), null);
   });
 
-  test('is asked for no more often than at the page for logging in, and others’ guesses do not count', async () => {
-    for (let i = 0; i < 15; i++) await ask(`guess ${String(i)}`, { userName: 'u9' });
-    const others = await ask('guess', { userName: 'u9' });
-    assert.ok(others.kind === 'refuse' && (others.retryAfterSeconds ?? 0) > 0);
-    assert.equal((await ask(PASSWORD)).kind, 'admit');
-    for (let i = 0; i < 10; i++) assert.equal((await ask(`guess ${String(i)}`)).kind, 'refuse');
+  test('is asked for no more often than at the page for logging in, whatever name is said, and counts for its device alone', async () => {
+    await addDevice('password', { id: 'second' });
+    for (const userName of ['u0', 'u9']) {
+      for (let i = 0; i < 10; i++) assert.equal((await ask(`guess ${String(i)}`, { userName })).kind, 'refuse');
+      const late = await ask(PASSWORD);
+      assert.ok(late.kind === 'refuse' && late.retryAfterSeconds !== undefined);
+      assert.equal((await ask(PASSWORD, { deviceId: 'second' })).kind, 'admit');
+      now += 3_600_000;
+      assert.equal((await ask(PASSWORD)).kind, 'admit');
+    }
+    // Nobody's tries at the page for logging in were used up.
+    for (const name of ['u0', 'u9'])
+      for (let i = 0; i < 10; i++) node.people.limits.take({ address: '192.0.2.7', name, knownClient: undefined }, now);
+  });
+
+  test('is looked at for so many wrong ones at a gateway, and the others still are', async () => {
+    const devices = Array.from({ length: 14 }, (_, number) => 'd'.repeat(10 + number));
+    for (const id of devices) await addDevice('password', { id });
+    const answers = [];
+    for (const deviceId of devices) for (let i = 0; i < 9; i++) answers.push(await ask('guess', { deviceId }));
+    assert.equal(
+      answers.filter((answer) => answer.kind === 'refuse' && answer.retryAfterSeconds === undefined).length,
+      120,
+    );
     const late = await ask(PASSWORD);
-    assert.ok(late.kind === 'refuse' && late.retryAfterSeconds !== undefined);
-    now += 120_000;
+    assert.ok(late.kind === 'refuse' && /at this gateway/.test(late.reason));
+    now += 1000;
     assert.equal((await ask(PASSWORD)).kind, 'admit');
+  });
+
+  test('leaves the tries at a code alone that its user has at the page for logging in', async () => {
+    await addTotp();
+    for (let i = 0; i < 7; i++) await ask(PASSWORD, { code: '000000' });
+    const late = await ask(PASSWORD, { code: code() });
+    assert.ok(late.kind === 'refuse' && late.retryAfterSeconds !== undefined);
+    for (const from of ['known', 'strange'] as const)
+      for (let i = 0; i < 5; i++) node.people.limits.takeCode({ userId: 'u0', from }, now);
   });
 
   test('takes a code with the password (static challenge), and each code once', async () => {

@@ -10,7 +10,7 @@ export interface LoginRates {
   readonly account: Rate;
   /** Failures of one client that logged in to the account before. */
   readonly knownClient: Rate;
-  /** Wrong codes for one account: of strangers together, and of the clients that it knows together. */
+  /** Wrong codes for one account: of strangers together, of the clients that it knows together, and of its tunnels together. */
   readonly code?: Rate;
 }
 
@@ -19,6 +19,9 @@ export const DEFAULT_LOGIN_RATES: LoginRates = {
   account: { burst: 10, perSecond: 1 / 60 },
   knownClient: { burst: 10, perSecond: 1 / 60 },
 };
+
+/** Who shows a code: a client that logged in before, another one, or a device's tunnel. */
+export type CodeOrigin = 'known' | 'strange' | 'tunnel';
 
 /** About a hundred wrong codes a day: who has the password and guesses for a year gets in with a chance of one to ten. */
 const codeRate: Rate = { burst: 5, perSecond: 1 / 900 };
@@ -67,10 +70,11 @@ export class LoginLimits {
 
   /**
    * Takes a try at a code, after the password was right. There are only a million codes, of which three count at a time,
-   * so addresses and clients share the tries of an account; who is known to it has tries that strangers don't use up.
+   * so addresses and clients share the tries of an account. Who is known to it has tries that strangers don't use up, and
+   * neither do those who come by a profile of one of its devices.
    */
-  takeCode(by: { readonly userId: string; readonly known: boolean }, now: number): () => void {
-    const key = `${by.known ? 'known' : 'strange'} ${by.userId}`;
+  takeCode(by: { readonly userId: string; readonly from: CodeOrigin }, now: number): () => void {
+    const key = `${by.from} ${by.userId}`;
     refuse(this.#code.take(key, now));
     return () => this.#code.giveBack(key);
   }

@@ -8,6 +8,7 @@ import type { Database } from '../store/schema.ts';
 import type { Origin } from '../store/store.ts';
 import { checkCode, useCode, type RightCode } from './codes.ts';
 import type { Identity } from './identity.ts';
+import type { CodeOrigin } from './login-limits.ts';
 import type { LoginMethod } from './login-methods.ts';
 import { offeredMethods, secondFactorRequired } from './second-factors.ts';
 
@@ -85,11 +86,11 @@ export async function proveCode(
   attempt: {
     readonly user: UserRow;
     readonly code: string | undefined;
-    readonly known: boolean;
+    readonly from: CodeOrigin;
     readonly origin: Origin;
   },
 ): Promise<ProvenCode> {
-  const { user, known, origin } = attempt;
+  const { user, from, origin } = attempt;
   const { store } = services;
   const now = services.now();
   const factors = await countSecondFactors(store.db, user.id);
@@ -99,7 +100,7 @@ export async function proveCode(
   let giveBack = (): void => undefined;
   if (offered.length > 0) {
     if (attempt.code === undefined) throw secondFactorRequired(offered);
-    giveBack = limits.takeCode({ userId: user.id, known }, now);
+    giveBack = limits.takeCode({ userId: user.id, from }, now);
     code = await checkCode(store, user.id, factors, attempt.code, now);
     if (code === undefined) {
       failures.add({ user, why: 'code', origin });

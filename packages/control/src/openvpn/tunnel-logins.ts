@@ -7,6 +7,7 @@ import type { Identity } from '../auth/identity.ts';
 import { proveCode, provePassword, type ProvenPassword } from '../auth/password-login.ts';
 import { ApiError } from '../http/api-error.ts';
 import { canonicalAddress } from '../http/client-address.ts';
+import { RateLimiter } from '../http/rate-limiter.ts';
 import { messageOf } from '../repositories/devices.ts';
 import { lacksSecondFactor } from '../repositories/second-factors.ts';
 import { addTunnelLogin, TUNNEL_LOGIN_MS } from '../repositories/tunnel-logins.ts';
@@ -19,6 +20,8 @@ import { openVpnAuthority } from './authority.ts';
 const CHALLENGE_MS = 300_000;
 /** How long a login counts, where the session lifetime of a group is no shorter. */
 const LOGIN_MS = 12 * 3_600_000;
+/** Wrong passwords of all devices at one gateway. */
+const GATEWAY_TRIES = { burst: 120, perSecond: 2 };
 /** What a name or a password may have at the API. */
 const MAX_TYPED = 200;
 
@@ -56,6 +59,7 @@ export class TunnelLogins {
   readonly #services: Services;
   readonly #identity: Identity;
   readonly #starts = new DeviceAuthorizationLimits();
+  readonly #tries = new RateLimiter(GATEWAY_TRIES);
 
   constructor(services: Services, identity: Identity) {
     this.#services = services;
@@ -125,7 +129,7 @@ export class TunnelLogins {
         : this.#openChallenge(asking, proof.challengeState);
     if (password === undefined) return refuse('The login took too long, or was used already: begin again.');
     const { challenge } = password;
-    const code = await proveCode(services, identity, { user, code: given, known: true, origin }).catch(
+    const code = await proveCode(services, identity, { user, code: given, from: 'tunnel', origin }).catch(
       (error: unknown) => {
         if (!(error instanceof ApiError) || error.code !== 'secondFactorRequired') throw error;
         password.giveBack();
@@ -165,21 +169,35 @@ export class TunnelLogins {
   }
 
   async #provePassword(
-    { user, device, origin, message }: Asking,
+    { user, device, gatewayId, origin, message }: Asking,
     proof: PasswordProof,
   ): Promise<ProvenPassword & { readonly challenge?: undefined }> {
+    const giveBack = this.#takeTry(gatewayId);
     const name = proof.userName.trim().toLowerCase();
     const own = name === user.name && proof.password.length <= MAX_TYPED;
-    return provePassword(this.#services, this.#identity, {
+    const proven = await provePassword(this.#services, this.#identity, {
       name,
       password: proof.password.slice(0, MAX_TYPED),
       // A device is its user's: nobody else's password opens it.
       user: own ? user : undefined,
       address: canonicalAddress(message.address) ?? 'unknown',
-      // Who has its profile is no stranger: whoever guesses elsewhere does not keep it out, and it has no more tries.
-      knownClient: own ? `tunnel ${device.id}` : undefined,
+      // Who has its profile is no stranger: whoever guesses elsewhere does not keep it out, and it has no more tries, by
+      // whatever name and address.
+      knownClient: `tunnel ${device.id}`,
       origin,
     });
+    giveBack();
+    return proven;
+  }
+
+  /** Wrong passwords that one gateway may bring: one that was taken over does not keep the others' from being looked at. */
+  #takeTry(gatewayId: string): () => void {
+    const wait = this.#tries.take(gatewayId, this.#services.now());
+    if (wait > 0)
+      throw new ApiError('tooManyRequests', 'Too many logins failed at this gateway: try again in a moment.', {
+        retryAfter: wait / 1000,
+      });
+    return () => this.#tries.giveBack(gatewayId);
   }
 
   /** The password was right; the code is asked for in a new connection. */

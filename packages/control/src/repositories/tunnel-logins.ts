@@ -12,6 +12,8 @@ export type TunnelLoginRow = Selectable<TunnelLoginTable>;
 export const TUNNEL_LOGIN_MS = 300_000;
 /** Of one device: its program may have been started anew. */
 const MAX_WAITING_OF_DEVICE = 5;
+/** Of one gateway: one that was taken over does not take all places. */
+const MAX_WAITING_OF_GATEWAY = 500;
 
 /** Within a transaction: a device begins to wait. Takes away those that are over. Throws the ApiError `tooManyRequests`. */
 export async function addTunnelLogin(
@@ -20,9 +22,10 @@ export async function addTunnelLogin(
   now: number,
 ): Promise<TunnelLoginRow> {
   await db.deleteFrom('tunnel_login').where('expires_at', '<=', now).execute();
-  const waiting = await db.selectFrom('tunnel_login').select(['code', 'device_id']).execute();
+  const waiting = await db.selectFrom('tunnel_login').select(['code', 'device_id', 'gateway_id']).execute();
   const ofDevice = waiting.filter(({ device_id: id }) => id === asking.device_id).length;
-  if (waiting.length >= MAX_WAITING || ofDevice >= MAX_WAITING_OF_DEVICE) {
+  const ofGateway = waiting.filter(({ gateway_id: id }) => id === asking.gateway_id).length;
+  if (waiting.length >= MAX_WAITING || ofDevice >= MAX_WAITING_OF_DEVICE || ofGateway >= MAX_WAITING_OF_GATEWAY) {
     throw new ApiError('tooManyRequests', 'Too many logins are waiting; finish those, or wait some minutes.', {
       retryAfter: 60,
     });

@@ -49,13 +49,16 @@ export function loginRoutes(identity: Identity): RouteImplementation[] {
         knownClient,
         origin,
       });
-      const code = await proveCode(services, identity, { user: password.user, code: body.code, known, origin }).catch(
-        (error: unknown) => {
-          // Only who has the password comes here, so that this makes no guess at it cheaper.
-          if (error instanceof ApiError && error.code === 'secondFactorRequired') password.giveBack();
-          throw error;
-        },
-      );
+      const code = await proveCode(services, identity, {
+        user: password.user,
+        code: body.code,
+        from: known ? 'known' : 'strange',
+        origin,
+      }).catch((error: unknown) => {
+        // Only who has the password comes here, so that this makes no guess at it cheaper.
+        if (error instanceof ApiError && error.code === 'secondFactorRequired') password.giveBack();
+        throw error;
+      });
       const login = await startSession(
         services,
         identity,

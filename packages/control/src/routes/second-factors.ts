@@ -59,7 +59,7 @@ export function secondFactorRoutes({ limits }: Identity): RouteImplementation[] 
       if (pending === undefined || pending.created_at + PENDING_MS <= now) {
         throw new ApiError('conflict', 'No authenticator app waits for its first code: begin again.');
       }
-      const giveBack = limits.takeCode({ userId: caller.userId, known: true }, now);
+      const giveBack = limits.takeCode({ userId: caller.userId, from: 'known' }, now);
       const step = totpStepOf(store, pending, body.code, now);
       if (step === undefined) {
         throw new ApiError('invalidRequest', "The code is wrong: type the app's present one, and check the clocks.", {

@@ -71,7 +71,7 @@ export function stepUpRoutes({ passwords, limits, failures, challenges }: Identi
             for (const one of giveBack) one();
             throw secondFactorRequired(offered);
           }
-          giveBack.push(limits.takeCode({ userId: user.id, known: true }, now));
+          giveBack.push(limits.takeCode({ userId: user.id, from: 'known' }, now));
           code = await checkCode(store, user.id, factors, body.code, now);
           if (code === undefined) throw fail('code', notThisCode);
           methods.push(code.method);
