@@ -27,7 +27,8 @@ export const MAX_PACKET_BYTES = 1250;
 export const MAX_WAITING_BYTES = 65_536;
 
 const INITIAL_TIMEOUT_MS = 2000;
-const MAX_TIMEOUT_MS = 32_000;
+/** So that a packet goes often enough within a handshake's minute, also where a fifth of all is lost. */
+const MAX_TIMEOUT_MS = 8_000;
 /** So many acknowledgements of later packets say that a packet was lost. */
 const LATER_ACKS = 3;
 /** An acknowledgement waits this long for a packet that takes it along, unless others wait with it. */
