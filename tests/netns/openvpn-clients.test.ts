@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { iperf, ping, until } from '@sallyport/netlab';
 import { TestAuthority } from '../openvpn/authority.ts';
 import type { Observed } from './openvpn-gateway-child.ts';
-import { connected, INNER4, INNER6, OUTER4, OUTER6, saying, withOpenVpnRig } from './openvpn-rig.ts';
+import { connected, INNER4, INNER6, OUTER4, OUTER6, pingSteadily, saying, withOpenVpnRig } from './openvpn-rig.ts';
 
 for (const outer of [OUTER4, OUTER6])
   test(`certificate, by way of ${outer}: both families pass both ways`, () =>
@@ -15,11 +15,11 @@ for (const outer of [OUTER4, OUTER6])
       const client = await rig.startClient(rig.service.profile(device, outer));
       await connected(client);
       for (const address of [INNER4, INNER6]) {
-        const { received, output } = await ping(rig.client, address, { count: 5, intervalMs: 150 });
+        const { received, output } = await pingSteadily(rig.client, address, { count: 5 });
         assert.equal(received, 5, `${output}${JSON.stringify(await gateway.ask({ kind: 'observe' }))}`);
       }
       for (const address of [device.plan.ipv4, device.plan.ipv6])
-        assert.equal((await ping(rig.server, address, { count: 5, intervalMs: 150, bytes: 1300 })).received, 5);
+        assert.equal((await pingSteadily(rig.server, address, { count: 5, bytes: 1300 })).received, 5);
       const { devices, asked } = await gateway.ask<Observed>({ kind: 'observe' });
       assert.deepEqual(
         devices.map(({ deviceId }) => deviceId),
@@ -47,8 +47,8 @@ test('each cipher of the data channel', () =>
       await connected(client);
       assert.match(client.stdout, new RegExp(`cipher '${cipher}'`));
       for (const bytes of [56, 1372])
-        assert.equal((await ping(rig.client, INNER4, { count: 5, intervalMs: 150, bytes })).received, 5, cipher);
-      assert.equal((await ping(rig.server, device.plan.ipv6, { count: 5, intervalMs: 150 })).received, 5, cipher);
+        assert.equal((await pingSteadily(rig.client, INNER4, { count: 5, bytes })).received, 5, cipher);
+      assert.equal((await pingSteadily(rig.server, device.plan.ipv6, { count: 5 })).received, 5, cipher);
       const route = { client: rig.client, server: rig.server, address: INNER4 };
       for (const reverse of [false, true]) assert.ok((await iperf(route, { seconds: 1, reverse })).bytes > 1e6, cipher);
       await client.stop();
@@ -84,7 +84,7 @@ test('revoked: nothing passes any more, and the client is told', () =>
     const gateway = await rig.startGateway({ devices: [device.plan] });
     const client = await rig.startClient(rig.service.profile(device, OUTER4));
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     const began = performance.now();
     const { milliseconds } = await gateway.ask<{ milliseconds: number }>({ kind: 'apply', remove: [device.plan] });
     await saying(client, /AUTH_FAILED,access has ended/);
@@ -97,7 +97,7 @@ test('revoked: nothing passes any more, and the client is told', () =>
     await again.exited;
     await gateway.ask({ kind: 'apply', put: [device.plan] });
     await connected(await rig.startClient(rig.service.profile(device, OUTER4)));
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
   }));
 
 test('renegotiation every few seconds under load, from the client: nothing is lost', () =>
@@ -121,16 +121,16 @@ test('a client that gets another address goes on at once (float)', () =>
     await rig.startGateway({ devices: [device.plan] });
     const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 6']));
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 2, intervalMs: 150 })).received, 2);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 2 })).received, 2);
     await rig.client.ip('address', 'del', '198.51.100.1/24', 'dev', 'uplink');
     await rig.client.address('uplink', '198.51.100.77/24');
     await rig.client.route('0.0.0.0/0', 'via', '198.51.100.254');
-    assert.equal((await ping(rig.client, INNER4, { count: 5, intervalMs: 150 })).received, 5);
-    assert.equal((await ping(rig.server, device.plan.ipv4, { count: 5, intervalMs: 150 })).received, 5);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 5 })).received, 5);
+    assert.equal((await pingSteadily(rig.server, device.plan.ipv4, { count: 5 })).received, 5);
     // New keys are exchanged from there.
     await saying(client, 'TLS: soft reset');
     await sleep(1500);
-    assert.equal((await ping(rig.client, INNER6, { count: 5, intervalMs: 150 })).received, 5);
+    assert.equal((await pingSteadily(rig.client, INNER6, { count: 5 })).received, 5);
     assert.ok(!client.stdout.includes('Restart'), client.stdout);
   }));
 
@@ -144,7 +144,7 @@ test('a client that was killed comes again at once; a gateway that restarts is f
     await killed.stop('SIGKILL');
     const client = await rig.startClient(profile);
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 1);
     // It says goodbye.
     await gateway.ask({ kind: 'leave' });
@@ -152,12 +152,12 @@ test('a client that was killed comes again at once; a gateway that restarts is f
     await gateway.process.stop('SIGKILL');
     const second = await rig.startGateway({ devices: [device.plan] });
     await connected(client, 2);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     // It does not.
     await second.process.stop('SIGKILL');
     await rig.startGateway({ devices: [device.plan] });
     await connected(client, 3);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
   }));
 
 test('a gateway that is drained sends its clients on, where there is another one', () =>

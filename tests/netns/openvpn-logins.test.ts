@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ping } from '@sallyport/netlab';
 import type { Observed } from './openvpn-gateway-child.ts';
 import { base64, Management } from './openvpn-management.ts';
-import { connected, INNER4, OUTER4, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { connected, INNER4, OUTER4, pingSteadily, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
 
 function managed(rig: OpenVpnRig): { path: string; lines: string[] } {
   const path = `${rig.laboratory.file('management', '')}.sock`;
@@ -26,11 +25,11 @@ test('user name and password; with the token that it is given, new keys ask nobo
       service.profile(device, OUTER4, [`auth-user-pass ${good}`, 'auth-nocache', 'reneg-sec 3']),
     );
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     const { asked } = await gateway.ask<Observed>({ kind: 'observe' });
     await saying(client, 'TLS: soft reset', 2);
     await sleep(1000);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).asked, asked);
     // Cut off for the time being: the token is no way back in.
     await gateway.ask({ kind: 'apply', remove: [device.plan] });
@@ -51,7 +50,7 @@ test('static challenge', () =>
       management.say(`password "Auth" "SCRV1:${base64('right')}:${base64(code)}"`);
     }
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     management.close();
   }));
 
@@ -76,7 +75,7 @@ test('dynamic challenge', () =>
     management.say('username "Auth" alice');
     management.say(`password "Auth" "CRV1::${state}::123456"`);
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     management.close();
   }));
 
@@ -109,9 +108,9 @@ test('a browser: the client is told where, waits, and is let in', () =>
     assert.ok(!client.stdout.includes('Initialization Sequence Completed'));
     await gateway.ask({ kind: 'approve' });
     await connected(client);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     await saying(client, 'TLS: soft reset');
     await sleep(1500);
-    assert.equal((await ping(rig.client, INNER4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
     management.close();
   }));

@@ -8,7 +8,7 @@ import type { ClientEvent, PushedConfiguration } from '@sallyport/openvpn';
 import { randomBytes } from 'node:crypto';
 import { formatStaticKey } from '../../packages/openvpn/src/wire/key-file.ts';
 import type { ClientStart } from './openvpn-client-child.ts';
-import { OUTER4, OUTER6, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { OUTER4, OUTER6, pingSteadily, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
 
 const CHILD = fileURLToPath(new URL('openvpn-client-child.ts', import.meta.url));
 const NODE = fileURLToPath(new URL('../../scripts/node', import.meta.url));
@@ -96,11 +96,11 @@ async function connect(rig: OpenVpnRig, ends: Ends): Promise<PushedConfiguration
   await rig.client.ip('link', 'set', ends.interfaceName, 'mtu', String(mtu), 'up');
   for (const address of [GATEWAY4, GATEWAY6])
     assert.equal(
-      (await ping(rig.client, address, { count: 3, intervalMs: 150, bytes: 1200 })).received,
+      (await pingSteadily(rig.client, address, { count: 3, bytes: 1200 })).received,
       3,
       ends.server.stdout.slice(-3000),
     );
-  assert.equal((await ping(rig.server, ipv4.address, { count: 3, intervalMs: 150 })).received, 3);
+  assert.equal((await pingSteadily(rig.server, ipv4.address, { count: 3 })).received, 3);
   return configuration;
 }
 
@@ -202,7 +202,7 @@ test('user name and password, a token in its place; refused; the server ends', (
     assert.equal(JSON.stringify(token), '"[secret]"');
     for (const times of [1, 2]) await event(ends, 'renegotiated', times);
     await sleep(500);
-    assert.equal((await ping(rig.client, GATEWAY4, { count: 3, intervalMs: 150 })).received, 3);
+    assert.equal((await pingSteadily(rig.client, GATEWAY4, { count: 3 })).received, 3);
     server.signal('SIGTERM');
     assert.equal((await event(ends, 'ended')).ending.kind, 'restart');
   }));
