@@ -1,10 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { routes, type Device } from '@sallyport/api';
 import type { Command } from '../command.ts';
-import { CommandFailure, EXIT_FAILED, EXIT_USAGE, tell } from '../command.ts';
-import { printable } from '../client/terminal.ts';
-import { connect, type Connection } from './connection.ts';
-import { PrivateOutput } from './private-file.ts';
+import { CommandFailure, EXIT_FAILED, EXIT_USAGE } from '../command.ts';
+import { writeNewDevice } from './new-device.ts';
 
 /** What stands for the private key in a profile as the service gives it. */
 const PLACEHOLDER = /^# Put the private key .*\n# <key><\/key>\n/m;
@@ -42,33 +40,23 @@ Examples:
     if (options.has('json') && !values.has('output')) {
       throw new CommandFailure(EXIT_USAGE, '--json needs --output FILE.ovpn, where the profile goes');
     }
-    const output = new PrivateOutput(values.get('output')?.at(-1));
-    try {
-      const connection = await connect();
-      // P-256: what every client since OpenVPN 2.4 takes.
-      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const device = (await connection.call(routes.addMyOpenVpnDevice, {
-        body: { name, login, publicKey: publicKey.export({ type: 'spki', format: 'der' }).toString('base64') },
-      })) as Device;
-      const profile = await profileOf(connection, device, values.get('gateway')?.at(-1));
-      if (!PLACEHOLDER.test(profile)) {
-        throw new CommandFailure(EXIT_FAILED, 'the service gave a profile without a place for the private key');
-      }
-      const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
-      output.write(profile.replace(PLACEHOLDER, () => `<key>\n${key}</key>\n`));
-      if (options.has('json')) process.stdout.write(`${JSON.stringify(device, undefined, 2)}\n`);
-      else
-        tell(
-          printable(
-            `${device.name} has the addresses ${device.ipv4} and ${device.ipv6}. ${device.message || device.standing}`,
-          ),
-        );
-    } catch (error) {
-      output.discard();
-      throw error;
-    } finally {
-      output.close();
-    }
+    // P-256: what every client since OpenVPN 2.4 takes.
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const gateway = values.get('gateway')?.at(-1);
+    await writeNewDevice({
+      path: values.get('output')?.at(-1),
+      json: options.has('json'),
+      add: async (connection) =>
+        (await connection.call(routes.addMyOpenVpnDevice, {
+          body: { name, login, publicKey: publicKey.export({ type: 'spki', format: 'der' }).toString('base64') },
+        })) as Device,
+      fetch: async (connection, deviceId) =>
+        (await connection.call(routes.getMyOpenVpnProfile, {
+          params: { deviceId },
+          query: gateway === undefined ? {} : { gateway },
+        })) as string,
+      fill: (profile) => fill(profile, privateKey),
+    });
     return 0;
   },
 };
@@ -77,15 +65,10 @@ function isLogin(word: string): word is Login {
   return (LOGINS as readonly string[]).includes(word);
 }
 
-/** Takes the device back where its profile can't be had: its key would be lost. */
-async function profileOf(connection: Connection, device: Device, gateway: string | undefined): Promise<string> {
-  try {
-    return (await connection.call(routes.getMyOpenVpnProfile, {
-      params: { deviceId: device.id },
-      query: gateway === undefined ? {} : { gateway },
-    })) as string;
-  } catch (error) {
-    await connection.call(routes.removeMyDevice, { params: { deviceId: device.id }, ifMatch: device.version });
-    throw error;
+function fill(profile: string, privateKey: KeyObject): string {
+  if (!PLACEHOLDER.test(profile)) {
+    throw new CommandFailure(EXIT_FAILED, 'the service gave a profile without a place for the private key');
   }
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  return profile.replace(PLACEHOLDER, () => `<key>\n${key}</key>\n`);
 }
