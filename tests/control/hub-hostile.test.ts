@@ -46,6 +46,29 @@ async function store(devices: Report['devices']): Promise<void> {
 }
 
 describe('a gateway that lies', () => {
+  test('says something else of itself only so often: each is an entry of the audit log', async () => {
+    const announced = async (): Promise<number> =>
+      (await node.auditActions()).filter((action) => action === 'gateway.announce').length;
+    const says = async (port: number): Promise<void> => {
+      await gateway.disconnect();
+      Object.assign(gateway.hello, { tunnel: { ...gateway.hello.tunnel, endpointPort: port } });
+      await gateway.connect(node.url);
+    };
+    for (let port = 1; port <= 20; port++) await says(port);
+    assert.equal(await announced(), 20);
+    await says(21);
+    assert.equal(gateway.goodbye?.reason, 'retry');
+    assert.match(gateway.goodbye.message, /something else of itself each time/);
+    assert.equal(await announced(), 20);
+    // What it said last still holds, and after a while it may change again.
+    await says(20);
+    assert.ok(gateway.connected);
+    clock += 300_000;
+    await says(21);
+    assert.ok(gateway.connected);
+    assert.equal(await announced(), 21);
+  });
+
   test('counts no traffic that the control plane could not add up any more', async () => {
     const much = Array.from({ length: 2000 }, () => device('d0', Number.MAX_SAFE_INTEGER));
     for (let i = 0; i < 3; i++) await store(much);

@@ -174,4 +174,22 @@ test('a gateway that is drained sends its clients on, where there is another one
     const neighbours = [{ gatewayId: 'other', host: '192.0.2.2', port: 51820 }];
     await gateway.ask({ kind: 'plan', plan: { ...plan, neighbours } });
     await saying(client, /Connection reset command was pushed by server|server-pushed-connection-reset/);
+    // It knows no other, and comes again: there it stays.
+    await connected(client, 2);
+    await sleep(2_000);
+    assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 1);
+  }));
+
+test('who comes to a drained gateway is sent on too, and stays only where there is no other to go to', () =>
+  withOpenVpnRig(async (rig) => {
+    const device = await rig.service.device();
+    const neighbours = [{ gatewayId: 'other', host: '192.0.2.2', port: 51820 }];
+    const gateway = await rig.startGateway({ devices: [device.plan] });
+    await gateway.ask({ kind: 'plan', plan: { ...rig.service.plan(), draining: true, neighbours } });
+    const client = await rig.startClient(rig.service.profile(device, OUTER4));
+    await connected(client);
+    await saying(client, /Connection reset command was pushed by server|server-pushed-connection-reset/);
+    await connected(client, 2);
+    await sleep(2_000);
+    assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 1);
   }));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Laboratory, ping, until, wire, type NetworkNamespace, type Process, type RunResult } from '@sallyport/netlab';
+import type { TunnelStatus } from '../../apps/cli/src/openvpn/status.ts';
 import { TestAuthority, type Issued } from '../openvpn/authority.ts';
 import { base64, Management } from './openvpn-management.ts';
 
@@ -210,6 +211,11 @@ async function snapshot(): Promise<string> {
     .join('\n');
 }
 
+async function statusOf(name: string): Promise<{ status: TunnelStatus | undefined; code: number | null }> {
+  const { stdout, code } = await run(['openvpn', 'status', name, '--json']);
+  return { status: stdout === '' ? undefined : (JSON.parse(stdout) as { items: TunnelStatus[] }).items[0], code };
+}
+
 suite('openvpn up against openvpn', () => {
   test('everything goes through the tunnel, names too, and nothing is left behind', async () => {
     await serve({
@@ -230,7 +236,21 @@ suite('openvpn up against openvpn', () => {
     assert.equal(again.code, 1);
     assert.match(again.stderr, /exists already; take it down with: sallyport openvpn down/);
     await reaches('198.51.100.7');
+    const { status, code } = await statusOf(name);
+    assert.equal(code, 0);
+    assert.deepEqual(
+      [status?.name, status?.state, status?.transport, status?.ipv4, status?.ipv6, status?.log],
+      [name, 'connected', 'udp', '10.8.0.2/24', 'fd08::1000/64', logOf(name)],
+    );
+    assert.ok((status?.receivedBytes ?? 0) > 500 && (status?.sentBytes ?? 0) > 500);
+    const forPeople = await run(['openvpn', 'status']);
+    assert.match(
+      forPeople.stdout,
+      new RegExp(`^${name}: connected for \\d+ s\n  server +vpn.example .*UDP, AES-256-GCM\n`, 'm'),
+    );
     await down(name);
+    assert.equal((await statusOf(name)).code, 1);
+    assert.equal((await run(['openvpn', 'status'])).stdout, 'no tunnel of an OpenVPN profile is up\n');
     assert.equal(await snapshot(), before);
     const gone = await run(['openvpn', 'down', name]);
     assert.match(gone.stderr, /is not up/);
@@ -293,6 +313,8 @@ suite('openvpn up against openvpn', () => {
     await first.stop('SIGKILL');
     const beside = await ping(client, '192.0.2.53', { count: 2, intervalMs: 100 });
     assert.equal(beside.received, 0);
+    await until('it knows', async () => (await statusOf(name)).status?.state === 'connecting', 30_000);
+    assert.equal((await statusOf(name)).code, 1);
     await serve({ push: ['redirect-gateway def1'] });
     await until('it is back', async () => (await ping(client, '198.51.100.7', { count: 1 })).received > 0, 30_000);
     // The first is from before the command has returned.
@@ -421,6 +443,7 @@ suite('openvpn up against openvpn', () => {
     await until('it is up', () => second.stderr.includes(`${name} is up`), 30_000);
     second.signalGroup('SIGKILL');
     await second.end(10_000);
+    assert.equal((await statusOf(name)).status?.state, 'killed');
     await down(name);
     assert.equal(await snapshot(), before);
   });

@@ -26,6 +26,7 @@ export const LOCAL: readonly Entry[] = [
   { name: 'wg device', load: async () => (await import('./commands/wg-device.ts')).wgDevice },
   { name: 'openvpn up', load: async () => (await import('./openvpn/command.ts')).openvpnUp },
   { name: 'openvpn down', load: async () => (await import('./openvpn/command.ts')).openvpnDown },
+  { name: 'openvpn status', load: async () => (await import('./openvpn/status.ts')).openvpnStatus },
   { name: 'server', load: async () => (await import('./commands/server.ts')).server },
   { name: 'gateway join', load: async () => (await import('./commands/server.ts')).gatewayJoin },
   { name: 'gateway run', load: async () => (await import('./commands/server.ts')).gatewayRun },

@@ -3,7 +3,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { CommandFailure, EXIT_FAILED } from '../command.ts';
-import { upLine, type Interaction, type UpFacts } from './interaction.ts';
+import { upLine, type Interaction } from './interaction.ts';
+import { upFacts, type UpFacts } from './record.ts';
 
 /** Set for the process in the background. */
 const MARKER = 'SALLYPORT_OPENVPN_BACKGROUND';
@@ -11,21 +12,11 @@ const MARKER = 'SALLYPORT_OPENVPN_BACKGROUND';
 /** What is kept of a fault that nobody expected. */
 const MAX_COMPLAINT = 4_000;
 
-const facts = z.object({
-  interface: z.string(),
-  server: z.string(),
-  transport: z.enum(['udp', 'tcp']),
-  cipher: z.string(),
-  ipv4: z.string().nullable(),
-  ipv6: z.string().nullable(),
-  mtu: z.number(),
-});
-
 /** What the process in the background says. */
 const said = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ask'), question: z.string(), secret: z.boolean() }),
   z.object({ kind: z.literal('tell'), line: z.string() }),
-  z.object({ kind: z.literal('up'), facts }),
+  z.object({ kind: z.literal('up'), facts: upFacts }),
   z.object({ kind: z.literal('failed'), message: z.string(), exitCode: z.number() }),
 ]);
 type Said = z.infer<typeof said>;

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { CommandFailure, EXIT_FAILED, tell } from '../command.ts';
 import { askSecret } from '../service/prompt.ts';
+import type { UpFacts } from './record.ts';
 
 /** Whoever brings a tunnel up: a person at a terminal, or a program that reads. */
 export interface Interaction {
@@ -9,16 +10,6 @@ export interface Interaction {
   readonly tell: (line: string) => void;
   /** The tunnel is up, for the first time or with other facts than before. */
   readonly up: (facts: UpFacts) => void;
-}
-
-export interface UpFacts {
-  readonly interface: string;
-  readonly server: string;
-  readonly transport: 'udp' | 'tcp';
-  readonly cipher: string;
-  readonly ipv4: string | null;
-  readonly ipv6: string | null;
-  readonly mtu: number;
 }
 
 /** This process's own terminal; with `json` facts are a line of JSON on the standard output. */

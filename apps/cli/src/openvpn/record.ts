@@ -5,6 +5,18 @@ import { STATE_FOLDER, writeWhole } from '../wg-quick/session.ts';
 
 const PREFIX = 'openvpn-';
 
+/** What a tunnel is while it is up, for people and programs. */
+export const upFacts = z.object({
+  interface: z.string(),
+  server: z.string(),
+  transport: z.enum(['udp', 'tcp']),
+  cipher: z.string(),
+  ipv4: z.string().nullable(),
+  ipv6: z.string().nullable(),
+  mtu: z.number(),
+});
+export type UpFacts = z.infer<typeof upFacts>;
+
 const record = z.object({
   /** The process that keeps the tunnel up, and when it began, by which it is told from a later one with its number. */
   pid: z.number().int(),
@@ -12,6 +24,8 @@ const record = z.object({
   profile: z.string(),
   /** Of the tunnel's own datagrams; the table of its default routes has the same number. */
   mark: z.number().int(),
+  /** Since when it is connected, in Unix milliseconds, and how; undefined: it isn't. */
+  up: upFacts.extend({ since: z.number() }).optional(),
   /** What is to be undone, and is not gone with the interface. */
   undo: z.object({
     /** Arguments of `ip`, the last first. */
@@ -48,18 +62,23 @@ export function removeTunnelRecord(name: string): void {
   rmSync(pathOf(name), { force: true });
 }
 
-/** The marks of the tunnels that there are. */
-export function marksInUse(): Set<number> {
+/** The tunnels that there are, and those whose process was killed; by name. */
+export function tunnelNames(): string[] {
   let files: string[] = [];
   try {
     files = readdirSync(STATE_FOLDER);
   } catch {
     // There was never a tunnel.
   }
-  const names = files
+  return files
     .filter((file) => file.startsWith(PREFIX) && file.endsWith('.json'))
-    .map((file) => file.slice(PREFIX.length, -'.json'.length));
-  return new Set(names.flatMap((name) => readTunnelRecord(name)?.mark ?? []));
+    .map((file) => file.slice(PREFIX.length, -'.json'.length))
+    .sort();
+}
+
+/** The marks of the tunnels that there are. */
+export function marksInUse(): Set<number> {
+  return new Set(tunnelNames().flatMap((name) => readTunnelRecord(name)?.mark ?? []));
 }
 
 /** When a process began, in the kernel's ticks; undefined where there is none of this number. */

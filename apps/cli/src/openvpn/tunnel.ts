@@ -10,7 +10,7 @@ import { plainWords, type Interaction } from './interaction.ts';
 import type { LoadedProfile } from './load.ts';
 import { emptyUndo, TunnelNetwork } from './network.ts';
 import { interfaceMtu } from './outer-mtu.ts';
-import { beginningOf, removeTunnelRecord, writeTunnelRecord, type TunnelRecord } from './record.ts';
+import { beginningOf, removeTunnelRecord, writeTunnelRecord, type TunnelRecord, type UpFacts } from './record.ts';
 import { chooseMark, peerInfoOf, privateKeyOf } from './prepare.ts';
 import { targetsOf, type Target } from './remotes.ts';
 
@@ -36,6 +36,8 @@ export class Tunnel {
   readonly #credentials: Credentials;
   readonly #ip: Ip;
   #network: TunnelNetwork | undefined;
+  /** Writes down whether it is connected, and how. */
+  #keepUp: (up: TunnelRecord['up']) => void = () => undefined;
   /** What the network was last set to, as text. */
   #set: string | undefined;
   #connectedAt: number | undefined;
@@ -77,6 +79,10 @@ export class Tunnel {
       writeTunnelRecord(name, record);
     };
     keep();
+    this.#keepUp = (up) => {
+      record.up = up;
+      keep();
+    };
     const stop = (): void => {
       this.#stop.abort();
     };
@@ -146,6 +152,7 @@ export class Tunnel {
           },
         });
         await this.#settingUp;
+        if (this.#connectedAt !== undefined) this.#keepUp(undefined);
         if (this.#failure !== undefined || signal.aborted) return;
         const next = await this.#after(ending, target);
         if (next === 'again') continue;
@@ -206,7 +213,7 @@ export class Tunnel {
       await this.#network?.set(network, mtu, target.address);
       this.#set = wanted;
     }
-    interaction.up({
+    const facts: UpFacts = {
       interface: name,
       server: describeTarget(target),
       transport: target.transport,
@@ -214,7 +221,9 @@ export class Tunnel {
       ipv4: network.ipv4 ?? null,
       ipv6: network.ipv6 ?? null,
       mtu,
-    });
+    };
+    this.#keepUp({ ...facts, since: Date.now() });
+    interaction.up(facts);
   }
 
   /** What to do after an attempt: again at once, after a pause, after so many seconds, or the next address. */

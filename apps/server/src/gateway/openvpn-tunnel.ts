@@ -16,6 +16,10 @@ const MAX_SESSIONS = 16_000;
 const FAREWELL_MS = 250;
 /** Devices that are cut off together, so that a long list does not hold the packets up. */
 const CUTS_A_TURN = 256;
+/** Until who comes to a drained gateway is sent on: its connection is whole by then, and it hears it. */
+const SEND_ON_AFTER_MS = 1_000;
+/** Who comes again so soon has found no other gateway, and stays. All servers of a profile are tried in half that time. */
+const SENT_ON_MS = 600_000;
 
 export interface OpenVpnTunnelOptions {
   readonly plane: GatewayPlane['plane'];
@@ -43,6 +47,8 @@ export class OpenVpnTunnel implements Tunnel {
   readonly #options: OpenVpnTunnelOptions;
   readonly #devices = new Map<string, DevicePlan>();
   readonly #past = new Map<string, Past>();
+  /** When devices were last sent to another gateway, by device; the newest last. */
+  readonly #sentOn = new Map<string, number>();
   #plan: GatewayPlan | undefined;
   #service: OpenVpnService | undefined;
   #asked: OpenVpnLogins | undefined;
@@ -70,7 +76,7 @@ export class OpenVpnTunnel implements Tunnel {
 
   setGateway(plan: GatewayPlan): void {
     const before = this.#plan?.openvpn;
-    const wasDraining = this.#plan?.draining ?? false;
+    const sentOnBefore = this.#sendsOn;
     this.#plan = plan;
     const { openvpn } = plan;
     if (openvpn === undefined) {
@@ -88,12 +94,8 @@ export class OpenVpnTunnel implements Tunnel {
       // OpenSSL's words name neither place nor remedy. A certificate of another key is replaced by the control plane.
       this.#options.onFault('OpenVPN can not be served with the certificate that came from the control plane');
     }
-    // Where there is no other gateway they stay.
-    if (plan.draining && !wasDraining && (plan.neighbours ?? []).length > 0)
-      this.#cut(
-        [...(this.#service?.clients() ?? [])].map(({ deviceId }) => deviceId),
-        { kind: 'restart', advance: true },
-      );
+    if (this.#sendsOn && !sentOnBefore)
+      this.#sendOn([...(this.#service?.clients() ?? [])].map(({ deviceId }) => deviceId));
   }
 
   apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
@@ -197,8 +199,35 @@ export class OpenVpnTunnel implements Tunnel {
       });
   }
 
+  /** Whether clients are to go elsewhere: where there is no other gateway they stay. */
+  get #sendsOn(): boolean {
+    return this.#plan?.draining === true && (this.#plan.neighbours ?? []).length > 0;
+  }
+
+  #sendOn(devices: readonly string[]): void {
+    const now = this.#options.now();
+    for (const id of devices) {
+      this.#sentOn.delete(id);
+      this.#sentOn.set(id, now);
+    }
+    for (const id of this.#sentOn.keys()) {
+      if (this.#sentOn.size <= MAX_SESSIONS) break;
+      this.#sentOn.delete(id);
+    }
+    this.#cut(devices, { kind: 'restart', advance: true });
+  }
+
+  /** A client whose profile names this gateway first comes here, drained or not. */
+  #came(deviceId: string): void {
+    if (!this.#sendsOn || this.#options.now() - (this.#sentOn.get(deviceId) ?? -Infinity) < SENT_ON_MS) return;
+    setTimeout(() => {
+      if (this.#sendsOn) this.#sendOn([deviceId]);
+    }, SEND_ON_AFTER_MS).unref();
+  }
+
   #note(event: ServerEvent): void {
     if (event.kind === 'refused') return;
+    if (event.kind === 'established') this.#came(event.deviceId);
     const past = this.#past.get(event.deviceId) ?? { lastHandshakeAt: 0, sentBytes: 0, receivedBytes: 0 };
     if (event.kind === 'closed') {
       past.sentBytes += event.activity.receivedBytes;

@@ -4,7 +4,9 @@ import { isIP } from 'node:net';
 import type { Gateway } from '@sallyport/api';
 import { hashToken, parseJoinToken, type FromControl, type Hello } from '@sallyport/link';
 import type { Selectable, Transaction } from 'kysely';
+import type { RateLimiter } from '../http/rate-limiter.ts';
 import { announcedCertificate, certificateFor } from '../openvpn/gateway-certificates.ts';
+import { openVpnGateway } from '../openvpn/stored.ts';
 import { readSubjectKey } from '../openvpn/subject-key.ts';
 import { slug } from '../repositories/slug.ts';
 import type { Services } from '../services.ts';
@@ -22,10 +24,12 @@ const JOINING: Origin = { actor: { kind: 'system', id: null, name: 'join token' 
 
 /**
  * Admits a gateway that has proved to hold the key with this hash. A key that is known needs no token, and uses none up.
+ * @param announcements how often each gateway may say something else than before
  * @param remoteAddress where it connects from, for one that doesn't say where devices reach it
  */
 export async function admit(
   services: Services,
+  announcements: RateLimiter,
   keyHash: string,
   hello: Hello,
   remoteAddress: string | undefined,
@@ -36,15 +40,23 @@ export async function admit(
   // The key was proved by the TLS handshake; its hash is no secret, so that finding it by an index tells nothing.
   const known = await db.selectFrom('gateway').selectAll().where('link_key_hash', '=', keyHash).executeTakeFirst();
   if (known !== undefined) {
-    const news = {
+    const reached = {
       wireguard_public_key: said.publicKey,
       addresses: JSON.stringify(said.addresses),
       transports: said.transports,
-      openvpn: await certificateFor(services, known.id, said.openVpnKey, known.openvpn),
       ...(said.host === '' ? {} : { endpoint_host: said.host, endpoint_port: said.port }),
     };
-    const changed = Object.entries(news).some(([column, value]) => known[column as keyof typeof known] !== value);
-    if (changed) await takeNews(services, known.id, news);
+    const differs = (news: object): boolean =>
+      Object.entries(news).some(([column, value]) => known[column as keyof typeof known] !== value);
+    // Each is an entry of the audit log, each key a certificate.
+    const otherKey = openVpnGateway(known)?.publicKey !== said.openVpnKey;
+    if ((otherKey || differs(reached)) && announcements.take(known.id, services.now()) > 0) {
+      const message = 'This gateway says something else of itself each time it connects: try again in some minutes.';
+      return { admitted: false, reason: 'retry', message };
+    }
+    const openvpn = await certificateFor(services, known.id, said.openVpnKey, known.openvpn);
+    const news = { ...reached, openvpn };
+    if (differs(news)) await takeNews(services, known.id, news);
     return { admitted: true, gatewayId: known.id, name: known.name };
   }
   if (hello.token === undefined) {

@@ -12,6 +12,7 @@ import {
 } from '@sallyport/link';
 import { Planner } from '@sallyport/policy';
 import type { Identity } from '../auth/identity.ts';
+import { RateLimiter } from '../http/rate-limiter.ts';
 import { TunnelLogins } from '../openvpn/tunnel-logins.ts';
 import { devicesSeenAt, takeOver } from '../repositories/status.ts';
 import type { Services } from '../services.ts';
@@ -34,6 +35,8 @@ const MAX_UNKNOWN = 128;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** A gateway that claims a higher version than this would run out of numbers. */
 const MAX_VERSION = 2 ** 52;
+/** How often a gateway may say something else of itself than before: other keys, addresses, ports. */
+const ANNOUNCEMENT_RATE = { burst: 20, perSecond: 1 / 300 };
 
 export interface HubOptions {
   readonly services: Services;
@@ -66,6 +69,7 @@ export class Hub {
   /** Of gateways that were connected since the start, too. */
   readonly #syncs = new Map<string, StateSync>();
   readonly #waitingRoom = new WaitingRoom(MAX_UNKNOWN);
+  readonly #announcements = new RateLimiter(ANNOUNCEMENT_RATE);
   readonly #owners: DeviceOwners;
   readonly #connected = new ConnectedDevices();
   readonly #observations: Observations;
@@ -217,7 +221,7 @@ export class Hub {
         farewell(link, 'retry', 'The version of its state is not one that it was sent.');
         return undefined;
       }
-      const admission = await admit(services, link.peerKeyHash, hello, remoteAddress);
+      const admission = await admit(services, this.#announcements, link.peerKeyHash, hello, remoteAddress);
       if (!admission.admitted) {
         log.warn({ reason: admission.reason }, 'a gateway was refused');
         farewell(link, admission.reason, admission.message);
