@@ -1,5 +1,6 @@
 /** /etc/resolv.conf is given back exactly: whatever it was, whoever writes it meanwhile, wherever the machine died. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdtempSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -86,6 +87,30 @@ test('what somebody else writes meanwhile is replaced again, and is what comes b
   assert.equal(readFileSync(path, 'utf8'), 'nameserver 192.0.2.4\n');
   await delay(150);
   assert.equal(readFileSync(path, 'utf8'), 'nameserver 192.0.2.4\n', 'nobody looks any more');
+});
+
+test('a file that is mounted there is written in place: beside it may be what another daemon is about to rename', async () => {
+  const mounted = join(folder, 'of this namespace');
+  const others = `${path}.sallyport`;
+  writeFileSync(mounted, odd);
+  writeFileSync(path, 'nameserver 192.0.2.1\n');
+  writeFileSync(others, 'nameserver 10.78.0.1\n');
+  // The folder's own name is no matter.
+  symlinkSync(folder, `${folder}\\ link`);
+  execFileSync('mount', ['--bind', mounted, path]);
+  try {
+    const one = new ResolvConf(join(`${folder}\\ link`, 'resolv.conf'), record, () => undefined);
+    await one.set(OURS);
+    assert.equal(readFileSync(mounted, 'utf8'), OURS);
+    assert.equal(readFileSync(others, 'utf8'), 'nameserver 10.78.0.1\n');
+    await one.restore();
+    assert.deepEqual(readFileSync(mounted), odd);
+    assert.equal(readFileSync(others, 'utf8'), 'nameserver 10.78.0.1\n');
+  } finally {
+    execFileSync('umount', [path]);
+    rmSync(`${folder}\\ link`);
+  }
+  assert.equal(readFileSync(path, 'utf8'), 'nameserver 192.0.2.1\n');
 });
 
 test('died at any byte of a write in place, or before the first', async () => {

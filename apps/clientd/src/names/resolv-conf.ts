@@ -1,7 +1,7 @@
 /** /etc/resolv.conf itself, replaced and given back exactly, whatever happens in between. */
-import { lstat, open, readFile, readlink, rename, symlink, unlink, writeFile } from 'node:fs/promises';
+import { lstat, open, readFile, readlink, realpath, rename, symlink, unlink, writeFile } from 'node:fs/promises';
 import { watch, type FSWatcher } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { JsonFile } from '../files/json-file.ts';
 import { removeFile } from '../files/durable-file.ts';
@@ -104,8 +104,15 @@ export class ResolvConf {
     }
   }
 
-  /** Whole by renaming, or in place where the file is a mount point. */
+  /**
+   * Whole by renaming, or in place where the file is a mount point: nothing is renamed over that, and the folder around it
+   * may be another daemon's too (a network namespace has a resolv.conf of its own in the machine's /etc, ip-netns(8)).
+   */
   async #write(content: Buffer, { mode, uid, gid }: Attributes, durable: boolean): Promise<void> {
+    if (await isMountPoint(this.#path)) {
+      await writeFile(this.#path, content, { flush: durable });
+      return;
+    }
     const next = `${this.#path}.sallyport`;
     try {
       await unlink(next).catch(() => undefined);
@@ -196,6 +203,20 @@ interface Attributes {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+}
+
+/** Of this process's mounts (proc_pid_mountinfo(5)); false where there is no /proc. */
+async function isMountPoint(path: string): Promise<boolean> {
+  try {
+    const whole = join(await realpath(dirname(path)), basename(path));
+    const escaped = whole.replace(
+      /[ \t\n\\]/g,
+      (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
+    );
+    return (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').some((line) => line.split(' ')[4] === escaped);
+  } catch {
+    return false;
+  }
 }
 
 function attributesOf(before: Original): Attributes {
