@@ -19,13 +19,14 @@ const CAP_DAC_READ_SEARCH = 1n << 2n;
 describe('sallyport server', () => {
   let laboratory: Laboratory;
   let namespace: NetworkNamespace;
+  let neighbour: NetworkNamespace;
   let untouched = '';
   const data = dataFolder();
 
   before(async () => {
     laboratory = Laboratory.open();
     namespace = await laboratory.namespace('server');
-    const neighbour = await laboratory.namespace('neighbour');
+    neighbour = await laboratory.namespace('neighbour');
     await wire(
       { namespace, name: 'eth0', addresses: ['192.0.2.10/24', '2001:db8::10/64'] },
       { namespace: neighbour, name: 'eth0', addresses: ['192.0.2.1/24', '2001:db8::1/64'] },
@@ -216,6 +217,9 @@ describe('sallyport server', () => {
     await delay(500);
     process.kill(before['gateway'] ?? 0, 'SIGCONT');
     await until('their end', () => Object.values(before).every((pid) => !isAlive(pid)), 15_000);
+    // What was there before is each namespace's own, though its interface has the same name, and /run is one.
+    const elsewhere = await Server.start(neighbour, ['--data', `${data.path}-elsewhere`, '--listen', LISTEN]);
+    await elsewhere.stop();
     const next = await Server.start(namespace, options);
     await next.stop();
     await leavesNothing(Object.values(before));

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { networkNamespaceCookie } from '@sallyport/io';
 import type { Reach } from './addresses.ts';
 import type { CarrierConfiguration, TlsFacts } from './carrier/carrier-configuration.ts';
 import { isOnWeb, isOpenVpnOnWeb } from './carrier/tls-facts.ts';
@@ -192,7 +193,13 @@ export function helperSettings(configuration: Configuration): HelperConfiguratio
     interfaceName: configuration.gateway.interface,
     pools,
     networksUid: configuration.process.namesUid,
-    statePath: `/run/sallyport/${configuration.gateway.interface}.json`,
+    statePath: statePath(configuration.gateway.interface),
     logLevel: configuration.log.level,
   };
+}
+
+/** The namespaces of one machine may share /run, and what was there before is each one's own. */
+function statePath(interfaceName: string): string {
+  const cookie = networkNamespaceCookie();
+  return `/run/sallyport/${interfaceName}${cookie === undefined ? '' : `-${String(cookie)}`}.json`;
 }

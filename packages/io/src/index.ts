@@ -11,6 +11,7 @@ export * from './linux/conntrack.ts';
 export * from './linux/ip.ts';
 export { type Monitor } from './linux/line-monitor.ts';
 export * from './linux/network-monitor.ts';
+export * from './linux/network-namespace.ts';
 export * from './linux/nft.ts';
 export * from './linux/grace-period.ts';
 export * from './linux/nft-elements.ts';

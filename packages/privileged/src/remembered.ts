@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** What was changed on this machine, so that it can be put back by a process that starts after this one was killed. */
@@ -32,7 +32,7 @@ export class Memory {
   forget(): void {
     this.value.settings = [];
     this.value.rules = [];
-    this.save();
+    if (this.#path !== undefined) rmSync(this.#path, { force: true });
   }
 }
 

@@ -17,7 +17,10 @@ import { RouteError, TunnelRoutes } from './tunnel-routes.ts';
 export interface PrivilegedServerOptions extends PrivilegedBounds {
   /** The other end is the gateway's. */
   readonly stream: Duplex;
-  /** A file below /run, in a folder of root's: what was changed, for the one that comes after a crash. */
+  /**
+   * A file below /run, in a folder of root's, for this interface of this network namespace alone: what was changed, for
+   * the one that comes after a crash.
+   */
   readonly statePath?: string | undefined;
   /** Gets what the operator should know. */
   readonly onNotice: (notice: Notice) => void;
