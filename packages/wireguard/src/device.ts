@@ -228,9 +228,12 @@ export class WireGuardDevice {
     }
   }
 
-  /** What each peer has done so far: less than {@link peerStates} tells, and cheap enough for every second. */
+  /**
+   * What each peer that has ever completed a handshake has done so far: less than {@link peerStates} tells, and cheap enough
+   * for every second.
+   */
   *peerActivity(): Generator<PeerActivity, void, void> {
-    for (const peer of this.#peers.all()) yield this.#activityOf(peer);
+    for (const peer of this.#peers.all()) if (peer.lastHandshakeUnixMs > 0) yield this.#activityOf(peer);
   }
 
   /** What one peer has done so far. */

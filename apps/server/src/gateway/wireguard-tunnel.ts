@@ -6,6 +6,7 @@ import {
   encodeBase64Key,
   parseIpAddress,
   UNCHANGED_PEER,
+  type PeerActivity,
   type PeerChange,
   type Variant,
 } from '@sallyport/wireguard';
@@ -14,21 +15,16 @@ import { AMNEZIAWG, WIREGUARD_PROTOCOL, type GatewayPlane } from './gateway-plan
 /** Devices that were refused, whose counters are still told. */
 const MAX_DEPARTED = 100_000;
 
-interface Admitted {
-  readonly deviceId: string;
-  /** From earlier times at which it was admitted. */
-  readonly before: ObservedDevice | undefined;
-}
-
 /** WireGuard for the gateway: peers are devices, each with the two addresses that it was given. */
 export class WireGuardTunnel implements Tunnel {
   readonly protocol = 'wireguard';
   readonly #plane: GatewayPlane['plane'];
   readonly #device: GatewayPlane['wireguard'];
   readonly #onFault: (message: string) => void;
-  /** By public key, base64. */
-  readonly #admitted = new Map<string, Admitted>();
-  readonly #departed = new Map<string, ObservedDevice>();
+  /** The devices that are admitted, by public key, base64. */
+  readonly #admitted = new Map<string, string>();
+  /** By device, from earlier times at which it was admitted; the newest last. */
+  readonly #before = new Map<string, ObservedDevice>();
   /** The public keys of those that are admitted, by device. */
   readonly #keys = new Map<string, Uint8Array>();
 
@@ -60,20 +56,19 @@ export class WireGuardTunnel implements Tunnel {
 
   apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
     const peers: PeerChange[] = [];
-    const refused = new Set<string>();
-    for (const { id, publicKey } of remove)
-      if (publicKey !== undefined && this.#admitted.get(publicKey)?.deviceId === id) {
-        refused.add(publicKey);
-        this.#keys.delete(id);
+    for (const { id, publicKey } of remove) {
+      if (publicKey === undefined || this.#admitted.get(publicKey) !== id) continue;
+      this.#admitted.delete(publicKey);
+      this.#keys.delete(id);
+      const key = decodeBase64Key(publicKey);
+      if (key === undefined) continue;
+      const activity = this.#device.activityOf(key);
+      if (activity !== undefined && activity.lastHandshakeUnixMs > 0) {
+        const seen = observed(id, activity, this.#before.get(id));
+        this.#before.delete(id);
+        this.#before.set(id, seen);
       }
-    if (refused.size > 0) {
-      for (const [publicKey, device] of this.#observeAdmitted())
-        if (refused.has(publicKey) && device.lastHandshakeAt > 0) this.#departed.set(device.deviceId, device);
-      for (const publicKey of refused) {
-        this.#admitted.delete(publicKey);
-        const key = decodeBase64Key(publicKey);
-        if (key !== undefined) peers.push({ ...UNCHANGED_PEER, publicKey: key, remove: true });
-      }
+      peers.push({ ...UNCHANGED_PEER, publicKey: key, remove: true });
     }
     for (const device of put) {
       const { publicKey } = device;
@@ -84,40 +79,27 @@ export class WireGuardTunnel implements Tunnel {
         continue;
       }
       peers.push({ ...UNCHANGED_PEER, publicKey: key, replaceAllowedIps: true, allowedIps });
-      const known = this.#admitted.get(publicKey);
-      if (known?.deviceId !== device.id)
-        this.#admitted.set(publicKey, { deviceId: device.id, before: this.#departed.get(device.id) });
+      this.#admitted.set(publicKey, device.id);
       this.#keys.set(device.id, key);
-      this.#departed.delete(device.id);
     }
     this.#change(peers);
-    for (const id of this.#departed.keys()) {
-      if (this.#departed.size <= MAX_DEPARTED) break;
-      this.#departed.delete(id);
+    for (const id of this.#before.keys()) {
+      if (this.#before.size <= MAX_DEPARTED) break;
+      if (!this.#keys.has(id)) this.#before.delete(id);
     }
   }
 
+  /** Every second: of many devices most are silent, and cost nothing here. */
   *observe(): Generator<ObservedDevice> {
-    for (const [, device] of this.#observeAdmitted()) if (device.lastHandshakeAt > 0) yield device;
-    yield* this.#departed.values();
-  }
-
-  *#observeAdmitted(): Generator<[publicKey: string, device: ObservedDevice]> {
-    for (const { publicKey, lastHandshakeUnixMs, receivedBytes, sentBytes } of this.#device.peerActivity()) {
-      const text = encodeBase64Key(publicKey);
-      const admitted = this.#admitted.get(text);
-      if (admitted === undefined) continue;
-      const { deviceId, before } = admitted;
-      yield [
-        text,
-        {
-          deviceId,
-          lastHandshakeAt: Math.max(Math.floor(lastHandshakeUnixMs), before?.lastHandshakeAt ?? 0),
-          sentBytes: receivedBytes + (before?.sentBytes ?? 0),
-          receivedBytes: sentBytes + (before?.receivedBytes ?? 0),
-        },
-      ];
+    const again = new Set<string>();
+    for (const activity of this.#device.peerActivity()) {
+      const deviceId = this.#admitted.get(encodeBase64Key(activity.publicKey));
+      if (deviceId === undefined) continue;
+      const before = this.#before.get(deviceId);
+      if (before !== undefined) again.add(deviceId);
+      yield observed(deviceId, activity, before);
     }
+    for (const [id, before] of this.#before) if (!again.has(id)) yield before;
   }
 
   #change(peers: readonly PeerChange[], privateKey?: Secret<Uint8Array>): void {
@@ -128,6 +110,15 @@ export class WireGuardTunnel implements Tunnel {
     this.#plane.reschedule();
     if (fault !== undefined) this.#onFault(`the tunnel could not take in all devices: ${fault}`);
   }
+}
+
+function observed(deviceId: string, activity: PeerActivity, before: ObservedDevice | undefined): ObservedDevice {
+  return {
+    deviceId,
+    lastHandshakeAt: Math.max(Math.floor(activity.lastHandshakeUnixMs), before?.lastHandshakeAt ?? 0),
+    sentBytes: activity.receivedBytes + (before?.sentBytes ?? 0),
+    receivedBytes: activity.sentBytes + (before?.receivedBytes ?? 0),
+  };
 }
 
 /** The device's two addresses, and the networks behind it. Undefined where one can't be used. */
