@@ -30,7 +30,7 @@ export class Planner {
   #entrances: readonly Neighbour[] = [];
   /** Behind all devices. */
   #connected: readonly string[] = [];
-  /** The devices where the same groups reach anything, for the states that were asked for since the last change. */
+  /** The devices where the same groups reach anything, for the states that were asked for since a device's last change. */
   readonly #devices = new Map<GrantedGroups, ReadonlyMap<string, DevicePlan>>();
 
   /** Begins with no gateway: the first {@link update} gives the whole state of each. */
@@ -126,7 +126,8 @@ export class Planner {
     this.#rules = rules;
     this.#active = active;
     this.#gateways = gateways;
-    this.#devices.clear();
+    const granted = new Set(Array.from(gateways.values(), (gateway) => gateway.granted));
+    for (const known of this.#devices.keys()) if (affected.size > 0 || !granted.has(known)) this.#devices.delete(known);
     return changes;
   }
 
