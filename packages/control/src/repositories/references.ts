@@ -11,13 +11,26 @@ export class References {
   /** Reads the entities of these kinds. */
   static async read(db: Kysely<Database>, kinds: readonly ReferenceKind[]): Promise<References> {
     const references = new References();
-    for (const kind of kinds) {
-      for (const { id, name } of await db.selectFrom(kind).select(['id', 'name']).execute()) {
-        references.#ids.set(`${kind} ${name}`, id);
-        references.#names.set(`${kind} ${id}`, name);
-      }
+    for (const kind of kinds) references.#add(kind, await db.selectFrom(kind).select(['id', 'name']).execute());
+    return references;
+  }
+
+  /** Reads those of the entities that are named, by id or name. */
+  static async of(db: Kysely<Database>, named: Partial<Record<ReferenceKind, readonly string[]>>): Promise<References> {
+    const references = new References();
+    for (const [kind, list] of Object.entries(named) as [ReferenceKind, readonly string[]][]) {
+      if (list.length === 0) continue;
+      const query = db.selectFrom(kind).select(['id', 'name']);
+      references.#add(kind, await query.where((eb) => eb.or([eb('id', 'in', list), eb('name', 'in', list)])).execute());
     }
     return references;
+  }
+
+  #add(kind: ReferenceKind, rows: readonly { readonly id: string; readonly name: string }[]): void {
+    for (const { id, name } of rows) {
+      this.#ids.set(`${kind} ${name}`, id);
+      this.#names.set(`${kind} ${id}`, name);
+    }
   }
 
   idOf(kind: ReferenceKind, reference: string): string | undefined {

@@ -14,7 +14,8 @@ import { policyTestValue, type PolicyTestInput } from './policy-values.ts';
 
 async function checkedValue(writing: Writing, input: PolicyTestInput): Promise<repository.PolicyTestValue> {
   const faults = new Faults();
-  const references = await References.read(writing.db, ['user', 'gateway']);
+  const { user, gateway } = input;
+  const references = await References.of(writing.db, { user: [user], gateway: gateway === null ? [] : [gateway] });
   const value = policyTestValue(input, references, await allResources(writing.db), '/body', faults);
   faults.check();
   return value;

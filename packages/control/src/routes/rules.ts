@@ -4,13 +4,12 @@ import { checkVersion } from '../http/version.ts';
 import { References } from '../repositories/references.ts';
 import * as repository from '../repositories/rules.ts';
 import { isUniqueViolation } from '../store/database-errors.ts';
+import type { Writing } from '../store/store.ts';
 import { found, nameTaken } from './answers.ts';
 import { Faults } from './faults.ts';
 import { merge } from './merge.ts';
 import { refuseBrokenTests } from './policy-guard.ts';
-import { ruleValue } from './policy-values.ts';
-
-const REFERENCED = ['group', 'resource', 'gateway'] as const;
+import { ruleValue, type RuleInput } from './policy-values.ts';
 
 export const ruleRoutes: readonly RouteImplementation[] = [
   implement(accessRoutes.listRules, ({ services, query }) => repository.listRules(services.store.db, query)),
@@ -19,7 +18,7 @@ export const ruleRoutes: readonly RouteImplementation[] = [
     services.store.write(origin, async (writing) => {
       const faults = new Faults();
       const input = { ...body, enabled: body.enabled ?? true, gateways: body.gateways ?? [] };
-      const value = ruleValue(input, await References.read(writing.db, REFERENCED), '/body', faults);
+      const value = ruleValue(input, await referencesOf(writing, input), '/body', faults);
       faults.check();
       if ((await repository.findRule(writing.db, value.name)) !== undefined) throw nameTaken('rule', value.name);
       const rule = await repository.insertRule(writing, value);
@@ -37,7 +36,8 @@ export const ruleRoutes: readonly RouteImplementation[] = [
       const before = found(await repository.findRule(writing.db, params.ruleId), 'rule');
       checkVersion(before.version, ifMatch);
       const faults = new Faults();
-      const value = ruleValue(merge(before, body), await References.read(writing.db, REFERENCED), '/body', faults);
+      const input = merge(before, body);
+      const value = ruleValue(input, await referencesOf(writing, input), '/body', faults);
       faults.check();
       try {
         const rule = await repository.updateRule(writing, before, value);
@@ -58,3 +58,7 @@ export const ruleRoutes: readonly RouteImplementation[] = [
     }),
   ),
 ];
+
+function referencesOf({ db }: Writing, { groups, resources, gateways }: RuleInput): Promise<References> {
+  return References.of(db, { group: groups, resource: resources, gateway: gateways });
+}
