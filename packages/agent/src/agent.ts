@@ -22,6 +22,7 @@ import { LinkLogins } from './logins.ts';
 import type { GatewayFiles, Membership } from './membership.ts';
 import { GatewayMetrics } from './metrics.ts';
 import { Names, type Resolve } from './names.ts';
+import { few } from './packet-filter.ts';
 import { Reporter, type Condition } from './reporter.ts';
 import { StateFile, type VersionedState } from './state-file.ts';
 import type { Tunnel } from './tunnel.ts';
@@ -503,12 +504,11 @@ export class GatewayAgent {
     }
   }
 
-  #checkEgress(state: DesiredState): void {
+  #checkEgress({ gateway, devices }: DesiredState): void {
     const own = new Set(this.#options.ownAddresses());
-    const missing = new Set<string>();
-    const egresses = [state.gateway.egress, ...Array.from(state.devices.values(), ({ egress }) => egress ?? {})];
-    for (const { ipv4, ipv6 } of egresses)
-      for (const address of [ipv4, ipv6]) if (address !== undefined && !own.has(address)) missing.add(address);
+    const { egress } = few(devices);
+    const wanted = [gateway.egress.ipv4, gateway.egress.ipv6, ...egress.ipv4, ...egress.ipv6];
+    const missing = new Set(wanted.filter((address) => address !== undefined && !own.has(address)));
     const list = [...missing].slice(0, 5).join(', ');
     this.#problem(
       'egress',
@@ -517,9 +517,7 @@ export class GatewayAgent {
     // Without a default of their own others would leave by whatever address the kernel picks, the reserved one included;
     // the packet filter drops those packets.
     const reserved = (['ipv4', 'ipv6'] as const).filter(
-      (family) =>
-        state.gateway.egress[family] === undefined &&
-        Array.from(state.devices.values()).some(({ egress }) => egress?.[family] !== undefined),
+      (family) => gateway.egress[family] === undefined && egress[family].size > 0,
     );
     this.#problem(
       'defaultEgress',

@@ -101,12 +101,14 @@ export function connectedNetworks({ gateway, devices }: DesiredState): string[] 
   return [...networks].filter((network) => faultOfNetwork(network, []) === undefined);
 }
 
-/** Those of the devices that are looked at with each change, be it of something else. */
+/** What is looked at of the devices with each change, be it of something else. */
 interface Few {
   /** Whose access ends. */
   readonly expiring: readonly DevicePlan[];
   /** Behind whom there are networks. */
   readonly connectors: readonly DevicePlan[];
+  /** The addresses that are for some of them alone. */
+  readonly egress: { readonly ipv4: ReadonlySet<string>; readonly ipv6: ReadonlySet<string> };
 }
 
 const found = new WeakMap<Devices, Few>();
@@ -116,11 +118,14 @@ export function few(devices: Devices): Few {
   let those = found.get(devices);
   if (those === undefined) {
     const [expiring, connectors]: DevicePlan[][] = [[], []];
+    const egress = { ipv4: new Set<string>(), ipv6: new Set<string>() };
     for (const device of devices.values()) {
       if (device.validUntil !== undefined) expiring.push(device);
       if (device.networks !== undefined && device.networks.length > 0) connectors.push(device);
+      if (device.egress?.ipv4 !== undefined) egress.ipv4.add(device.egress.ipv4);
+      if (device.egress?.ipv6 !== undefined) egress.ipv6.add(device.egress.ipv6);
     }
-    those = { expiring, connectors };
+    those = { expiring, connectors, egress };
     found.set(devices, those);
   }
   return those;
