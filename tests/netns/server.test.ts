@@ -4,8 +4,10 @@ import { chmodSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sliceOf } from '@sallyport/io';
 import { Laboratory, until, wire, type NetworkNamespace } from '@sallyport/netlab';
 import { excessPrivileges, processPrivileges } from '@sallyport/privileged';
+import { defaultWorkers } from '@sallyport/runtime';
 import { dataFolder, isAlive, Server } from './server-world.ts';
 
 const LISTEN = '127.0.0.1:8443';
@@ -147,6 +149,26 @@ describe('sallyport server', () => {
       }
     }
     assert.equal(statSync(data.path).uid, 0);
+    await server.stop();
+  });
+
+  test('the threads that carry packets, and they alone, take the processor when they wake', async (t) => {
+    if (sliceOf(process.pid) === 0) {
+      t.skip('this kernel has no slices: it takes Linux 6.12');
+      return;
+    }
+    const server = await Server.start(namespace, options);
+    const isShort = (slice: number): boolean => slice > 0 && slice < sliceOf(process.pid);
+    const short = Object.entries(server.processes()).flatMap(([name, pid]) =>
+      readdirSync(`/proc/${String(pid)}/task`)
+        .map(Number)
+        .filter((thread) => isShort(sliceOf(thread)))
+        .map((thread) => ({ name, main: thread === pid })),
+    );
+    assert.deepEqual(
+      short,
+      Array.from({ length: defaultWorkers() }, () => ({ name: 'gateway', main: false })),
+    );
     await server.stop();
   });
 

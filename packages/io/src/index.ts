@@ -19,6 +19,7 @@ export * from './linux/nft-json.ts';
 export * from './linux/nft-monitor.ts';
 export * from './linux/packet-capture.ts';
 export * from './linux/run.ts';
+export * from './linux/scheduling.ts';
 export * from './linux/sysctl.ts';
 export * from './marked-socket.ts';
 export * from './openssl/data-cipher.ts';

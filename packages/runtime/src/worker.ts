@@ -22,6 +22,7 @@ import {
   libc,
   LINK_CHANGED,
   Poller,
+  setSlice,
   type SharedArena,
 } from '@sallyport/io';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
@@ -44,6 +45,9 @@ import { WorkerOutbox } from './worker-outbox.ts';
 
 /** Frames that are read from TUN before the sealed datagrams leave. */
 const FRAMES_A_BATCH = 64;
+
+/** The shortest that there is: a packet that comes does not wait for the next tick because somebody computes. */
+const SLICE_MS = 0.1;
 
 const SEND_FAILED = DropReason.sendFailed;
 const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
@@ -85,6 +89,7 @@ const POLLED_SOCKETS = 3;
  */
 export function runWorker(start: WorkerStart, attach: readonly AttachProtocol[]): void {
   const worker = new Worker(start, attach);
+  setSlice(SLICE_MS);
   parentPort?.postMessage('ready');
   worker.run();
 }
