@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { iperf, ping } from '@sallyport/netlab';
+import { iperf, ping, until } from '@sallyport/netlab';
 import { Pairs, type BenchContext, type Comparison, type Figure } from '../figure.ts';
 import { openServiceSite, type ServiceSite } from '../service/site.ts';
 import { quantile } from '../statistics.ts';
@@ -29,17 +29,18 @@ export const recompute: Figure = {
         context.progress(
           `pair ${String(pair + 1)} of ${String(context.pairs)}: ${changes ? 'with' : 'without'} changes`,
         );
-        const changing = changes ? change(context, site) : undefined;
+        // Without changes there is a client too, which does all but the changing.
+        const changing = await change(context, site, changes);
         const route = { client: site.client, server: site.destination, address: site.address };
         const { bitsPerSecond } = await iperf(route, { seconds: context.seconds, udp: TRANSFER });
         transfers.add(side, 'rate of a transfer of 300 Mbit/s', bitsPerSecond / 1e6);
-        if (changing !== undefined) inForce.push(...(await changing));
-        const alone = changes ? change(context, site) : undefined;
+        inForce.push(...(await changing()));
+        const alone = await change(context, site, changes);
         const count = Math.round((context.seconds * 1000) / PING_INTERVAL_MS);
         const { times } = await ping(site.client, site.address, { count, intervalMs: PING_INTERVAL_MS });
         latencies.add(side, 'round trip, p50', quantile(times, 0.5));
         latencies.add(side, 'round trip, p99', quantile(times, 0.99));
-        if (alone !== undefined) inForce.push(...(await alone));
+        inForce.push(...(await alone()));
       }
     }
     const applied = { figure: 'recompute', unit: 'ms', reference: '', theirs: [] };
@@ -53,13 +54,31 @@ export const recompute: Figure = {
   },
 };
 
-/** Changes a rule once a second; the milliseconds until each was in force. */
-async function change({ seconds }: BenchContext, { client, url, fingerprint, token }: ServiceSite): Promise<number[]> {
+/**
+ * Has a rule changed once a second, or none, from now on; the result waits for the end and gives the milliseconds until
+ * each change was in force.
+ */
+async function change(
+  { seconds }: BenchContext,
+  { client, url, fingerprint, token }: ServiceSite,
+  changes: boolean,
+): Promise<() => Promise<number[]>> {
   const script = join(import.meta.dirname, '..', 'service', 'toggle-rule.ts');
   const times = Math.max(1, Math.floor((seconds * 1000) / (2 * CHANGE_INTERVAL_MS)));
-  const run = await client.run(
-    [process.execPath, script, url, fingerprint, String(times), String(CHANGE_INTERVAL_MS)],
-    { input: token, timeoutMs: 120_000 },
+  const toggling = await client.start(
+    [
+      ...[process.execPath, script, url, fingerprint, String(times), String(CHANGE_INTERVAL_MS)],
+      ...(changes ? [] : ['watch']),
+    ],
+    { input: token },
   );
-  return JSON.parse(run.stdout) as number[];
+  // A Node that starts takes a core for as long as ten changes.
+  await until('the client that changes a rule', () => {
+    if (toggling.exit !== undefined) throw new Error(`it ended: ${toggling.stderr}`);
+    return toggling.stdout.startsWith('ready\n');
+  });
+  return async () => {
+    await toggling.end(120_000);
+    return JSON.parse(toggling.stdout.slice('ready\n'.length)) as number[];
+  };
 }
