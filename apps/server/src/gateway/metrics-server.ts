@@ -1,5 +1,7 @@
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+
+// Not an import: see packages/link/src/client.ts.
+const { createServer } = process.getBuiltinModule('node:http');
 
 /** Serves `/metrics` at a loopback address; the text is asked for each time. Rejects where the port is taken. */
 export async function serveMetrics(
