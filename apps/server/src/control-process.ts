@@ -3,7 +3,6 @@
  * connection and opens the database. Whatever it needs of the program is loaded before: afterwards the files may be out
  * of reach.
  */
-import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import {
   answerWhileWaiting,
@@ -33,6 +32,7 @@ import {
   type ControlConfiguration,
   type ControlMessage,
 } from './control-configuration.ts';
+import { finishLoading } from './finish-loading.ts';
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
@@ -97,8 +97,7 @@ async function serve({ tls, listen, user, folder, publicUrl, openvpnOnWeb }: Con
   const acmeClient = tls.kind === 'acme' ? await loadAcmeClient() : undefined;
   const consoleFiles = loadConsole(settings.console);
 
-  // For the next start, while its folder can be written.
-  flushCompileCache();
+  finishLoading();
   if (user !== undefined) dropPrivileges(user.uid, user.gid);
 
   process.on('message', (value) => {

@@ -1,7 +1,7 @@
 /** The process that keeps its privileges, for the gateway: addresses, routes, packet filter. It reads requests, nothing else. */
-import { flushCompileCache } from 'node:module';
 import { inheritedStream, readConfiguration, servePrivileged } from '@sallyport/privileged';
 import { z } from 'zod';
+import { finishLoading } from './finish-loading.ts';
 import { createLog } from './log.ts';
 
 /** What it reads from its standard input. */
@@ -20,7 +20,7 @@ const STREAM_FD = 3;
 // It ends when the gateway's end of the stream is closed, and not before the gateway has taken down what there is.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-flushCompileCache();
+finishLoading();
 const { configuration } = await readConfiguration();
 const { interfaceName, pools, networksUid, statePath, logLevel } = helperConfiguration.parse(configuration);
 const log = createLog('helper', logLevel);

@@ -55,6 +55,7 @@ export const libc = {
     'int64_t mmap(uint64_t address, size_t bytes, int protection, int flags, int fd, int64_t offset)',
   ),
   munmap: bind<(address: Address, bytes: number) => number>('int munmap(uint64_t address, size_t bytes)'),
+  mallocTrim: bind<(padding: number) => number>('int malloc_trim(size_t padding)'),
   clockGettime: bind<(clock: number, to: Address) => number>('int clock_gettime(int clock, uint64_t to)'),
 };
 

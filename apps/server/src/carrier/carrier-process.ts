@@ -2,11 +2,11 @@
  * The carrier's process: takes its addresses as root, becomes nobody in particular, and then passes datagrams on between
  * TLS and the WireGuard port of this machine, and between TCP and its OpenVPN port. It holds no key but its certificate's.
  */
-import { flushCompileCache } from 'node:module';
 import { CarrierServer, OpenVpnTcpServer } from '@sallyport/carrier';
 import { dropPrivileges, readConfiguration } from '@sallyport/privileged';
 import { createLog } from '../log.ts';
 import { EXIT_CONFIGURATION } from '../control-configuration.ts';
+import { finishLoading } from '../finish-loading.ts';
 import { carrierConfiguration, type CarrierConfiguration, type CarrierMessage } from './carrier-configuration.ts';
 import { newIdentityFor, openIdentity } from './identity.ts';
 
@@ -66,8 +66,7 @@ try {
     wireguardPort,
   });
   if (openvpn !== undefined) openvpnServer = await bindOpenVpn(openvpn);
-  // For the next start, while its folder can be written.
-  flushCompileCache();
+  finishLoading();
   if (user !== undefined) dropPrivileges(user.uid, user.gid);
   const { path, chain, key, certificateSha256 } = openIdentity(folder, made);
   server.open(path, { chain, key: key.reveal() });

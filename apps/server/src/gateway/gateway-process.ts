@@ -1,12 +1,12 @@
 /** The gateway's process: opens what needs root, gives root up, and serves devices. The supervisor starts it. */
 import { mkdirSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { AgentError, GatewayAgent, GatewayFiles, systemClock, type Tunnel } from '@sallyport/agent';
 import type { Hello } from '@sallyport/link';
 import { dropPrivileges, inheritedStream, PrivilegedClient, readConfiguration } from '@sallyport/privileged';
 import { pino } from 'pino';
+import { finishLoading } from '../finish-loading.ts';
 import { loadAmneziawgParameters } from './amneziawg-parameters.ts';
 import { ClientAddresses } from './client-addresses.ts';
 import { GATEWAY_EXIT, gatewayConfiguration, type GatewayConfiguration, type GatewayMessage } from './gateway-configuration.ts'; // prettier-ignore
@@ -63,8 +63,7 @@ try {
     configuration.metrics === undefined
       ? undefined
       : await serveMetrics(configuration.metrics, () => agent?.metrics.registry.metrics() ?? Promise.resolve(''));
-  // For the next start, while its folder can be written.
-  flushCompileCache();
+  finishLoading();
   if (configuration.user !== undefined) dropPrivileges(configuration.user.uid, configuration.user.gid);
 
   mkdirSync(configuration.directory, { recursive: true, mode: 0o700 });

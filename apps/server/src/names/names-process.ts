@@ -3,11 +3,11 @@
  * only then reads the first question. It never logs a name that was asked for, nor who asked.
  */
 import { Resolver as SystemResolver } from 'node:dns';
-import { flushCompileCache } from 'node:module';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { dropPrivileges, readConfiguration } from '@sallyport/privileged';
 import { BlockListStore, NameServer, parseUpstream, Resolver, type NamesPlan } from '@sallyport/resolver';
 import { pino } from 'pino';
+import { finishLoading } from '../finish-loading.ts';
 import { namesChange, namesConfiguration, type NamesConfiguration } from './names-configuration.ts';
 
 const BIND_RETRY_MS = 250;
@@ -34,8 +34,7 @@ process.on('SIGTERM', () => process.exit(0));
 void parentGone.then(() => process.exit(0));
 
 const server = await bind(settings);
-// For the next start, while its folder can be written.
-flushCompileCache();
+finishLoading();
 dropPrivileges(settings.user.uid, settings.user.gid);
 serve();
 
