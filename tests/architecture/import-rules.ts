@@ -135,6 +135,9 @@ const reservedFor: Readonly<Partial<Record<string, readonly string[]>>> = {
   netlab: ['tests', 'bench', 'demo'],
 };
 
+/** A workspace's second entry: what a worker of the data plane loads of it. Each worker has a copy in memory. */
+const WORKER_ENTRY = '/packets';
+
 /** Where the environment may be read: netlab and run.ts hand it on to programs, testkit takes a seed from it. */
 const environmentReaders = [
   'apps/',
@@ -326,7 +329,8 @@ function brokenArrow(
   if (reserved !== undefined && place !== `packages/${name}` && !reserved.includes(place)) {
     return `${name} is imported only from ${reserved.join(', ')}`;
   }
-  if (inside !== undefined) return 'a workspace is imported by its entry alone';
+  if (inside !== undefined && inside !== WORKER_ENTRY)
+    return `a workspace is imported by its entry, or by ${WORKER_ENTRY}`;
   if (rules === undefined) return false;
   if (rules.typeArrows?.includes(name))
     return !typeOnly && `${place} may import types of ${name}, and nothing that runs`;

@@ -1,27 +1,10 @@
 import { PATH_BYTES, type Listener } from '@sallyport/core';
-import { createDataCipher, DATA_CIPHER_SCRATCH_BYTES, eraseDataCiphers, type Arena } from '@sallyport/io';
-import {
-  allocateDataTables,
-  openDataTables,
-  OPENVPN_OVERHEAD_BYTES,
-  OpenVpnPackets,
-  SharedDataSessions,
-  type DataCapacity,
-  type DataRegions,
-} from '@sallyport/openvpn';
-import type { AttachProtocol, DataPlane, PlaneProtocol } from '@sallyport/runtime';
+import { eraseDataCiphers, type Arena } from '@sallyport/io';
+import { allocateDataTables, OPENVPN_OVERHEAD_BYTES, SharedDataSessions, type DataCapacity } from '@sallyport/openvpn';
+import type { DataPlane, PlaneProtocol } from '@sallyport/runtime';
 import { nodeOpenVpnCrypto } from './node-crypto.ts';
 import { OpenVpnSide } from './openvpn-side.ts';
-
-const SCRATCH_BYTES = DATA_CIPHER_SCRATCH_BYTES + OpenVpnPackets.scratchBytes;
-
-/** OpenVPN's packet half, in whatever thread. */
-export const attachOpenVpn: AttachProtocol = (arena, tables, scratch) => {
-  const regions = tables as DataRegions;
-  const { peerIds, routes } = openDataTables(arena, regions);
-  const cipher = createDataCipher(arena, scratch, regions.ciphers);
-  return { packets: new OpenVpnPackets(arena, cipher, { peerIds }, scratch + DATA_CIPHER_SCRATCH_BYTES), routes };
-};
+import { attachOpenVpn, OPENVPN_SCRATCH_BYTES } from './packets.ts';
 
 export interface PreparedOpenVpn {
   /** For the plane's options. */
@@ -41,7 +24,7 @@ export function prepareOpenVpn(
       listeners: options.listeners,
       overheadBytes: OPENVPN_OVERHEAD_BYTES,
       tables: regions,
-      scratchBytes: SCRATCH_BYTES,
+      scratchBytes: OPENVPN_SCRATCH_BYTES,
     },
     attach(plane, index) {
       const data = new SharedDataSessions({
@@ -58,7 +41,7 @@ export function prepareOpenVpn(
           eraseDataCiphers(arena, regions.ciphers, first, end);
         },
       });
-      const { packets } = attachOpenVpn(arena, regions, arena.allocate(SCRATCH_BYTES));
+      const { packets } = attachOpenVpn(arena, regions, arena.allocate(OPENVPN_SCRATCH_BYTES));
       return new OpenVpnSide({ arena, plane, index, data, packets, scratchPath: arena.allocate(PATH_BYTES) });
     },
   };

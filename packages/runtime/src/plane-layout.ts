@@ -1,6 +1,6 @@
 import { DROP_REASONS, LISTENERS } from '@sallyport/core';
 import { Outbound } from '@sallyport/gateway';
-import { DatagramBatchReceiver, DatagramSender, FrameWriter, Poller } from '@sallyport/io';
+import { DatagramBatchReceiver, DatagramSender, FrameWriter, Poller } from '@sallyport/io/packets';
 import { COALESCER_SCRATCH_BYTES } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { Ring } from './ring.ts';

@@ -24,7 +24,7 @@ import {
   Poller,
   setSlice,
   type SharedArena,
-} from '@sallyport/io';
+} from '@sallyport/io/packets';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { IcmpAnswers } from './icmp-answers.ts';

@@ -1,32 +1,13 @@
-import { createPacketCipher, HandshakeCrypto, PACKET_CIPHER_SCRATCH_BYTES, type Arena } from '@sallyport/io';
-import type { AttachProtocol, DataPlane, PlaneProtocol, ProtocolHalves } from '@sallyport/runtime';
-import {
-  allocateTables,
-  openTables,
-  TAG_BYTES,
-  TRANSPORT_HEADER_BYTES,
-  WireGuardDevice,
-  WireGuardPackets,
-  type TableRegions,
-} from '@sallyport/wireguard';
-
-const SCRATCH_BYTES = PACKET_CIPHER_SCRATCH_BYTES + WireGuardPackets.scratchBytes;
+import { HandshakeCrypto, type Arena } from '@sallyport/io';
+import type { DataPlane, PlaneProtocol, ProtocolHalves } from '@sallyport/runtime';
+import { allocateTables, TAG_BYTES, TRANSPORT_HEADER_BYTES, WireGuardDevice } from '@sallyport/wireguard';
+import { attachWireGuard, WIREGUARD_SCRATCH_BYTES } from './packets.ts';
 
 /** The interface index of a zone of IPv6 addresses and back. */
 export interface Zones {
   readonly index: (zone: string) => number;
   readonly name: (index: number) => string;
 }
-
-/** WireGuard's packet half, in whatever thread. */
-export const attachWireGuard: AttachProtocol = (arena, regions, scratch) => {
-  const tables = openTables(arena, regions as TableRegions);
-  const cipher = createPacketCipher(arena, scratch);
-  return {
-    packets: new WireGuardPackets(arena, cipher, tables, scratch + PACKET_CIPHER_SCRATCH_BYTES),
-    routes: tables.allowedIps,
-  };
-};
 
 export interface PreparedWireGuard {
   /** For the plane's options. */
@@ -47,7 +28,7 @@ export function prepareWireGuard(
       listeners: [0, 1],
       overheadBytes: TRANSPORT_HEADER_BYTES + TAG_BYTES,
       tables: regions,
-      scratchBytes: SCRATCH_BYTES,
+      scratchBytes: WIREGUARD_SCRATCH_BYTES,
       onEvent: ({ kind }) => onEvent?.(kind),
     },
     attach(plane) {
@@ -65,7 +46,7 @@ export function prepareWireGuard(
         zoneIndex: zones?.index ?? (() => 0),
         zoneName: zones?.name ?? String,
       });
-      const { packets } = attachWireGuard(arena, regions, arena.allocate(SCRATCH_BYTES));
+      const { packets } = attachWireGuard(arena, regions, arena.allocate(WIREGUARD_SCRATCH_BYTES));
       return { device, halves: { sessions: device.sessions, packets } };
     },
   };

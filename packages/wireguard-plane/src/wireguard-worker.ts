@@ -1,7 +1,7 @@
 import { flushCompileCache } from 'node:module';
 import { workerData } from 'node:worker_threads';
-import { runWorker, type WorkerStart } from '@sallyport/runtime';
-import { attachWireGuard } from './wireguard-protocol.ts';
+import { runWorker, type WorkerStart } from '@sallyport/runtime/packets';
+import { attachWireGuard } from './packets.ts';
 
 // A data-plane worker that speaks WireGuard.
 // For the next start, while its folder can be written: each thread keeps its own.
