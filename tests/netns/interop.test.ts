@@ -3,14 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generatePresharedKey, ping, sallyportDevice, wireguardGo } from '@sallyport/netlab';
 import { withHub } from './hub.ts';
-import { assertReachable, assertUnreachable, configurationOf, families, transfer, withPair } from './pair.ts';
-
-/** Host a pings first, so it is the initiator of the handshake. */
-const roles = [
-  { name: 'our device initiates, wireguard-go responds', a: sallyportDevice, b: wireguardGo },
-  { name: 'wireguard-go initiates, our device responds', a: wireguardGo, b: sallyportDevice },
-  { name: 'our device on both sides', a: sallyportDevice, b: sallyportDevice },
-];
+import { assertReachable, assertUnreachable, configurationOf, families, roles, transfer, withPair } from './pair.ts';
 
 for (const { name, ...programs } of roles) {
   for (const outer of families) {
@@ -26,19 +19,6 @@ for (const { name, ...programs } of roles) {
       }));
   }
 
-  test(`${name}: TCP and UDP in both directions and both families`, () =>
-    withPair(programs, {}, async ({ a, b }) => {
-      for (const family of families) {
-        for (const reverse of [false, true]) {
-          await transfer(a, b, family, { seconds: 1, reverse });
-          await transfer(a, b, family, { seconds: 1, reverse, streams: 4 });
-          const udp = { bytes: 1200, bitsPerSecond: 20e6 };
-          const { datagrams, lostFraction } = await transfer(a, b, family, { seconds: 1, reverse, udp });
-          assert.ok(datagrams > 0 && lostFraction < 0.05, `${String(lostFraction)} lost`);
-        }
-      }
-    }));
-
   test(`${name}: a preshared key`, () =>
     withPair(programs, { presharedKey: generatePresharedKey() }, async ({ a, b }) => {
       await assertReachable(a, b);
@@ -49,21 +29,6 @@ for (const { name, ...programs } of roles) {
       await b.device.configure(configurationOf(b, a, { presharedKey: generatePresharedKey() }));
       await assertUnreachable(a, b);
       assert.equal((await a.device.peers())[0]?.latestHandshake, 0);
-    }));
-
-  test(`${name}: a flood of pings without loss`, () =>
-    withPair(programs, {}, async ({ a, b }) => {
-      await assertReachable(a, b);
-      for (const family of families) {
-        for (const bytes of [56, 1300]) {
-          const { sent, received, output } = await ping(a.namespace, b.inner[family], {
-            count: 5000,
-            intervalMs: 0,
-            bytes,
-          });
-          assert.equal(received, sent, output);
-        }
-      }
     }));
 
   test(`${name}: a wire with a smaller MTU than the tunnel expects`, () =>
@@ -78,7 +43,7 @@ for (const { name, ...programs } of roles) {
         const { received, output } = await ping(from.namespace, to.inner.ipv4, large);
         assert.equal(received, 5, output);
       }
-      for (const reverse of [false, true]) await transfer(a, b, 'ipv4', { seconds: 2, reverse });
+      for (const reverse of [false, true]) await transfer(a, b, 'ipv4', { seconds: 1, reverse });
     }));
 
   test(`${name}: the interface's MTU changed while it runs`, () =>

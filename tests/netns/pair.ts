@@ -3,8 +3,10 @@ import {
   generateKeys,
   iperf,
   ping,
+  sallyportDevice,
   until,
   wire,
+  wireguardGo,
   WireGuardDevice,
   withLaboratory,
   type IperfOptions,
@@ -19,6 +21,13 @@ import {
 
 export type Family = 'ipv4' | 'ipv6';
 export const families: readonly Family[] = ['ipv4', 'ipv6'];
+
+/** Our device and wireguard-go; host a pings first, so it is the initiator of the handshake. */
+export const roles = [
+  { name: 'our device initiates, wireguard-go responds', a: sallyportDevice, b: wireguardGo },
+  { name: 'wireguard-go initiates, our device responds', a: wireguardGo, b: sallyportDevice },
+  { name: 'our device on both sides', a: sallyportDevice, b: sallyportDevice },
+];
 
 /** A host with a WireGuard device. */
 export interface Host {

@@ -10,6 +10,8 @@ export interface IperfOptions {
   /** The server sends. */
   readonly reverse?: boolean;
   readonly port?: number;
+  /** TCP at no more than this rate; as fast as it goes by default. */
+  readonly bitsPerSecond?: number;
   /** UDP with this payload at this rate; TCP otherwise. */
   readonly udp?: { readonly bytes: number; readonly bitsPerSecond: number };
 }
@@ -73,6 +75,7 @@ async function runClient(namespace: NetworkNamespace, address: string, options: 
     ...['--parallel', String(options.streams ?? 1)],
     ...(options.warmUpSeconds === undefined ? [] : ['--omit', String(options.warmUpSeconds)]),
     ...(options.reverse === true ? ['--reverse'] : []),
+    ...(options.bitsPerSecond === undefined ? [] : ['--bitrate', String(options.bitsPerSecond)]),
     ...(udp === undefined ? [] : ['--udp', '--length', String(udp.bytes), '--bitrate', String(udp.bitsPerSecond)]),
     // The kernel's default receive buffer holds a few hundred small datagrams: a millisecond's worth.
     ...(udp === undefined ? [] : ['--window', '4M']),
