@@ -132,7 +132,7 @@ for (const dialect of ['SQLite', 'PostgreSQL']) {
   describe(`requests on ${dialect}`, () => {
     let server: PostgresServer | undefined;
     before(async () => {
-      if (dialect === 'PostgreSQL') server = await PostgresServer.start();
+      if (dialect === 'PostgreSQL') server = await PostgresServer.start({ durable: false });
       world = await apiWorld(server === undefined ? {} : { url: await server.createDatabase() });
     });
     after(async () => {

@@ -42,7 +42,7 @@ export function onOne(dialect: Store['dialect'], tests: (databases: Databases) =
   };
   if (dialect === 'postgresql') {
     before(async () => {
-      server = await PostgresServer.start();
+      server = await PostgresServer.start({ durable: false });
     });
     after(() => server?.remove());
   }

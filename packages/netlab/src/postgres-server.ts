@@ -8,27 +8,32 @@ import { CommandError, Process } from './process.ts';
 const startTimeoutMs = 30_000;
 
 /**
- * A throw-away PostgreSQL server, reached by a socket in a folder of its own and by a password, with its usual durability.
+ * A throw-away PostgreSQL server, reached by a socket in a folder of its own and by a password.
  * It runs as the user `postgres` where this process is root, which PostgreSQL refuses.
  */
 export class PostgresServer {
   /** The folder that holds the data and the socket. */
   readonly folder: string;
   readonly #programs: string;
+  readonly #durable: boolean;
   readonly #password = randomBytes(12).toString('hex');
   #process: Process | undefined;
   #databases = 0;
 
-  private constructor(folder: string, programs: string) {
+  private constructor(folder: string, programs: string, durable: boolean) {
     this.folder = folder;
     this.#programs = programs;
+    this.#durable = durable;
   }
 
-  /** Makes a server and starts it. @throws Error when PostgreSQL isn't installed */
-  static async start(): Promise<PostgresServer> {
+  /**
+   * Makes a server and starts it. `durable`: what it acknowledges outlasts the machine's end, as usual; without, it waits for
+   * no disk, and what it acknowledges outlasts its own end alone. @throws Error when PostgreSQL isn't installed
+   */
+  static async start({ durable = true } = {}): Promise<PostgresServer> {
     const programs = findPrograms();
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-postgres-'));
-    const server = new PostgresServer(folder, programs);
+    const server = new PostgresServer(folder, programs, durable);
     try {
       const passwordFile = join(folder, 'password');
       writeFileSync(passwordFile, server.#password, { mode: 0o600 });
@@ -69,7 +74,12 @@ export class PostgresServer {
 
   /** Starts it after {@link stop} or {@link kill}; settles once it takes connections. */
   async restart(): Promise<void> {
-    const settings = { listen_addresses: '', unix_socket_directories: this.folder, max_connections: '60' };
+    const settings = {
+      listen_addresses: '',
+      unix_socket_directories: this.folder,
+      max_connections: '60',
+      ...(this.#durable ? {} : { fsync: 'off' }),
+    };
     const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     this.#process = await Process.start(this.#argv('postgres', ['-D', this.#data, ...options]));
     const deadline = performance.now() + startTimeoutMs;
