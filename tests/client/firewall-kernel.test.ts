@@ -213,13 +213,15 @@ describe('the packet filter in the kernel', () => {
   it('takes answers alone in, and nothing for the tunnel address beside the tunnel', async () => {
     await withLaboratory(async (laboratory) => {
       const { client, outside } = await machine(laboratory);
-      const policy = policies().find(([name]) => name === 'connected')?.[1] ?? 'open';
+      const policy = policies().find(([name]) => name === 'connected')?.[1];
+      assert.ok(policy !== undefined && policy !== 'open');
+      const unblocked = { ...policy, blocking: false };
       await outside.ip('address', 'add', '198.51.100.1/32', 'dev', 'lo');
-      await outside.route('10.200.0.7/32', 'via', '192.168.1.2');
       // Counts behind our table.
-      const counting = `table inet test_counts { ${['a', 'b', 'c', 'd'].map((name) => `counter ${name} {}`).join('\n')}
+      const names = ['a', 'b', 'c', 'a6', 'b6', 'c6', 'd'];
+      const counting = `table inet test_counts { ${names.map((name) => `counter ${name} {}`).join('\n')}
         chain i { type filter hook input priority 100;
-        ${['a', 'b', 'c', 'd'].map((name, index) => `udp sport ${String(7001 + index)} counter name ${name}`).join('\n')}
+        ${names.map((name, index) => `udp sport ${String(7001 + index)} counter name ${name}`).join('\n')}
         udp sport 51820 counter name d
         }
         }`;
@@ -229,26 +231,31 @@ describe('the packet filter in the kernel', () => {
         const listed = (JSON.parse(stdout) as { nftables: { counter?: { name: string; packets: number } }[] }).nftables;
         return Object.fromEntries(listed.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])));
       };
-      const send = async (from: NetworkNamespace, ownPort: number, address: string, port: number): Promise<void> => {
+      const send = async (from: NetworkNamespace, ...packets: [number, string, number][]): Promise<void> => {
         const script = laboratory.file('sender.mjs', sender);
-        await from.run([process.execPath, script], { input: `${JSON.stringify([{ protocol: 'udp', family: 4, address, port, ownPort }])}\n` }); // prettier-ignore
+        const texts = packets.map(([ownPort, address, port]) => ({ protocol: 'udp', family: address.includes(':') ? 6 : 4, address, port, ownPort })); // prettier-ignore
+        await from.run([process.execPath, script], { input: `${JSON.stringify(texts)}\n` });
       };
-      const round = async (): Promise<Record<string, number>> => {
+      /** What came in: to the tunnel's address beside it, to the outer address, to the tunnel's through it; of both families. */
+      const round = async (loaded: Policy): Promise<(number | undefined)[]> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(loaded) });
         await client.run(['nft', 'reset', 'counters']);
         await outside.route('10.200.0.7/32', 'via', '192.168.1.2');
-        await send(outside, 7001, '10.200.0.7', 9999);
-        await send(outside, 7002, '192.168.1.2', 9999);
+        await outside.route('fd00:200::7/128', 'via', '2001:db8:1::2');
+        await send(outside, [7001, '10.200.0.7', 9999], [7002, '192.168.1.2', 9999], [7004, 'fd00:200::7', 9999], [7005, '2001:db8:1::2', 9999]); // prettier-ignore
         await outside.route('10.200.0.7/32', 'dev', 'tunnel', 'src', '10.77.0.9');
-        await outside.ip('neighbour', 'replace', '10.200.0.7', 'dev', 'tunnel', 'lladdr', await linkAddress(client, 'sallyport')); // prettier-ignore
-        await send(outside, 7003, '10.200.0.7', 9999);
-        return counts();
+        await outside.route('fd00:200::7/128', 'dev', 'tunnel', 'src', 'fd00:77::9');
+        const lladdr = ['lladdr', await linkAddress(client, 'sallyport')];
+        for (const host of ['10.200.0.7', 'fd00:200::7']) await outside.ip('neighbour', 'replace', host, 'dev', 'tunnel', ...lladdr); // prettier-ignore
+        await send(outside, [7003, '10.200.0.7', 9999], [7006, 'fd00:200::7', 9999]);
+        const found = await counts();
+        return names.slice(0, 6).map((name) => found[name]);
       };
-      await client.run(['nft', '-f', '-'], { input: rulesetOf('open') });
-      const open = await round();
-      assert.deepEqual([open['a'], open['b'], open['c']], [1, 1, 1]);
-      await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
-      const closed = await round();
-      assert.deepEqual([closed['a'], closed['b'], closed['c']], [0, 0, 1]);
+      assert.deepEqual(await round('open'), [1, 1, 1, 1, 1, 1]);
+      // Without the kill switch too: the tunnel's address is nobody's beside the tunnel.
+      assert.deepEqual(await round(unblocked), [0, 1, 1, 0, 1, 1]);
+      assert.deepEqual(await round({ ...unblocked, tunnelInterfaces: ['other'] }), [0, 1, 0, 0, 1, 0]);
+      assert.deepEqual(await round(policy), [0, 0, 1, 0, 0, 1]);
       // The gateway's datagrams: not before there was one of ours, with our mark.
       const fromGateway = async (): Promise<void> => {
         const script = laboratory.file('gateway.mjs', `import dgram from 'node:dgram';
@@ -257,7 +264,7 @@ describe('the packet filter in the kernel', () => {
       };
       await fromGateway();
       assert.equal((await counts())['d'], 0);
-      await send(client, 21_999, '198.51.100.1', 51_820);
+      await send(client, [21_999, '198.51.100.1', 51_820]);
       await fromGateway();
       assert.equal((await counts())['d'], 1);
     });
@@ -471,5 +478,22 @@ describe('the text of the rules', () => {
     for (const more of bad) assert.throws(() => rulesetOf({ ...policy, blocking: true, ...more }), TypeError, JSON.stringify(more)); // prettier-ignore
     assert.doesNotThrow(() => rulesetOf(policy));
     assert.equal(configuration().gateways.length, 3);
+  });
+
+  it('has no hook that each packet would pass for nothing', () => {
+    const policy = policies().find(([name]) => name === 'connected')?.[1];
+    assert.ok(policy !== undefined && policy !== 'open');
+    const [marks, translates] = [/type route hook output/, /type nat hook postrouting/];
+    assert.doesNotMatch(rulesetOf(policy), marks);
+    assert.doesNotMatch(rulesetOf(policy), translates);
+    const group = rulesetOf({ ...policy, splitGroup: { path: 'outside', level: 1 } });
+    assert.match(group, marks);
+    assert.match(group, translates);
+    assert.match(rulesetOf({ ...policy, connector: ['10.88.1.0/24'] }), translates);
+    // An empty chain that drops is none of these.
+    assert.match(
+      rulesetOf({ ...policy, tunnels: [], dnsByTunnel: false, excluded: [] }),
+      /chain forward \{\n.*policy drop;\n {2}\}/,
+    );
   });
 });
