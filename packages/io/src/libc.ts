@@ -48,6 +48,8 @@ export const libc = {
   poll: bind<(fds: Address, count: number, timeoutMs: number) => number>(
     'int poll(uint64_t fds, uint64_t count, int timeoutMs)',
   ),
+  usleep: bind<(microseconds: number) => number>('int usleep(uint32_t microseconds)'),
+  prctl: bind<(option: number, value: number) => number>('int prctl(int option, uint64_t value)'),
   eventfd: bind<(initial: number, flags: number) => Fd>('int eventfd(uint32_t initial, int flags)'),
   memfdCreate: bind<(name: string, flags: number) => Fd>('int memfd_create(const char *name, uint32_t flags)'),
   ftruncate: bind<(fd: Fd, bytes: number) => number>('int ftruncate(int fd, int64_t bytes)'),

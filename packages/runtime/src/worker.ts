@@ -28,6 +28,7 @@ import {
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { IcmpAnswers } from './icmp-answers.ts';
+import { Moderation } from './moderation.ts';
 import {
   CONTROL_DOORBELL,
   CONTROL_GENERATION,
@@ -48,6 +49,8 @@ const FRAMES_A_BATCH = 64;
 
 /** The shortest that there is: a packet that comes does not wait for the next tick because somebody computes. */
 const SLICE_MS = 0.1;
+/** By how many nanoseconds a thread's short sleeps may be longer, which is 50,000 by default. */
+const PR_SET_TIMERSLACK = 29;
 
 const SEND_FAILED = DropReason.sendFailed;
 const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
@@ -113,10 +116,13 @@ class Worker implements TrainSink, FrameSink {
   readonly #outbound: Outbound;
   readonly #inbound: Inbound;
   readonly #icmp = new IcmpAnswers();
+  readonly #moderation = new Moderation();
   readonly #counter: number;
   #now: Instant = 0;
   #generation = -1;
   #rang = false;
+  /** Datagrams of this turn that came alone. */
+  #alone = 0;
 
   constructor(start: WorkerStart, attach: readonly AttachProtocol[]) {
     const arena = new Arena(start.arena);
@@ -157,8 +163,12 @@ class Worker implements TrainSink, FrameSink {
 
   run(): void {
     this.#poller.watch([this.#event]); // the main thread signals it once everything is in place
+    libc.prctl(PR_SET_TIMERSLACK, 1);
     try {
       for (;;) {
+        const pause = this.#moderation.pauseAfter(this.#now, this.#alone);
+        if (pause !== 0) libc.usleep(pause); // outside the gate, and before poll: who waits there is woken at once
+        this.#alone = 0;
         this.#poller.wait(-1);
         this.#gate.enter(this.#index);
         this.#now = this.#clock.now();
@@ -224,6 +234,7 @@ class Worker implements TrainSink, FrameSink {
     const count = receiver.receive(fd, listener);
     for (let i = 0; i < count; i++) {
       receiver.take(i);
+      if (receiver.length === receiver.segmentSize) this.#alone++;
       this.#inbound.handleTrain(receiver.at, receiver.length, receiver.segmentSize, receiver.path, this.#now);
     }
     this.#inbound.flush(this.#now);
