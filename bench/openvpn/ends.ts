@@ -10,6 +10,7 @@ import {
   type NetworkNamespace,
   type Process,
 } from '@sallyport/netlab';
+import { MALLOC, NODE_OPTIONS } from '../../apps/server/src/node-settings.ts';
 import { CLIENT_OUTER, MTU, NETWORK_INNER, PORT, SERVER_INNER, SERVER_OUTER } from './addresses.ts';
 import type { ClientOrder } from './client-end.ts';
 import { openvpnLines, type Credentials } from './credentials.ts';
@@ -109,12 +110,14 @@ export async function startServer(whose: Whose, far: NetworkNamespace, setup: Se
     return new End([server]);
   }
   const order: ServerOrder = { interfaceName: 'tun0', credentials, pingSeconds };
-  const server = await far.start([...bound, ...ourProgram('server-end.ts', order, laboratory)]);
+  const argv = [...bound, ...ourProgram('server-end.ts', order, laboratory, NODE_OPTIONS)];
+  const server = await far.start(argv, { env: MALLOC });
   await saying(server, '\n');
   await far.address('tun0', `${SERVER_INNER}/16`);
   await far.ip('link', 'set', 'tun0', 'up');
   if (transport === 'udp') return new End([server]);
-  const stream = await far.start([...bound, NODE, join(import.meta.dirname, 'stream-end.ts')]);
+  const program = [NODE, ...NODE_OPTIONS, join(import.meta.dirname, 'stream-end.ts')];
+  const stream = await far.start([...bound, ...program], { env: MALLOC });
   await saying(stream, '\n');
   return new End([server, stream]);
 }
@@ -182,8 +185,14 @@ export async function openTunnel(
   return { ...hosts, server, client };
 }
 
-export function ourProgram(script: string, order: unknown, laboratory: Laboratory): string[] {
-  return [NODE, join(import.meta.dirname, script), laboratory.file('order.json', JSON.stringify(order))];
+/** `options` are Node's: a server is run as the service runs its own. */
+export function ourProgram(
+  script: string,
+  order: unknown,
+  laboratory: Laboratory,
+  options: readonly string[] = [],
+): string[] {
+  return [NODE, ...options, join(import.meta.dirname, script), laboratory.file('order.json', JSON.stringify(order))];
 }
 
 /** Waits until a program has said this, and returns its output until then. */

@@ -8,6 +8,7 @@ import type { ControlConfiguration } from './control-configuration.ts';
 import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { Running } from './keep-running.ts';
 import type { NamesConfiguration } from './names/names-configuration.ts';
+import { MALLOC, NODE_OPTIONS } from './node-settings.ts';
 
 /**
  * What each process may do as root until it gives that up. dac_read_search lets it load a program that lies in the home
@@ -23,15 +24,6 @@ const CARRIER_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_
 
 /** The name server as little: port 53 of the gateway's addresses. */
 const NAMES_CAPABILITIES = ['setuid', 'setgid', 'net_bind_service', 'dac_read_search'];
-
-/** V8's nursery, in megabytes: at its default of 16 each process keeps that much more, for garbage that is soon gone. */
-const NODE_OPTIONS = ['--max-semi-space-size=2'];
-
-/**
- * For the C library. Without the first each of a dozen threads keeps memory of its own at hand; without the second what
- * OpenSSL gives back in small pieces is kept apart, and joined at a high price again and again while many log in.
- */
-const MALLOC = { MALLOC_ARENA_MAX: '2', GLIBC_TUNABLES: 'glibc.malloc.mxfast=0' };
 
 /** The descriptors of the streams, in the order in which they are handed over. */
 const HELPER_FD = 4;
