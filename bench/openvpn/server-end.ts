@@ -34,7 +34,9 @@ const service: OpenVpnService = side.serve({
     pingMs: pingSeconds * 1000,
     pingRestartMs: 6 * pingSeconds * 1000,
     maxSessions: 16_000,
-    // All clients of a figure have one address.
+    // More log in at once than a gateway would let in, and all have one address.
+    maxStarts: MANY,
+    maxArrivals: MANY,
     maxHandshakesPerSource: MANY,
     maxStartsPerSource: MANY,
   },
