@@ -13,6 +13,8 @@ const MAX_WAITING_BYTES = 256 * 1024;
 const MAX_HANDSHAKE_BYTES = 6 * 1024;
 /** Bytes of records that a client may send by one TLS session: it logs in, and says a few short things. */
 const MAX_CLIENT_BYTES = 64 * 1024;
+/** Records wait for those that follow them in a moment, until there are so many bytes. */
+const MAX_JOINED_BYTES = 4096;
 const MAX_REASON_LENGTH = 200;
 
 export interface NodeTlsOptions {
@@ -80,6 +82,12 @@ class NodeTlsSession implements TlsSession {
   readonly #carrier: Duplex;
   readonly #socket: TLSSocket;
   #outputs: TlsOutput[] = [];
+  #telling = false;
+  /** Records that were not told of yet. */
+  #made: Uint8Array[] = [];
+  #madeBytes = 0;
+  /** They are the session tickets of TLS 1.3, which nobody waits for, and go with what is said next. */
+  #onlyTickets = false;
   /** Plaintext that waits for what was said before it to be a record. */
   #unsent: Uint8Array[] = [];
   #sending = false;
@@ -120,7 +128,7 @@ class NodeTlsSession implements TlsSession {
       });
     }
     this.#socket.on('data', (bytes: Buffer) => {
-      this.#output({ kind: 'plaintext', bytes: Uint8Array.from(bytes) });
+      this.#output({ kind: 'plaintext', bytes: new Uint8Array(bytes) });
     });
     this.#socket.on('error', (error: Error & { code?: unknown }) => {
       this.#end(typeof error.code === 'string' ? error.code : error.message);
@@ -133,16 +141,15 @@ class NodeTlsSession implements TlsSession {
   receive(records: Uint8Array): void {
     if (this.#ended || this.#closed) return;
     this.#receivedBytes += records.length;
-    // It is the caller's memory.
-    const own = Uint8Array.from(records);
     if (this.#isServer && this.#receivedBytes > MAX_CLIENT_BYTES) this.#end('too much was sent');
-    else if (this.#isServer && !this.#isSecure && this.#receivedBytes > MAX_HANDSHAKE_BYTES) this.#hold(own);
-    else this.#give(own);
+    else if (this.#isServer && !this.#isSecure && this.#receivedBytes > MAX_HANDSHAKE_BYTES)
+      this.#hold(new Uint8Array(records));
+    else this.#give(records);
   }
 
   send(plaintext: Uint8Array): void {
     if (this.#ended || this.#closed) return;
-    this.#unsent.push(Uint8Array.from(plaintext));
+    this.#unsent.push(new Uint8Array(plaintext));
     this.#sendNext();
   }
 
@@ -156,11 +163,12 @@ class NodeTlsSession implements TlsSession {
   close(): void {
     this.#closed = true;
     this.#outputs = [];
+    this.#made = [];
     this.#destroy();
   }
 
   #give(records: Uint8Array): void {
-    this.#carrier.push(records);
+    this.#carrier.push(new Uint8Array(records));
     if (this.#carrier.readableLength > MAX_WAITING_BYTES) this.#end('too many records wait');
   }
 
@@ -184,6 +192,7 @@ class NodeTlsSession implements TlsSession {
     const next = this.#sending ? undefined : this.#unsent.shift();
     if (next === undefined) return;
     this.#sending = true;
+    this.#onlyTickets = false;
     this.#socket.write(next, () => {
       this.#sending = false;
       if (!this.#ended && !this.#closed) this.#sendNext();
@@ -192,6 +201,7 @@ class NodeTlsSession implements TlsSession {
 
   #secure(): void {
     this.#isSecure = true;
+    this.#onlyTickets = this.#isServer && !this.#sending && this.#socket.getProtocol() === 'TLSv1.3';
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const records of held) this.#give(records);
@@ -200,7 +210,7 @@ class NodeTlsSession implements TlsSession {
     if (wrong !== undefined && !this.#isServer) this.#end(wrong);
     else {
       const good = wrong === undefined ? certificate : undefined;
-      this.#output({ kind: 'secure', certificate: good && Uint8Array.from(good.raw) });
+      this.#output({ kind: 'secure', certificate: good && new Uint8Array(good.raw) });
     }
   }
 
@@ -244,15 +254,38 @@ class NodeTlsSession implements TlsSession {
 
   #output(output: TlsOutput): void {
     if (this.#ended || this.#closed) return;
-    if (this.#outputs.push(output) > 1) return;
+    this.#outputs.push(output);
+    if (this.#telling) return;
+    this.#telling = true;
     queueMicrotask(() => {
-      const outputs = this.#outputs;
-      this.#outputs = [];
-      for (const one of outputs) {
-        if (this.#closed) return;
-        this.#tell(this.#id, one);
-      }
+      this.#tellAll();
     });
+  }
+
+  /** Tells what there is to tell, and last the records of all of it, so that they share packets. */
+  #tellAll(): void {
+    for (let next = this.#outputs.shift(); next !== undefined; next = this.#outputs.shift()) {
+      if (next.kind === 'records') {
+        this.#made.push(next.bytes);
+        this.#madeBytes += next.bytes.length;
+        continue;
+      }
+      // An alert comes before the end that it brings.
+      if (next.kind === 'ended') this.#tellRecords();
+      if (!this.#closed) this.#tell(this.#id, next);
+      if (this.#closed) return;
+    }
+    this.#telling = false;
+    const more = this.#onlyTickets || this.#unsent.length > 0;
+    if (!more || this.#madeBytes >= MAX_JOINED_BYTES) this.#tellRecords();
+  }
+
+  #tellRecords(): void {
+    const made = this.#made;
+    if (made.length === 0) return;
+    this.#made = [];
+    this.#madeBytes = 0;
+    this.#tell(this.#id, { kind: 'records', bytes: made.length === 1 ? made[0] : Buffer.concat(made) });
   }
 }
 
