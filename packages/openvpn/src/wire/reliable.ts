@@ -31,8 +31,11 @@ const INITIAL_TIMEOUT_MS = 2000;
 const MAX_TIMEOUT_MS = 8_000;
 /** So many acknowledgements of later packets say that a packet was lost. */
 const LATER_ACKS = 3;
-/** An acknowledgement waits this long for a packet that takes it along, unless others wait with it. */
-const ACK_DELAY_MS = 5;
+/**
+ * An acknowledgement waits this long for a packet that takes it along, unless others wait with it. Nobody waits for it but
+ * who sends again after a second or more: no peer's window is full of fewer packets than go at once.
+ */
+const ACK_DELAY_MS = 20;
 const IP_AND_UDP_BYTES = 48;
 const PACKET_ID_BYTES = 4;
 /** The least payload, whatever is asked for: a wrapped key may take nearly all of the packet. */
