@@ -1,11 +1,12 @@
 /**
  * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
  *
- * Files that build network namespaces run three at a time, for they wait more than they work; those that measure run
- * alone, so that the machine is theirs; the others run side by side. With CI=true a skipped test is a fault: nothing may
- * pass there by not having been run.
+ * Files that build network namespaces run four at a time, for they wait more than they work; beside them, with what they
+ * leave of the processors, those that only compute. Then come those that tell moments, two at a time, and those that
+ * measure, alone, so that the machine is theirs; the others run side by side before all these. With CI=true a skipped test
+ * is a fault: nothing may pass there by not having been run.
  */
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,19 +17,75 @@ const root = resolve(import.meta.dirname, '..');
 const fileTimeoutMs = 10 * 60_000;
 /** Folders of tests/ whose files use network namespaces or compete for the machine. */
 const networkAreas = ['demo', 'faults', 'interop', 'netns'];
-/** Files of theirs whose proof is a rate, a moment, that no packet is lost, or that nothing is left on the machine. */
-const aloneFiles = [
+/** Folders, and files beside them, that compute and wait for nothing by the clock. */
+const patientAreas = ['core', 'gateway', 'policy', 'simulation', 'tunnel-service', 'wire', 'wireguard'];
+const patientFiles = pathsOf([
+  'cli/command-line',
+  'cli/service-commands',
+  'client/model',
+  'control/api-input',
+  'control/api-permissions',
+  'control/audit',
+  'control/auth-passkey',
+  'control/auth-step-up',
+  'control/client-routes',
+  'control/oidc-providers',
+  'control/scim-conformance',
+  'openvpn/simulation',
+]);
+/** Files of theirs whose proof is a moment or a low rate, and which wait for timers most of the time. */
+const calmFiles = pathsOf([
   'faults/service-control',
   'netns/client-demo',
-  'netns/demo',
   'netns/faults',
-  'netns/firewall-rates',
-  'netns/firewall-under-load',
-  'netns/interop',
-  'netns/privileged-flush',
   'netns/service-cut-off',
   'netns/service-limits',
-].map((name) => join(root, 'tests', `${name}.test.ts`));
+]);
+/** Files of theirs whose proof is a high rate, that no packet is lost, or that nothing is left on the machine. */
+const aloneFiles = pathsOf([
+  'netns/demo',
+  'netns/firewall-rates',
+  'netns/firewall-under-load',
+  'netns/interop-traffic',
+  'netns/privileged-flush',
+]);
+/** Those that take longest begin first, in this order: one that began last would run on with nothing beside it. */
+const longFiles = pathsOf([
+  'console/live',
+  'console/pages',
+  'console/hostile',
+  'console/keyboard',
+  'control/scim-provisioning',
+  'console/openvpn',
+  'control/api-input',
+  'simulation/wireguard-weeks',
+  'netns/openvpn-up',
+  'netns/openvpn-releases',
+  'netns/client-leaks',
+  'netns/client-everyday',
+  'faults/service-storage',
+  'netns/service-demo',
+  'netns/openvpn-server',
+  'netns/openvpn-clients',
+  'netns/server',
+  'netns/client-networks',
+  'faults/service-gateway',
+  'netns/wg-up',
+  'netns/client-daemon',
+  'netns/service-cut-off',
+  'faults/service-control',
+  'netns/faults',
+  'netns/service-limits',
+]);
+
+function pathsOf(names: readonly string[]): string[] {
+  const paths = names.map((name) => join(root, 'tests', `${name}.test.ts`));
+  for (const path of paths) if (!existsSync(path)) throw new Error(`there is no ${path}`);
+  return paths;
+}
+
+/** Options of Node's for files that leave the processors to what runs beside them. */
+const giveWay = ['--import', 'data:text/javascript,import{setPriority}from"node:os";setPriority(19)'];
 
 // For the many processes that the tests start: Node need not compile the same files for each of them.
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node-compile-cache');
@@ -46,9 +103,9 @@ const SLOWEST = 15;
 let succeeded = true;
 
 /** The events of one run over `files`, without its closing lines, which are added up in `totals`. */
-async function* runPhase(files: string[], concurrency: number): AsyncGenerator<object> {
+async function* runPhase(files: string[], concurrency: number, execArgv: string[]): AsyncGenerator<object> {
   if (files.length === 0) return;
-  for await (const event of run({ files, concurrency, timeout: fileTimeoutMs, cwd: root }) as AsyncIterable<{
+  for await (const event of run({ files, concurrency, execArgv, timeout: fileTimeoutMs, cwd: root }) as AsyncIterable<{
     type: string;
     data: {
       file?: string;
@@ -80,27 +137,60 @@ async function* runPhase(files: string[], concurrency: number): AsyncGenerator<o
 
 async function* runAll(files: string[]): AsyncGenerator<object> {
   const start = performance.now();
-  const isOfNetworks = (file: string): boolean =>
-    networkAreas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
-  const phases = Object.groupBy(files, (file) =>
-    aloneFiles.includes(file) ? 'alone' : isOfNetworks(file) ? 'networks' : 'parallel',
-  );
+  const phases = Object.groupBy(files, phaseOf);
+  const seconds: string[] = [];
+  async function* phase(name: Phase, concurrency: number, execArgv: string[] = []): AsyncGenerator<object> {
+    const begun = performance.now();
+    yield* runPhase(phases[name] ?? [], concurrency, execArgv);
+    seconds.push(`${name} ${((performance.now() - begun) / 1000).toFixed(0)}`);
+  }
   // Browsers and databases are waited for.
-  yield* runPhase(phases.parallel ?? [], availableParallelism() + 1);
-  yield* runPhase(phases.networks ?? [], 3);
-  yield* runPhase(phases.alone ?? [], 1);
+  yield* phase('parallel', availableParallelism() + 1);
+  // A report holds one file after the other.
+  const patient = collect(phase('patient', availableParallelism(), giveWay));
+  patient.catch(() => undefined);
+  yield* phase('networks', 4);
+  yield* phase('calm', 2);
+  yield* await patient;
+  yield* phase('alone', 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
-  lines.push(`duration_ms ${(performance.now() - start).toFixed(0)}`, 'the slowest files, in seconds:');
+  lines.push(
+    `duration_ms ${(performance.now() - start).toFixed(0)}`,
+    `in seconds: ${seconds.join(', ')}; the slowest files:`,
+  );
   const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, SLOWEST);
   for (const [file, ms] of slowest) lines.push(`${(ms / 1000).toFixed(1).padStart(7)}  ${relative(root, file)}`);
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
+}
+
+type Phase = 'parallel' | 'patient' | 'networks' | 'calm' | 'alone';
+
+function phaseOf(file: string): Phase {
+  const isIn = (areas: readonly string[]): boolean =>
+    areas.some((area) => file.startsWith(join(root, 'tests', area, '/')));
+  if (aloneFiles.includes(file)) return 'alone';
+  if (calmFiles.includes(file)) return 'calm';
+  if (isIn(networkAreas)) return 'networks';
+  return patientFiles.includes(file) || isIn(patientAreas) ? 'patient' : 'parallel';
+}
+
+async function collect(events: AsyncIterable<object>): Promise<object[]> {
+  const all: object[] = [];
+  for await (const event of events) all.push(event);
+  return all;
+}
+
+function rank(file: string): number {
+  const at = longFiles.indexOf(file);
+  return at < 0 ? longFiles.length : at;
 }
 
 const wanted = process.argv.slice(2).map((path) => resolve(path));
 const files = globSync('tests/**/*.test.ts', { cwd: root })
   .map((file) => join(root, file))
   .filter((file) => wanted.length === 0 || wanted.some((path) => file === path || file.startsWith(join(path, '/'))))
-  .sort();
+  .sort()
+  .sort((one, other) => rank(one) - rank(other));
 if (files.length === 0) {
   console.error('scripts/test: no test file matches; they are named tests/AREA/NAME.test.ts');
   process.exit(1);
