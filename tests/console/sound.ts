@@ -47,8 +47,10 @@ export async function assertSound(
   ] as const) {
     const place = `${path}, ${String(width)} pixels, ${colorScheme}`;
     await page.setViewportSize({ width, height: 860 });
-    await page.emulateMedia({ colorScheme });
+    // What fades in has fainter colours meanwhile; where less motion is wanted nothing does.
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await page.waitForFunction(() => document.querySelector('[role=status].loading') === null);
+    assert.equal(await page.evaluate(() => document.getAnimations().length), 0, `${place} moves`);
     if (search && searched) assert.deepEqual(await seriousFindings(page), [], place);
     const tooWide = await page.evaluate(
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
