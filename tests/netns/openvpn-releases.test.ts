@@ -10,7 +10,7 @@ import { connected, INNER4, INNER6, OUTER4, OUTER6, saying, withOpenVpnRig, type
 
 interface Release {
   readonly name: string;
-  /** As scripts/install-openvpn unpacks it. */
+  /** As scripts/unpack-peers unpacks it. */
   readonly program: string;
   readonly skip: string | false;
 }
@@ -18,7 +18,7 @@ interface Release {
 function release(name: string): Release {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const program = join(cache, 'sallyport', `openvpn-${name}`, 'openvpn');
-  return { name, program, skip: existsSync(program) ? false : `openvpn ${name} is not there: scripts/install-openvpn` };
+  return { name, program, skip: existsSync(program) ? false : `openvpn ${name} is not there: scripts/unpack-peers` };
 }
 
 const V25 = release('2.5');
