@@ -52,14 +52,26 @@ function told(): string[] {
 
 test('systemd-resolved, where its stub is asked and it answers', async () => {
   writeFileSync(file, 'nameserver 127.0.0.53\noptions edns0\n');
-  program('resolvectl');
+  // As the real one shows them, of which tests/netns/client-resolved.test.ts has one.
+  program(
+    'resolvectl',
+    `[ "$*" = domain ] && cat <<'END'
+Global: global.example
+Link 2 (eth0): home.example ~bank.example ~. corp.example
+        a-domain-that-no-longer-fits.example
+Link 3 (eth1):
+Link 9 (sallyport): ~old.example
+END
+true`,
+  );
   const one = names();
   await one.set(plan);
   assert.deepEqual(one.state, { by: 'resolved', servers: plan.servers });
   assert.deepEqual(told(), [
     'status sallyport',
     'dns sallyport 10.77.0.1 fd77::1',
-    'domain sallyport ~. corp.example',
+    'domain',
+    'domain sallyport ~. corp.example ~a-domain-that-no-longer-fits.example ~bank.example ~home.example',
     'default-route sallyport yes',
     'dnsovertls sallyport no',
     'flush-caches',
@@ -76,7 +88,7 @@ test('some names alone, which systemd-resolved can tell apart and the others can
   writeFileSync(file, 'nameserver 127.0.0.53\n');
   program('resolvectl');
   await names().set({ ...plan, all: false });
-  assert.deepEqual(told().slice(2, 4), ['domain sallyport corp.example ~corp.example', 'default-route sallyport no']);
+  assert.deepEqual(told().slice(2, 4), ['domain sallyport corp.example', 'default-route sallyport no']);
   await names().restore();
   writeFileSync(file, 'nameserver 192.0.2.53\n');
   const one = names();

@@ -52,8 +52,9 @@ export class Reconciler {
   forgetTunnel(name: string): void {
     this.#inForce.delete(`interface ${name}`);
     this.#inForce.delete(`peers ${name}`);
-    // Its routes went with it.
+    // Its routes went with it, and with systemd-resolved its name servers.
     this.#inForce.delete('routes');
+    this.#inForce.delete('names');
   }
 
   /** Settles when nothing is under way. */

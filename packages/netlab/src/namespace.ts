@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Capture } from './capture.ts';
 import type { Laboratory, RunOptions, RunResult } from './laboratory.ts';
-import type { Process, StartOptions } from './process.ts';
+import { until, type Process, type StartOptions } from './process.ts';
 
 /** One end of a wire: the interface's name and its addresses with prefix lengths, of either family. */
 export interface WireEnd {
@@ -16,6 +16,8 @@ export class NetworkNamespace {
   readonly laboratory: Laboratory;
   readonly name: string;
   readonly label: string;
+  /** A process in the mounts that programs are started in. */
+  #mounts: Process | undefined;
 
   constructor(laboratory: Laboratory, name: string, label: string) {
     this.laboratory = laboratory;
@@ -33,7 +35,28 @@ export class NetworkNamespace {
   }
 
   #inside(argv: readonly string[]): string[] {
-    return ['ip', 'netns', 'exec', this.name, ...argv];
+    if (this.#mounts === undefined) return ['ip', 'netns', 'exec', this.name, ...argv];
+    const mounts = `--mount=/proc/${String(this.#mounts.pid)}/ns/mnt`;
+    return ['nsenter', `--net=/run/netns/${this.name}`, mounts, '--', ...argv];
+  }
+
+  /**
+   * Gives programs that are started from now on an /etc and a /run of their own, which this machine does not see: /etc is a
+   * copy of what they had, links and all, and /run is empty.
+   */
+  async ownFolders(): Promise<void> {
+    const script = `
+      mount -t tmpfs own /run
+      cp -a /etc /run/etc
+      mount --bind /run/etc /etc
+      echo ready
+      exec sleep infinity`;
+    const holder = await this.start(['unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script]);
+    await until('folders of its own', () => {
+      if (holder.exit !== undefined) throw new Error(holder.stderr);
+      return holder.stdout.includes('ready');
+    });
+    this.#mounts = holder;
   }
 
   async ip(...args: readonly string[]): Promise<string> {

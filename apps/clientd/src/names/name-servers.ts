@@ -1,5 +1,5 @@
 /** Makes the tunnel's name servers the machine's, by the way that the machine has, and takes that back. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync, realpathSync, watch, type FSWatcher } from 'node:fs';
 import type { DnsPlan } from '@sallyport/client';
 import { findProgram, type CommandRunner } from '@sallyport/io';
 import { z } from 'zod';
@@ -9,6 +9,11 @@ import { ResolvConf } from './resolv-conf.ts';
 export type NamesMethod = 'resolved' | 'resolvconf' | 'file' | 'none';
 
 const INTERFACE_ORDER = '/etc/resolvconf/interface-order';
+/** What systemd-resolved writes whenever the search domains of an interface change. */
+const RESOLVED = { folder: '/run/systemd/resolve', file: 'stub-resolv.conf' } as const;
+const SETTLE_MS = 100;
+/** More domains of other interfaces than these are left to their servers. */
+const MAX_OTHERS = 32;
 
 const journal = z.strictObject({ method: z.enum(['resolved', 'resolvconf']), interface: z.string() });
 
@@ -29,6 +34,11 @@ export class NameServers {
   readonly #onFault: (message: string) => void;
   #method: NamesMethod = 'none';
   #servers: readonly string[] = [];
+  /** Those of the tunnel that systemd-resolved was told last. */
+  #domains = '';
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor({ runner, stateFolder, resolvConf = '/etc/resolv.conf', onFault }: NameServersOptions) {
     this.#path = resolvConf;
@@ -44,12 +54,28 @@ export class NameServers {
   }
 
   /** Throws where the machine's way fails; what was set before may still be in force then. */
-  async set(plan: DnsPlan): Promise<void> {
+  set(plan: DnsPlan): Promise<void> {
+    return this.#inTurn(() => this.#set(plan));
+  }
+
+  /** Takes back what was set, by this daemon or by one that was killed. Does nothing where nothing was. */
+  restore(): Promise<void> {
+    return this.#inTurn(() => this.#restore());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #set(plan: DnsPlan): Promise<void> {
+    this.#unwatch();
     const left = await this.#journal.read();
     const method = left?.method ?? (await this.#choose(plan));
     if (plan.servers.length === 0 || (!plan.all && method !== 'resolved')) {
       // One list of servers for all names is all that the other ways have.
-      await this.restore();
+      await this.#restore();
       return;
     }
     // The file has a journal of its own.
@@ -64,8 +90,8 @@ export class NameServers {
     this.#servers = plan.servers;
   }
 
-  /** Takes back what was set, by this daemon or by one that was killed. Does nothing where nothing was. */
-  async restore(): Promise<void> {
+  async #restore(): Promise<void> {
+    this.#unwatch();
     const left = await this.#journal.read();
     if (left !== undefined) {
       if (left.method === 'resolved') await this.#undo('resolvectl', ['revert', left.interface]);
@@ -84,15 +110,60 @@ export class NameServers {
     });
   }
 
-  async #setResolved({ interface: name, servers, searchDomains, all }: DnsPlan): Promise<void> {
+  async #setResolved(plan: DnsPlan): Promise<void> {
+    const { interface: name, servers, all } = plan;
     await this.#runner.change('resolvectl', ['dns', name, ...servers]);
-    // "~." sends every name to these servers, and none to those of other interfaces.
-    const domains = all ? ['~.', ...searchDomains] : searchDomains.flatMap((domain) => [domain, `~${domain}`]);
-    await this.#runner.change('resolvectl', ['domain', name, ...domains]);
+    // The interface may be another one of the same name.
+    this.#domains = '';
+    await this.#setDomains(plan);
+    if (all) this.#watchDomains(plan);
     await this.#runner.change('resolvectl', ['default-route', name, all ? 'yes' : 'no']);
     // Inside the tunnel it is encrypted already, and the gateway speaks plain DNS. An old resolved knows no such setting.
     await this.#undo('resolvectl', ['dnsovertls', name, 'no']);
     await this.#undo('resolvectl', ['flush-caches']);
+  }
+
+  /**
+   * "~." sends every name to the tunnel's servers but those below a domain of another interface, to whose servers the packet
+   * filter lets nothing pass: a network could say so which names are not found. So the same domains are the tunnel's too.
+   */
+  async #setDomains({ interface: name, searchDomains, all }: DnsPlan): Promise<void> {
+    const shown = all ? await this.#runner.query('resolvectl', ['domain']).catch(() => '') : '';
+    const others = domainsOfOthers(shown, name).filter((domain) => !searchDomains.includes(domain));
+    // A domain to search is also one whose names are asked here.
+    const domains = [...(all ? ['~.'] : []), ...searchDomains, ...others.map((domain) => `~${domain}`)];
+    if (domains.join(' ') === this.#domains) return;
+    await this.#runner.change('resolvectl', ['domain', name, ...domains]);
+    this.#domains = domains.join(' ');
+  }
+
+  #watchDomains(plan: DnsPlan): void {
+    const look = (): void => {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        void this.#inTurn(async () => {
+          if (this.#watcher === undefined) return;
+          await this.#setDomains(plan).catch((error: unknown) => {
+            this.#onFault(`names: ${(error as Error).message}`);
+          });
+        });
+      }, SETTLE_MS);
+    };
+    try {
+      this.#watcher = watch(RESOLVED.folder, { persistent: false }, (_, name) => {
+        if (name === RESOLVED.file) look();
+      });
+      this.#watcher.on('error', () => undefined);
+    } catch {
+      // It keeps its files elsewhere.
+    }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** False where it is installed, but the file isn't its. */
@@ -129,6 +200,23 @@ function recordName(name: string): string {
     .split('\n')
     .flatMap((line) => /^([A-Za-z0-9-]+)\*$/.exec(line.trim())?.[1] ?? [])[0];
   return first === undefined ? `${name}.sallyport` : `${first}.${name}`;
+}
+
+/** The domains of the interfaces but one, as `resolvectl domain` shows them: long lines go on in the next one, indented. */
+function domainsOfOthers(shown: string, own: string): string[] {
+  const found = new Set<string>();
+  let isOther = false;
+  for (const line of shown.split('\n')) {
+    const [, name, rest = line] = /^Link \d+ \((.*)\):(.*)$/.exec(line) ?? [];
+    if (name !== undefined) isOther = name !== own;
+    else if (/^\S/.test(line)) isOther = false;
+    if (!isOther) continue;
+    for (const word of rest.trim().split(/\s+/)) {
+      const domain = word.replace(/^~/, '').replace(/\.$/, '');
+      if (/^[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})$/.test(domain)) found.add(domain);
+    }
+  }
+  return [...found].sort().slice(0, MAX_OTHERS);
 }
 
 function textOf({ servers, searchDomains }: DnsPlan, file: boolean): string {

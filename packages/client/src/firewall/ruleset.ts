@@ -73,7 +73,7 @@ function output(policy: FirewallPolicy): string[] {
   if (policy.tunnels.length > 0) rules.push(`oifname ${interfaces(policy.tunnels)} accept`);
   // What they take is remembered with the connection: input knows answers by it.
   rules.push(...policy.endpoints.map((endpoint) => `${endpointOf(endpoint)} ct mark set meta mark accept`));
-  rules.push(...marksEnd(policy), ...namesInside(policy));
+  rules.push(...marksEnd(policy), ...connectionsForNamesEnd(policy), ...namesInside(policy));
   if (policy.blocking && policy.only === undefined) {
     if (policy.dhcp) {
       rules.push('meta nfproto ipv4 udp sport 68 udp dport 67 ip daddr 255.255.255.255 accept');
@@ -99,6 +99,11 @@ function marksEnd(policy: FirewallPolicy): string[] {
   const rules = [`meta mark { ${[OUTSIDE_MARK, INNER_MARK].map(hexadecimal).join(', ')} } drop`];
   // Into the entry's tunnel go the exit's datagrams alone.
   return [...rules, `oifname "${ENTRY_INTERFACE}" drop`];
+}
+
+/** They are refused, not swallowed: systemd-resolved waits for such a connection, and with it whoever asked for a name. */
+function connectionsForNamesEnd(policy: FirewallPolicy): string[] {
+  return policy.dnsByTunnel ? ['tcp dport { 53, 853 } reject with tcp reset'] : [];
 }
 
 function namesInside(policy: FirewallPolicy): string[] {
