@@ -9,6 +9,8 @@ import { PATH, Resolved, skip } from './client/resolved.ts';
 import { ClientRig } from './client/rig.ts';
 
 const INSIDE = 'corp.example';
+/** A domain that the network at home hands out, with a name below that does not exist. */
+const HOME = 'home.example';
 const SPLIT_OFF: ClientSettings['split'] = { mode: 'off', networks: [] };
 
 describe('with systemd-resolved', { skip }, () => {
@@ -17,14 +19,14 @@ describe('with systemd-resolved', { skip }, () => {
 
   before(async () => {
     rig = await ClientRig.start(['gatewayB']);
-    await rig.service.change('/settings', { dns: { searchDomains: [INSIDE] } });
+    await rig.service.change('/settings', { dns: { searchDomains: [INSIDE], blocked: [`gone.${HOME}`] } });
     await rig.machine.stopDaemon();
     resolved = await Resolved.start(rig.world.client);
     await rig.machine.startDaemon({ PATH });
     const { device } = ACCESS.home;
     // As the network at home hands it out, with names that it wants to be asked for.
     await resolved.set('dns', device, WEB.ipv4);
-    await resolved.set('domain', device, 'home.example', '~bank.example');
+    await resolved.set('domain', device, HOME, '~bank.example');
     await resolved.set('default-route', device, 'yes');
   });
   after(async () => {
@@ -60,14 +62,16 @@ describe('with systemd-resolved', { skip }, () => {
       const { dns } = await rig.connect('near');
       assert.equal(dns.by, 'resolved');
       const tight = await leaksDuring(rig.world, async () => {
-        for (const domain of ['example.net', INSIDE, 'home.example', 'bank.example'])
+        for (const domain of ['example.net', INSIDE, HOME, 'bank.example'])
           assert.match((await askerFor(domain)) ?? '', inside, domain);
+        // It is known for absent, not given up: of the network's own servers nobody waits for an answer.
+        assert.match(await resolved.refusalOf(`gone.${HOME}`), /not found/);
         // A renewed lease wants other names, and all of them.
         await resolved.set('domain', ACCESS.home.device, 'mail.example', '~.');
         await until('what it wants', async () => (await resolved.of('domain', 'sallyport')).includes('~mail.example'));
         for (const domain of ['example.net', 'mail.example'])
           assert.match((await askerFor(domain)) ?? '', inside, domain);
-        await resolved.set('domain', ACCESS.home.device, 'home.example', '~bank.example');
+        await resolved.set('domain', ACCESS.home.device, HOME, '~bank.example');
       });
       assert.equal(tight.names, 0, JSON.stringify(tight.kinds));
       if (killSwitch) assert.deepEqual(tight.kinds, {});

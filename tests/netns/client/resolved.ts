@@ -105,6 +105,12 @@ export class Resolved {
     return found[0] ?? false;
   }
 
+  /** What `resolvectl` says of a name that it does not find. */
+  async refusalOf(name: string): Promise<string> {
+    return (await this.#machine.run([resolvectl, 'query', '-4', name], { allowFailure: true, timeoutMs: 150_000 }))
+      .stderr;
+  }
+
   /** Whether nobody has answered after a while: the stub says nothing at all where resolved has reached nobody. */
   async isSilent(name: string): Promise<boolean> {
     return (await this.#machine.run(['timeout', '2', 'getent', 'ahostsv4', name], { allowFailure: true })).code !== 0;
