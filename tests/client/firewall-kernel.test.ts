@@ -431,6 +431,18 @@ describe('the packet filter in the kernel', () => {
     });
   });
 
+  it('refuses connections to name servers outside at once, over which whoever asked would wait', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client } = await machine(laboratory);
+      const policy = policies().find(([name]) => name === 'connected')?.[1] ?? 'open';
+      await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+      const connect = (address: string, port: number) => client.run(['timeout', '2', 'bash', '-c', `: <>/dev/tcp/${address}/${String(port)}`], { allowFailure: true }); // prettier-ignore
+      for (const address of ['192.0.2.9', '192.168.1.1', '2001:db8:9::9'])
+        for (const port of [53, 853]) assert.match((await connect(address, port)).stderr, /Connection refused/);
+      assert.equal((await connect('192.0.2.9', 4433)).code, 124);
+    });
+  });
+
   it('replaces itself in one transaction, and leaves the old one where the new one is refused', async () => {
     await withLaboratory(async (laboratory) => {
       const client = await laboratory.namespace('client');

@@ -52,9 +52,8 @@ export class Reconciler {
   forgetTunnel(name: string): void {
     this.#inForce.delete(`interface ${name}`);
     this.#inForce.delete(`peers ${name}`);
-    // Its routes went with it, and with systemd-resolved its name servers.
+    // Its routes went with it.
     this.#inForce.delete('routes');
-    this.#inForce.delete('names');
   }
 
   /** Settles when nothing is under way. */
