@@ -1,3 +1,4 @@
+export * from './epoll.ts';
 export * from './linux/cgroup.ts';
 export * from './linux/conntrack.ts';
 export * from './linux/ip.ts';

@@ -1,53 +1,17 @@
-import koffi from 'koffi';
 import type { Arena } from './arena.ts';
+import { Epoll } from './epoll.ts';
 import { drainEvent, openEvent, signalEvent } from './event.ts';
-import { errno, SystemCallError } from './libc.ts';
-
-/*
- * Node's event loop can watch nothing but what Node itself opened. Descriptors that are read by system calls of our own
- * are watched by epoll here, from a thread of libuv's pool, so that the caller's event loop goes on.
- */
-
-const library = koffi.load('libc.so.6');
-type Wait = (epoll: number, events: number, count: number, timeoutMs: number) => number;
-const wait = library.func('int epoll_wait(int epoll, uint64_t events, int count, int timeoutMs)') as unknown as Wait & {
-  async(
-    epoll: number,
-    events: number,
-    count: number,
-    timeoutMs: number,
-    done: (error: unknown, result: number) => void,
-  ): void;
-};
-const create = library.func('int epoll_create1(int flags)') as unknown as (flags: number) => number;
-const control = library.func('int epoll_ctl(int epoll, int op, int fd, uint64_t event)') as unknown as (
-  epoll: number,
-  op: number,
-  fd: number,
-  event: number,
-) => number;
-
-const EPOLL_CLOEXEC = 0x80000;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const EPOLLIN = 1;
-
-/** struct epoll_event: packed on x86-64 alone. */
-const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
-const EVENT_FD = EVENT_BYTES - 8;
-const EVENTS = 64;
 
 /**
- * Says which descriptors can be read, to functions of the thread that created it. While it watches any, it keeps the
- * process alive and a thread of libuv's pool to itself.
+ * Says which descriptors can be read, to functions of the thread that created it. Node's event loop can watch nothing but
+ * what Node itself opened, so a thread of libuv's pool waits in epoll. While it watches any descriptor, it keeps the process
+ * alive and that thread to itself.
  */
 export class Readiness {
-  static readonly scratchBytes = (EVENTS + 1) * EVENT_BYTES + 16;
+  static readonly scratchBytes = Epoll.scratchBytes + 16;
   readonly #arena: Arena;
-  readonly #events: number;
-  readonly #argument: number;
   readonly #word: number;
-  readonly #epoll: number;
+  readonly #epoll: Epoll;
   readonly #event: number;
   readonly #readers = new Map<number, () => void>();
   #waiting = false;
@@ -57,12 +21,9 @@ export class Readiness {
   constructor(arena: Arena, scratch: number) {
     this.#arena = arena;
     this.#word = scratch;
-    this.#events = scratch + 16;
-    this.#argument = this.#events + EVENTS * EVENT_BYTES;
-    this.#epoll = create(EPOLL_CLOEXEC);
-    if (this.#epoll < 0) throw new SystemCallError('open an epoll descriptor', errno());
+    this.#epoll = new Epoll(arena, scratch + 16);
     this.#event = openEvent();
-    this.#control(EPOLL_CTL_ADD, this.#event);
+    this.#epoll.add(this.#event, this.#event);
     // The end of the process waits for libuv's threads.
     process.on('exit', () => {
       this.#wake();
@@ -71,7 +32,7 @@ export class Readiness {
 
   /** Calls `onReadable` whenever `fd` can be read; what it leaves there, it is called for again. */
   add(fd: number, onReadable: () => void): void {
-    this.#control(EPOLL_CTL_ADD, fd);
+    this.#epoll.add(fd, fd);
     this.#readers.set(fd, onReadable);
     this.#arm();
   }
@@ -79,17 +40,8 @@ export class Readiness {
   /** Before `fd` is closed. */
   remove(fd: number): void {
     if (!this.#readers.delete(fd)) return;
-    this.#control(EPOLL_CTL_DEL, fd);
+    this.#epoll.remove(fd);
     if (this.#readers.size === 0) this.#wake();
-  }
-
-  #control(op: number, fd: number): void {
-    const { view, address } = this.#arena;
-    view.setUint32(this.#argument, EPOLLIN, true);
-    view.setUint32(this.#argument + EVENT_FD, fd, true);
-    view.setUint32(this.#argument + EVENT_FD + 4, 0, true);
-    if (control(this.#epoll, op, fd, address + this.#argument) < 0)
-      throw new SystemCallError('watch a descriptor', errno());
   }
 
   #wake(): void {
@@ -99,7 +51,7 @@ export class Readiness {
   #arm(): void {
     if (this.#waiting || this.#polling || this.#readers.size === 0) return;
     this.#waiting = true;
-    wait.async(this.#epoll, this.#arena.address + this.#events, EVENTS, -1, (_error, count) => {
+    this.#epoll.waitInPool((count) => {
       this.#waiting = false;
       this.#serve(count);
     });
@@ -113,16 +65,15 @@ export class Readiness {
     setImmediate(() => {
       this.#polling = false;
       if (this.#readers.size === 0) return;
-      const more = wait(this.#epoll, this.#arena.address + this.#events, EVENTS, 0);
+      const more = this.#epoll.wait(0);
       if (more > 0) this.#serve(more);
       else this.#arm();
     });
   }
 
   #dispatch(count: number): void {
-    const { view } = this.#arena;
     const ready: number[] = [];
-    for (let i = 0; i < count; i++) ready.push(view.getUint32(this.#events + i * EVENT_BYTES + EVENT_FD, true));
+    for (let i = 0; i < count; i++) ready.push(this.#epoll.tag(i));
     for (const fd of ready) {
       if (fd === this.#event) drainEvent(this.#arena, this.#event, this.#word);
       else this.#readers.get(fd)?.();
