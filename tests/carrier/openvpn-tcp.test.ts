@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { openOpenVpnTcpClient } from '@sallyport/carrier';
 import { until } from '@sallyport/netlab';
 import { SeededRandom } from '@sallyport/testkit';
-import { beginsWithReset, StreamFrames } from '../../packages/carrier/src/stream-frames.ts';
 import { data, framed, openOpenVpnGateway, openStream, reset, type Stream } from './openvpn-rig.ts';
 import { Device } from './rig.ts';
 
@@ -20,7 +22,8 @@ suite('OpenVPN over TCP at the gateway', () => {
     const { socket, packets } = await openStream(t, port);
     socket.setNoDelay(true);
     for (let at = 0; at < bytes.length;) {
-      const end = at + 1 + random.below(4000);
+      // Much at first: Node has read beyond the first packet then.
+      const end = at === 0 ? 100_000 : at + 1 + random.below(4000);
       socket.write(bytes.subarray(at, end));
       at = end;
       if (random.chance(0.2)) await sleep(1);
@@ -85,7 +88,7 @@ suite('OpenVPN over TCP at the gateway', () => {
     const { socket, ended } = await openStream(t, port);
     socket.write(Buffer.concat([framed(reset()), Buffer.from([0, 0])]));
     await until('its end', ended);
-    assert.equal(device.received.length, 3);
+    await until('all resets', () => device.received.length === 4);
     assert.equal(server.stats.tunnels, 0);
   });
 
@@ -239,6 +242,66 @@ suite('OpenVPN over TCP at the gateway', () => {
     assert.ok(server.stats.waitingBytes < 2 * 1024 * 1024, String(server.stats.waitingBytes));
   });
 
+  test('a client that reads late gets whole packets, and what is sent after that too', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t);
+    const { socket, packets } = await openStream(t, port);
+    socket.pause();
+    socket.write(framed(reset()));
+    await until('its reset', () => device.received.length === 1);
+    const [to = ''] = device.from;
+    let sent = 0;
+    const send = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await device.send(data(1000 + (sent % 7), sent++ % 256), to);
+      await sleep(2);
+    };
+    while (server.stats.dropped === 0) await send(100);
+    socket.resume();
+    await until('nothing waits', () => server.stats.waitingBytes === 0);
+    await send(100);
+    await until(
+      'the last one',
+      () =>
+        packets()
+          .at(-1)
+          ?.equals(data(1000 + ((sent - 1) % 7), (sent - 1) % 256)) === true,
+    );
+    const came = packets();
+    assert.ok(came.length < sent);
+    for (const packet of came) {
+      const number = packet[1] ?? 0;
+      assert.ok(packet.equals(data(packet.length, number)) && packet.length >= 1000 && packet.length < 1007);
+    }
+  });
+
+  test('connections that end at once, by half or by a reset, leave no descriptor behind', async (t) => {
+    const { port, device, server } = await openOpenVpnGateway(t, {
+      connectionsPerAddress: 300,
+      connectionsPerNetwork: 300,
+    });
+    device.echo();
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    // The thread's own are there then.
+    (await openStream(t, port)).socket.write(framed(reset()));
+    await until('the first', () => server.stats.tunnels === 1);
+    const before = descriptors();
+    const streams: Stream[] = [];
+    for (let i = 0; i < 200; i++) {
+      const stream = await openStream(t, port);
+      // Some are cut within a packet.
+      stream.socket.write(
+        Buffer.concat([framed(reset(), data(60, i)), i % 3 === 0 ? Buffer.of(0, 9, 1) : Buffer.alloc(0)]),
+      );
+      streams.push(stream);
+    }
+    await until('all answers', () => streams.every(({ packets }) => packets().length === 2));
+    assert.equal(server.stats.tunnels, 201);
+    for (const [i, { socket }] of streams.entries())
+      if (i % 2 === 0) socket.end();
+      else socket.resetAndDestroy();
+    await until('all ends', () => server.stats.tunnels === 1 && streams.every(({ ended }) => ended()));
+    await until('their descriptors', () => descriptors() === before);
+  });
+
   test('the web server of the machine says where a connection comes from', async (t) => {
     const { webPort, device, server } = await openOpenVpnGateway(t, { connectionsPerAddress: 1, firstPacketMs: 300 });
     device.echo();
@@ -272,6 +335,17 @@ suite('OpenVPN over TCP at the gateway', () => {
   });
 });
 
+test('however a process with connections ends, their thread does not keep it', async () => {
+  const child = fileURLToPath(new URL('./relay-exit-child.ts', import.meta.url));
+  for (const [how, code] of [
+    ['exit', 7],
+    ['throw', 1],
+  ] as const) {
+    const [ended] = (await once(spawn(process.execPath, [child, how], { stdio: 'ignore' }), 'exit')) as [number];
+    assert.equal(ended, code);
+  }
+});
+
 test("the client's end passes packets on as datagrams, and tells of the end", async (t) => {
   const gateway = await openOpenVpnGateway(t);
   gateway.device.echo();
@@ -287,32 +361,6 @@ test("the client's end passes packets on as datagrams, and tells of the end", as
   for (const packet of sent) await device.send(packet, client.port);
   await until('all answers', () => device.received.length === sent.length);
   assert.deepEqual(device.received, sent);
-  assert.equal(client.stats.toServer.datagrams, sent.length);
   await gateway.server.close();
   await until('it hears of the end', () => ends.length === 1);
-});
-
-test('a stream is put together as it was cut, and memory is bounded by one packet', () => {
-  const random = new SeededRandom(3);
-  for (let round = 0; round < 200; round++) {
-    const packets = Array.from({ length: 1 + random.below(20) }, () =>
-      Buffer.from(random.bytes(1 + random.below(3000))),
-    );
-    const bytes = framed(...packets);
-    const frames = new StreamFrames();
-    const out: Buffer[] = [];
-    for (let at = 0; at < bytes.length;) {
-      const end = at + 1 + random.below(2500);
-      const whole = frames.push(bytes.subarray(at, end));
-      assert.notEqual(whole, null);
-      if (whole) out.push(whole);
-      at = end;
-    }
-    assert.deepEqual(Buffer.concat(out), bytes);
-  }
-  assert.equal(new StreamFrames().push(Buffer.from([0, 0])), null);
-  assert.equal(new StreamFrames().push(Buffer.from([0x27, 0x11])), null);
-  assert.equal(beginsWithReset(Buffer.from([0, 14])), undefined);
-  assert.equal(beginsWithReset(Buffer.from([0, 14, 0x38])), true);
-  assert.equal(beginsWithReset(Buffer.from([0, 14, 0x39])), false);
 });

@@ -7,6 +7,7 @@ import { fuzzLink } from './link.ts';
 import { fuzzOpenVpnData } from './openvpn-data.ts';
 import { fuzzProfile } from './profile.ts';
 import { fuzzOpenVpnControl } from './openvpn-control.ts';
+import { fuzzOpenVpnStream } from './openvpn-stream.ts';
 import { fuzzResolver } from './resolver.ts';
 import { fuzzScim } from './scim.ts';
 import { fuzzTransport } from './transport.ts';
@@ -27,6 +28,7 @@ const TARGETS: Record<string, (iterations: number, seed: number) => { accepted: 
   resolver: fuzzResolver,
   'openvpn-data': fuzzOpenVpnData,
   'openvpn-control': fuzzOpenVpnControl,
+  'openvpn-stream': fuzzOpenVpnStream,
   'openvpn-profile': fuzzProfile,
 };
 

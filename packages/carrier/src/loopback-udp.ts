@@ -1,21 +1,13 @@
 /*
- * UDP between this process and WireGuard's or OpenVPN's port on the same machine: trains by UDP_GRO and UDP_SEGMENT, one
+ * UDP between this process and WireGuard's port on the same machine: trains by UDP_GRO and UDP_SEGMENT, one
  * system call for up to 64 datagrams, where Node's own dgram takes one for each.
  */
 import { Buffer } from 'node:buffer';
 import { PATH_BYTES, PATH_FAMILY, PATH_PORT, PATH_REMOTE } from '@sallyport/core';
-import { Arena, DatagramReceiver, DatagramSender, errno, libc, Readiness, SystemCallError } from '@sallyport/io';
+import { Arena, DatagramReceiver, DatagramSender, libc, Readiness } from '@sallyport/io';
+import { LOOPBACK, openLoopback } from './loopback-socket.ts';
 import { appendTrain, encodedBytes, gatherTrain, MAX_MESSAGE_BYTES, MAX_TRAIN_BYTES } from './message.ts';
 
-const AF_INET = 2;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0x800;
-const SOCK_CLOEXEC = 0x80000;
-const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
-const SO_RCVBUFFORCE = 33;
-const SOL_UDP = 17;
-const UDP_GRO = 104;
 /** Holds what a WireGuard worker sends in one go while this process is busy; without privileges the kernel gives less. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -23,7 +15,6 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const RECEIVE_ROOM = 65_536;
 /** Trains from one socket before the others have their turn. */
 const TRAINS_A_TURN = 8;
-const LOOPBACK = 0x7f000001;
 
 export interface UdpReceiver {
   /** A message of datagrams that the WireGuard device sent; its bytes are the receiver's. */
@@ -74,35 +65,13 @@ class LoopbackUdp {
   }
 
   open(localAddress: number, peerPort: number, receiver: UdpReceiver): LoopbackSocket {
-    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) throw new SystemCallError('open a UDP socket', errno());
+    const { fd, port } = openLoopback(this.arena, localAddress, RECEIVE_BUFFER_BYTES);
     try {
-      this.#option(fd, SOL_UDP, UDP_GRO, 1);
-      if (!this.#option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES))
-        this.#option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
-      return new Socket(this, fd, this.#bind(fd, localAddress), peerPort, receiver);
+      return new Socket(this, fd, port, peerPort, receiver);
     } catch (error) {
       libc.close(fd);
       throw error;
     }
-  }
-
-  #option(fd: number, level: number, name: number, value: number): boolean {
-    const at = this.arena.scratch + 48;
-    this.arena.view.setInt32(at, value, true);
-    return libc.setsockopt(fd, level, name, this.arena.address + at, 4) === 0;
-  }
-
-  /** Returns the port. */
-  #bind(fd: number, address: number): number {
-    const { view, scratch, u8, address: base } = this.arena;
-    u8.fill(0, scratch, scratch + 16);
-    view.setUint16(scratch, AF_INET, true);
-    view.setUint32(scratch + 4, address);
-    if (libc.bind(fd, base + scratch, 16) < 0) throw new SystemCallError('take a loopback address', errno());
-    view.setUint32(scratch + 32, 16, true);
-    libc.getsockname(fd, base + scratch, base + scratch + 32);
-    return view.getUint16(scratch + 2);
   }
 }
 

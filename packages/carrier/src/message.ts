@@ -5,7 +5,7 @@
 
 export const LENGTH_BYTES = 2;
 /** As many as the kernel joins into one train. */
-const MAX_TRAIN_DATAGRAMS = 64;
+export const MAX_TRAIN_DATAGRAMS = 64;
 /** The largest payload of UDP over IPv4: a train must not be longer, for the kernel builds it as one packet first. */
 export const MAX_TRAIN_BYTES = 65_507;
 /** A train as long as there is one, of the smallest datagrams that WireGuard sends (32 bytes). */

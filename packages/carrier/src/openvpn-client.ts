@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import type { Traffic } from './relay.ts';
-import { StreamRelay } from './stream-relay.ts';
+import { LOOPBACK } from './loopback-socket.ts';
+import { StreamRelays } from './stream-relays.ts';
 
 export interface OpenVpnTcpClientOptions {
-  /** To the server, open. It is closed with the relay. */
+  /** To the server, open. The connection is taken out of it, and the socket closed. */
   readonly socket: Socket;
-  /** Where our own client listens on 127.0.0.1; 0: whoever sends first. */
+  /** Where our own client listens on 127.0.0.1. */
   readonly openvpnPort: number;
   /** Once, where the connection ends by itself. */
   readonly onClose: (reason: string) => void;
@@ -14,18 +14,23 @@ export interface OpenVpnTcpClientOptions {
 export interface OpenVpnTcpClient {
   /** The server's address for the client: 127.0.0.1 and this port. */
   readonly port: number;
-  /** Live numbers. */
-  readonly stats: { readonly toServer: Readonly<Traffic>; readonly fromServer: Readonly<Traffic> };
   close(): void;
 }
 
-const LOOPBACK = 0x7f000001;
+/** More than end at the same time. */
+const CONNECTIONS = 8;
+
+/** Its thread serves whatever connections follow. */
+let relays: StreamRelays | undefined;
 
 /** The client's end of OpenVPN over TCP. Throws a SystemCallError, and leaves the socket to the caller then. */
 export function openOpenVpnTcpClient({ socket, openvpnPort, onClose }: OpenVpnTcpClientOptions): OpenVpnTcpClient {
   let closed = false;
   socket.setNoDelay(true);
-  const relay = new StreamRelay(socket, {
+  relays ??= new StreamRelays(CONNECTIONS, () => {
+    relays = undefined;
+  });
+  const relay = relays.open(socket, new Uint8Array(0), {
     localAddress: LOOPBACK,
     openvpnPort,
     onClose: (reason) => {
@@ -34,7 +39,6 @@ export function openOpenVpnTcpClient({ socket, openvpnPort, onClose }: OpenVpnTc
   });
   return {
     port: relay.port,
-    stats: { toServer: relay.outbound, fromServer: relay.inbound },
     close: () => {
       closed = true;
       relay.close('closed');

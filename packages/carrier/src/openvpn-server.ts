@@ -3,10 +3,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { addressKey, plainAddress } from './address-key.ts';
 import { addressOf, BACKLOG, listen, listenAll, type CarrierAddress } from './listen.ts';
 import { addressText, SourceAddresses } from './local-addresses.ts';
-import { Places } from './places.ts';
+import { Places, type Occupant } from './places.ts';
 import type { CarrierServerStats } from './server.ts';
-import { beginsWithReset, holdsData } from './stream-frames.ts';
-import { StreamRelay } from './stream-relay.ts';
+import { beginsWithReset } from './stream-frames.ts';
+import { StreamRelays, type StreamRelay } from './stream-relays.ts';
 
 export interface OpenVpnTcpServerOptions {
   readonly listen: readonly CarrierAddress[];
@@ -64,7 +64,10 @@ const SWEEPS = 5;
 const MAX_ADDRESS_LINE = 64;
 const END_OF_LINE = 10;
 
-interface Connection {
+/** Connections that are ending while others have their places. */
+const ENDING = 256;
+
+interface Connection extends Occupant {
   readonly relay: StreamRelay;
   readonly since: number;
   answered: boolean;
@@ -83,6 +86,7 @@ export class OpenVpnTcpServer {
   readonly #limits: OpenVpnTcpLimits;
   readonly #places: Places;
   readonly #connections = new Set<Connection>();
+  readonly #relays: StreamRelays;
   readonly #localAddresses = new SourceAddresses();
   readonly #timer: NodeJS.Timeout;
 
@@ -90,6 +94,10 @@ export class OpenVpnTcpServer {
     this.#options = options;
     this.#limits = limits;
     this.#places = new Places(limits);
+    this.#relays = new StreamRelays(limits.connections + ENDING, (error) => {
+      // The process ends by that, and whoever keeps it running starts it again.
+      throw error;
+    });
     const create = (welcome: (socket: Socket) => void): Server => {
       const server = createServer({ noDelay: true }, welcome);
       server.maxConnections = 0;
@@ -116,12 +124,16 @@ export class OpenVpnTcpServer {
     this.#timer.unref();
   }
 
-  /** Takes the addresses, and no connection yet: that begins with {@link open}. Throws Node's errors of listening. */
+  /**
+   * Takes the addresses, and no connection yet: that begins with {@link open}, so that the process can give up its
+   * privileges in between. Throws Node's errors of listening.
+   */
   static async bind(options: OpenVpnTcpServerOptions): Promise<OpenVpnTcpServer> {
     const server = new OpenVpnTcpServer(options, { ...OPENVPN_TCP_LIMITS, ...options.limits });
     try {
       server.#servers = await listenAll(server.#servers, options.listen);
       if (server.#behindWeb !== undefined) await listen(server.#behindWeb, options.behindWeb);
+      await server.#relays.ready;
     } catch (error) {
       await server.close();
       throw error;
@@ -142,7 +154,7 @@ export class OpenVpnTcpServer {
     let dropped = 0;
     for (const { relay } of this.#connections) {
       waitingBytes += relay.waitingBytes;
-      dropped += relay.inbound.dropped + relay.outbound.dropped;
+      dropped += relay.dropped;
     }
     return { tunnels: this.#connections.size, refused: this.#places.refused, waitingBytes, dropped };
   }
@@ -162,9 +174,8 @@ export class OpenVpnTcpServer {
           else resolve();
         }),
     );
-    for (const { relay } of this.#connections) relay.close('the gateway stops');
     this.#places.closeAll();
-    await Promise.all(closed);
+    await Promise.all([...closed, this.#relays.close()]);
   }
 
   #all(): Server[] {
@@ -229,47 +240,51 @@ export class OpenVpnTcpServer {
   #begin(socket: Socket, address: string, first: Buffer): void {
     const localAddress = this.#localAddresses.of(addressKey(address));
     const { openvpnPort, onSource } = this.#options;
-    let connection: Connection | undefined;
-    const local = (port: number): string => `${addressText(localAddress)}:${String(port)}`;
+    const local = (): string => `${addressText(localAddress)}:${String(relay.port)}`;
+    let relay: StreamRelay;
     try {
-      const relay = new StreamRelay(
-        socket,
-        {
-          localAddress,
-          openvpnPort,
-          onAnswer: (packets) => {
-            if (connection === undefined) return;
-            if (!connection.answered) {
-              connection.answered = true;
-              const source = plainAddress(address);
-              if (source !== undefined) onSource?.(local(relay.port), source);
-            }
-            if (!holdsData(packets)) return;
-            connection.lastDataAt = performance.now();
-            this.#places.keep(socket);
-          },
-          onClose: () => {
-            if (connection === undefined) return;
-            this.#connections.delete(connection);
-            if (connection.answered) onSource?.(local(relay.port), null);
-          },
+      relay = this.#relays.open(socket, first, {
+        localAddress,
+        openvpnPort,
+        onAnswer: () => {
+          connection.answered = true;
+          const source = plainAddress(address);
+          if (source !== undefined) onSource?.(local(), source);
         },
-        first,
-      );
-      // What came behind its first packet may have closed it.
-      if (relay.closed) return;
-      connection = { relay, since: performance.now(), answered: false, lastDataAt: undefined };
-      this.#connections.add(connection);
+        onData: () => {
+          connection.lastDataAt = performance.now();
+          this.#places.keep(connection);
+        },
+        onClose: () => {
+          this.#connections.delete(connection);
+          this.#places.leave(connection);
+          if (connection.answered) onSource?.(local(), null);
+        },
+      });
     } catch {
       // There are no descriptors left: one connection too many, and the others stay.
       this.#places.refuse(socket);
+      return;
     }
+    const connection: Connection = {
+      relay,
+      since: performance.now(),
+      answered: false,
+      lastDataAt: undefined,
+      destroy: () => {
+        relay.close('its place is needed');
+      },
+    };
+    this.#places.pass(socket, connection);
+    this.#connections.add(connection);
   }
 
   #sweep(now: number): void {
     const { answerMs, loginMs, idleMs } = this.#limits;
-    for (const { relay, since, answered, lastDataAt } of this.#connections) {
-      if (lastDataAt !== undefined) {
+    for (const connection of this.#connections) {
+      const { relay, since, answered, lastDataAt } = connection;
+      if (relay.takeDataSeen()) connection.lastDataAt = now;
+      else if (lastDataAt !== undefined) {
         if (now - lastDataAt >= idleMs) relay.close('idle');
       } else if (!answered && now - since >= answerMs) relay.close('OpenVPN does not know it');
       else if (now - since >= loginMs) relay.close('it was not let in');

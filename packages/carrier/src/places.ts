@@ -1,10 +1,24 @@
-import type { Duplex } from 'node:stream';
+import type { EventEmitter } from 'node:events';
 import { networkKey } from './address-key.ts';
+
+/** Who can have a place, and be ended. */
+export interface Occupant {
+  destroy(): unknown;
+}
+
+/** One that says when it is over, as a socket does. */
+export type Guest = Occupant & Pick<EventEmitter, 'once'>;
 
 export interface PlaceLimits {
   readonly connections: number;
   readonly connectionsPerAddress: number;
   readonly connectionsPerNetwork: number;
+}
+
+interface Place {
+  occupant: Occupant;
+  readonly key: string;
+  readonly network: string;
 }
 
 /**
@@ -14,10 +28,9 @@ export interface PlaceLimits {
  */
 export class Places {
   readonly #limits: PlaceLimits;
-  /** With how to give the place back. */
-  readonly #taken = new Map<Duplex, () => void>();
+  readonly #taken = new Map<Occupant, Place>();
   /** Those that were not let in, the oldest first. */
-  readonly #waiting = new Set<Duplex>();
+  readonly #waiting = new Set<Place>();
   readonly #addresses = new Map<string, number>();
   readonly #networks = new Map<string, number>();
   #refused = 0;
@@ -32,38 +45,55 @@ export class Places {
   }
 
   /** `key` is an addressKey. False, and the connection is gone, where there are too many from there. */
-  enter(socket: Duplex, key: string): boolean {
+  enter(guest: Guest, key: string): boolean {
     const { connections, connectionsPerAddress, connectionsPerNetwork } = this.#limits;
     const network = networkKey(key);
     const fits =
       countOf(this.#addresses, key) < connectionsPerAddress && countOf(this.#networks, network) < connectionsPerNetwork;
     if (fits && this.#taken.size >= connections) this.#makeRoom();
     if (!fits || this.#taken.size >= connections) {
-      this.refuse(socket);
+      this.refuse(guest);
       return false;
     }
     add(this.#addresses, key, 1);
     add(this.#networks, network, 1);
-    const leave = (): void => {
-      if (!this.#taken.delete(socket)) return;
-      this.#waiting.delete(socket);
-      add(this.#addresses, key, -1);
-      add(this.#networks, network, -1);
-    };
-    this.#taken.set(socket, leave);
-    this.#waiting.add(socket);
-    socket.once('close', leave);
+    const place = { occupant: guest, key, network };
+    this.#taken.set(guest, place);
+    this.#waiting.add(place);
+    guest.once('close', () => {
+      this.leave(guest);
+    });
     return true;
   }
 
-  /** It was let in: its place is its own. */
-  keep(socket: Duplex): void {
-    this.#waiting.delete(socket);
+  /** The place of `from` is that of `to` now. */
+  pass(from: Occupant, to: Occupant): void {
+    const place = this.#taken.get(from);
+    if (place === undefined) return;
+    this.#taken.delete(from);
+    this.#taken.set(to, place);
+    place.occupant = to;
   }
 
-  refuse(socket: Duplex): void {
+  /** Who has none, leaves none. */
+  leave(occupant: Occupant): void {
+    const place = this.#taken.get(occupant);
+    if (place === undefined) return;
+    this.#taken.delete(occupant);
+    this.#waiting.delete(place);
+    add(this.#addresses, place.key, -1);
+    add(this.#networks, place.network, -1);
+  }
+
+  /** It was let in: its place is its own. */
+  keep(occupant: Occupant): void {
+    const place = this.#taken.get(occupant);
+    if (place !== undefined) this.#waiting.delete(place);
+  }
+
+  refuse(occupant: Occupant): void {
     this.#refused++;
-    socket.destroy();
+    occupant.destroy();
   }
 
   /** One was refused elsewhere. */
@@ -72,14 +102,14 @@ export class Places {
   }
 
   closeAll(): void {
-    for (const socket of this.#taken.keys()) socket.destroy();
+    for (const occupant of this.#taken.keys()) occupant.destroy();
   }
 
   #makeRoom(): void {
-    for (const socket of this.#waiting) {
+    for (const { occupant } of this.#waiting) {
       // Not when it is closed at last: many may come before that.
-      this.#taken.get(socket)?.();
-      this.refuse(socket);
+      this.leave(occupant);
+      this.refuse(occupant);
       return;
     }
   }

@@ -2,8 +2,7 @@
  * OpenVPN over TCP: each packet with its length before it, 2 bytes, big-endian, as in a message of the tunnel over TLS.
  * Pure.
  */
-import { Buffer } from 'node:buffer';
-import { LENGTH_BYTES } from './message.ts';
+import { LENGTH_BYTES, MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS } from './message.ts';
 
 /** A packet of the largest MTU that a gateway has (9000), with what surrounds it. */
 export const MAX_PACKET_BYTES = 10_000;
@@ -12,8 +11,8 @@ const MIN_RESET_BYTES = 14;
 const MAX_RESET_BYTES = 2_048;
 /** P_CONTROL_HARD_RESET_CLIENT_V2 and _V3, with key id 0. */
 const RESETS: ReadonlySet<number | undefined> = new Set([7 << 3, 10 << 3]);
-/** P_DATA_V1 and _V2. */
-const DATA: ReadonlySet<number> = new Set([6, 9]);
+const DATA_V1 = 6;
+const DATA_V2 = 9;
 
 /** Whether a connection begins as an OpenVPN client does; undefined where more bytes have to come. */
 export function beginsWithReset(head: Uint8Array): boolean | undefined {
@@ -22,37 +21,48 @@ export function beginsWithReset(head: Uint8Array): boolean | undefined {
   return length >= MIN_RESET_BYTES && length <= MAX_RESET_BYTES && RESETS.has(head[LENGTH_BYTES]);
 }
 
-/**
- * Whether there is one of the data channel among packets with their lengths before them: that has keys for those alone who
- * were let in.
- */
-export function holdsData(packets: Uint8Array): boolean {
-  for (let at = 0; at + LENGTH_BYTES < packets.length;) {
-    if (DATA.has((packets[at + LENGTH_BYTES] ?? 0) >> 3)) return true;
-    at += LENGTH_BYTES + (((packets[at] ?? 0) << 8) | (packets[at + 1] ?? 0));
-  }
-  return false;
+/** Whether a packet that begins so is of the data channel: that has keys for those alone who were let in. */
+export function isData(firstByte: number): boolean {
+  const opcode = firstByte >> 3;
+  return opcode === DATA_V2 || opcode === DATA_V1;
 }
 
-/** Packets of a stream, put together again from the pieces in which it came. */
-export class StreamFrames {
-  #rest: Buffer | undefined;
+/** The next packets of a stream that can be sent together: of one size, but the last, which may be shorter. */
+export class StreamTrain {
+  packets = 0;
+  /** Of each but the last. */
+  size = 0;
+  lastSize = 0;
+  /** Behind them: where more has to come, or the next ones begin. */
+  next = 0;
+  /** Whether something else than a packet begins there. */
+  wrong = false;
 
-  /**
-   * The packets that are whole now, with their lengths before them; undefined for none yet. Null where the stream holds
-   * something else.
-   */
-  push(chunk: Buffer): Buffer | null | undefined {
-    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    let end = 0;
-    while (end + LENGTH_BYTES <= bytes.length) {
-      const length = bytes.readUInt16BE(end);
-      if (length === 0 || length > MAX_PACKET_BYTES) return null;
-      if (end + LENGTH_BYTES + length > bytes.length) break;
-      end += LENGTH_BYTES + length;
+  /** Looks from `from` to `end`, the first packet's length being there; false where there is no whole packet. */
+  find(bytes: Uint8Array, from: number, end: number): boolean {
+    let at = from;
+    let packets = 0;
+    let size = 0;
+    let total = 0;
+    this.wrong = false;
+    while (packets < MAX_TRAIN_DATAGRAMS && at + LENGTH_BYTES <= end) {
+      const length = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+      if (length === 0 || length > MAX_PACKET_BYTES) {
+        this.wrong = true;
+        break;
+      }
+      if (at + LENGTH_BYTES + length > end) break;
+      if (packets === 0) size = length;
+      else if (length > size || total + length > MAX_TRAIN_BYTES) break;
+      at += LENGTH_BYTES + length;
+      total += length;
+      packets++;
+      this.lastSize = length;
+      if (length < size) break;
     }
-    // A copy: the chunk may be much larger.
-    this.#rest = end === bytes.length ? undefined : Buffer.from(bytes.subarray(end));
-    return end === 0 ? undefined : bytes.subarray(0, end);
+    this.packets = packets;
+    this.size = size;
+    this.next = at;
+    return packets > 0;
   }
 }

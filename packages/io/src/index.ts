@@ -1,4 +1,3 @@
-export * from './epoll.ts';
 export * from './linux/cgroup.ts';
 export * from './linux/conntrack.ts';
 export * from './linux/ip.ts';
@@ -18,6 +17,7 @@ export * from './openssl/message-crypto.ts';
 export * from './openssl/wireguard-crypto.ts';
 export * from './packets.ts';
 export * from './readiness.ts';
+export { getSocketOption } from './socket-option.ts';
 export * from './super-packet-size.ts';
 export * from './tun-device.ts';
 export * from './udp-socket.ts';

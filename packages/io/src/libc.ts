@@ -20,6 +20,9 @@ export const libc = {
   read: bind<(fd: Fd, to: Address, bytes: number) => number>('int64_t read(int fd, uint64_t to, size_t bytes)'),
   write: bind<(fd: Fd, from: Address, bytes: number) => number>('int64_t write(int fd, uint64_t from, size_t bytes)'),
   writev: bind<(fd: Fd, iov: Address, count: number) => number>('int64_t writev(int fd, uint64_t iov, int count)'),
+  fcntl: bind<(fd: Fd, command: number, argument: number) => number>(
+    'int fcntl(int fd, int command, int64_t argument)',
+  ),
   ioctl: bind<(fd: Fd, request: number, argument: Address) => number>(
     'int ioctl(int fd, uint64_t request, uint64_t argument)',
   ),
@@ -27,6 +30,9 @@ export const libc = {
     'int socket(int domain, int type, int protocol)',
   ),
   bind: bind<(fd: Fd, address: Address, bytes: number) => number>('int bind(int fd, uint64_t address, uint32_t bytes)'),
+  connect: bind<(fd: Fd, address: Address, bytes: number) => number>(
+    'int connect(int fd, uint64_t address, uint32_t bytes)',
+  ),
   getsockname: bind<(fd: Fd, address: Address, bytes: Address) => number>(
     'int getsockname(int fd, uint64_t address, uint64_t bytes)',
   ),
