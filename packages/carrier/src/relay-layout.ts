@@ -35,6 +35,7 @@ export interface RelayRegions {
   readonly stop: number;
   // For the thread alone.
   readonly word: number;
+  readonly clock: number;
   readonly epoll: number;
   readonly receiver: number;
   readonly writer: number;
@@ -50,6 +51,7 @@ export function allocateRelays(allocate: (bytes: number) => number, slots: numbe
   return {
     stop: allocate(4),
     word: allocate(8),
+    clock: allocate(16),
     epoll: allocate(Epoll.scratchBytes),
     receiver: allocate(DatagramReceiver.scratchBytes),
     writer: allocate(PieceWriter.scratchBytes),

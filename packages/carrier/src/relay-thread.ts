@@ -6,6 +6,7 @@ import { flushCompileCache } from 'node:module';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import {
   Arena,
+  Clock,
   DatagramReceiver,
   drainEvent,
   EAGAIN,
@@ -15,6 +16,7 @@ import {
   EPOLLOUT,
   errno,
   libc,
+  Moderation,
   PieceWriter,
   SystemCallError,
 } from '@sallyport/io';
@@ -36,6 +38,13 @@ import {
 } from './relay-layout.ts';
 import { isData, StreamTrain } from './stream-frames.ts';
 
+/** See prctl(2): by default the kernel lets a sleep last 50 microseconds longer. */
+const PR_SET_TIMERSLACK = 29;
+/**
+ * Microseconds between turns where packets come densely. Most of what the thread costs is to be woken, and to wake a worker
+ * of OpenVPN's for each train: longer pauses make longer ones, and TCP, whose packets are late by as much, has room for it.
+ */
+const PAUSE = 200;
 /** More than any kernel joins. */
 const MAX_TRAIN_PACKETS = 256;
 /** The event's tag; a connection's are twice its slot, and one more for its UDP socket. */
@@ -70,6 +79,10 @@ class Relays {
   readonly #receiver: DatagramReceiver;
   readonly #writer: PieceWriter;
   readonly #train = new StreamTrain();
+  readonly #clock: Clock;
+  readonly #moderation = new Moderation(PAUSE);
+  /** In this turn. */
+  #packets = 0;
   /** By slot. */
   readonly #connections: (Connection | undefined)[] = [];
 
@@ -82,13 +95,17 @@ class Relays {
     this.#epoll = new Epoll(arena, regions.epoll);
     this.#receiver = new DatagramReceiver(arena, regions.receiver);
     this.#writer = new PieceWriter(arena, regions.writer);
+    this.#clock = new Clock(arena, regions.clock);
     this.#epoll.add(event, EVENT);
   }
 
   /** Returns when it is told to end; no descriptor is its own then. */
   run(): void {
+    libc.prctl(PR_SET_TIMERSLACK, 1);
     for (;;) {
       const count = this.#epoll.wait(-1);
+      const now = this.#clock.now();
+      this.#packets = 0;
       for (let i = 0; i < count; i++) {
         const tag = this.#epoll.tag(i);
         if (tag === EVENT) {
@@ -103,6 +120,8 @@ class Relays {
         if ((tag & 1) !== 0) this.#fromOpenVpn(connection);
         else this.#serve(connection, this.#epoll.events(i));
       }
+      const pause = this.#moderation.pauseAfter(now, this.#packets);
+      if (pause !== 0) libc.usleep(pause);
     }
   }
 
@@ -180,6 +199,7 @@ class Relays {
     let at = from;
     while (train.find(u8, at, end)) {
       const { packets, size } = train;
+      this.#packets += packets;
       writer.clear();
       at += LENGTH_BYTES;
       for (let i = 1; i < packets; i++) {
@@ -257,6 +277,7 @@ class Relays {
       end += lastSize;
       length += 2 * LENGTH_BYTES;
     }
+    this.#packets += writer.count >> 1;
     if (end > received) this.#noteAnswer(connection, holdsData);
   }
 

@@ -9,6 +9,7 @@ export * from './frame-writer.ts';
 export * from './libc.ts';
 export * from './link-monitor.ts';
 export * from './linux/scheduling.ts';
+export * from './moderation.ts';
 export * from './openssl/data-cipher.ts';
 export * from './openssl/packet-cipher.ts';
 export * from './piece-writer.ts';
