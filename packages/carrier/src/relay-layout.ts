@@ -3,7 +3,7 @@
  * messages. A connection's descriptors are the thread's from `open` until it says `ended`; then who opened them closes them.
  */
 import { PATH_BYTES } from '@sallyport/core';
-import { DatagramReceiver, Epoll, PieceWriter, type SharedArena } from '@sallyport/io';
+import { DatagramReceiver, Epoll, PieceWriter, type SharedArena } from '@sallyport/io/packets';
 
 /** Read from a connection in one go. */
 export const READ_BYTES = 128 * 1024;

@@ -19,7 +19,7 @@ import {
   Moderation,
   PieceWriter,
   SystemCallError,
-} from '@sallyport/io';
+} from '@sallyport/io/packets';
 import { LENGTH_BYTES } from './message.ts';
 import {
   DATA_SEEN,

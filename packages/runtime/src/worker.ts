@@ -21,6 +21,7 @@ import {
   FrameWriter,
   libc,
   LINK_CHANGED,
+  Moderation,
   Poller,
   setSlice,
   type SharedArena,
@@ -28,7 +29,6 @@ import {
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
 import { Gate } from './gate.ts';
 import { IcmpAnswers } from './icmp-answers.ts';
-import { Moderation } from './moderation.ts';
 import {
   CONTROL_DOORBELL,
   CONTROL_GENERATION,
