@@ -116,7 +116,7 @@ test('help and version', () => {
       'outside',
       'daemon',
     ],
-    ...['wg up', 'wg down', 'wg status', 'wg device', 'openvpn up', 'openvpn down'],
+    ...['wg up', 'wg down', 'wg status', 'wg device', 'openvpn up', 'openvpn down', 'openvpn status'],
     ...['server', 'gateway join', 'gateway run'],
     ...['config check', 'config show', 'backup', 'restore', 'setup', 'invitation accept'],
     ...['device new', 'profile openvpn', 'genkey', 'pubkey', 'genpsk', 'man', 'completion'],

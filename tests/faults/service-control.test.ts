@@ -54,7 +54,7 @@ describe('a control plane that is away', () => {
     const flows = await startFlows(alice.machine, INTERNET);
     await rig.user('bob');
     let bob: Client | undefined;
-    const prepared = await rig.prepare('bob', { gateway: local });
+    const prepared = await rig.applied(local, () => rig.prepare('bob', { gateway: local }));
     await away(async () => {
       await flows.flowing();
       bob = await rig.start('bob', prepared);

@@ -379,7 +379,8 @@ suite('openvpn up against openvpn', () => {
         'verify-client-cert none',
         'username-as-common-name',
         'auth-gen-token 3600 120',
-        'reneg-sec 3',
+        // The whole login has to be over before the first new keys.
+        'reneg-sec 8',
       ],
       push: ['route 198.51.100.0 255.255.255.0'],
     });
@@ -404,7 +405,11 @@ suite('openvpn up against openvpn', () => {
       assert.match(stderr, /log in with your browser: https:\/\/login\.example\/x\?y=1/);
       await reaches('198.51.100.7');
       // New keys: the token is shown, and nobody asks.
-      await until('the token', () => /auth-token authentication succeeded for username 'alice'/.test(process.stdout));
+      await until(
+        'the token',
+        () => /auth-token authentication succeeded for username 'alice'/.test(process.stdout),
+        30_000,
+      );
       await reaches('198.51.100.7');
       await down(name);
     } finally {

@@ -153,15 +153,25 @@ export class ServiceRig {
 
   /** Waits until a gateway is healthy. */
   async healthy(name: string): Promise<void> {
+    await until(`the gateway ${name}`, async () => (await this.#gateway(name))?.health === 'healthy', 40_000, 100);
+  }
+
+  /** Changes something that a gateway has to know, and waits until it does. */
+  async applied<T>(name: string, change: () => Promise<T>): Promise<T> {
+    const before = (await this.#gateway(name))?.appliedVersion ?? 0;
+    const result = await change();
     await until(
-      `the gateway ${name}`,
-      async () => {
-        const { items } = (await this.api.call('listGateways')) as unknown as { items: Gateway[] };
-        return items.some((gateway) => gateway.name === name && gateway.health === 'healthy');
-      },
+      `what is new at ${name}`,
+      async () => ((await this.#gateway(name))?.appliedVersion ?? 0) > before,
       40_000,
       100,
     );
+    return result;
+  }
+
+  async #gateway(name: string): Promise<Gateway | undefined> {
+    const { items } = (await this.api.call('listGateways')) as unknown as { items: Gateway[] };
+    return items.find((gateway) => gateway.name === name);
   }
 
   close(): Promise<void> {

@@ -32,8 +32,9 @@ export const openvpnStatus: Command = {
   name: 'openvpn status',
   usage: '[--json] [FILE.ovpn | NAME]',
   summary: 'show the tunnels of OpenVPN profiles',
-  help: `Shows each tunnel that "sallyport openvpn up" has brought up, or the one that is named: whether it is connected and since
-when, the server, addresses, traffic, and where its log is. Ends with 1 where the one that is named is not connected.
+  help: `Shows each tunnel that "sallyport openvpn up" has brought up, or the one that is named: whether it is connected and
+since when, the server, addresses, traffic, and where its log is. Ends with 1 where the one that is named is not
+connected.
 
 Options:
   --json  print JSON: {"items":[{"name":…,"state":"connected"|"connecting"|"killed",…}]}
