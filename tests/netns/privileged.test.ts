@@ -164,6 +164,9 @@ test('when the gateway dies the filter stays, and the next process takes over wh
   await ask({ kind: 'setFirewall', plan: plan([device(2, ['staff'])]) });
   assert.ok(await reaches(rig.devices, ALLOWED[4], '10.77.0.2'));
   await ask({ kind: 'tearDown' });
+  // What was under way at a gateway that ends comes too late.
+  const { error } = await helper.client.request({ kind: 'enableForwarding' });
+  assert.match(error?.message ?? '', /everything was taken back/);
   assert.deepEqual(await sysctl(...FORWARDING, LAN_ADVERTISEMENTS), settingsBefore);
   assert.equal((await rig.gateway.run(['nft', 'list', 'tables'])).stdout.trim(), '');
   for (const family of ['-4', '-6']) assert.doesNotMatch(await rig.gateway.ip(family, 'rule', 'show'), /blackhole/);

@@ -61,6 +61,8 @@ class Server {
   readonly #queue: Waiting[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #working: Promise<void> | undefined;
+  /** All was taken back: what comes now was asked before its asker knew that. */
+  #tornDown = false;
 
   constructor({ stream, interfaceName, pools, networksUid, statePath, onNotice, onCommand }: PrivilegedServerOptions) {
     this.#stream = stream;
@@ -119,6 +121,8 @@ class Server {
   async #answer(value: unknown): Promise<Omit<PrivilegedAnswer, 'id'>> {
     try {
       const request = this.#decoder.decode(value);
+      if (this.#tornDown && request.kind !== 'tearDown')
+        throw new Error('everything was taken back, and nothing is set up again by this process');
       if (request.kind === 'setFirewall') return { firewall: await this.#firewall.set(request.plan) };
       if (request.kind === 'changeFirewall')
         return { firewall: await this.#firewall.change(request.revision, request.change) };
@@ -149,6 +153,7 @@ class Server {
         await this.#flows.cut(request.addresses);
         return;
       case 'tearDown':
+        this.#tornDown = true;
         // Nothing may pass while the parts go one by one.
         await this.#interface.setDown();
         await this.#routes.forget();
