@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { iperf, ping, until } from '@sallyport/netlab';
+import { iperf, ping, pingSteadily, until } from '@sallyport/netlab';
 import { TestAuthority } from '../openvpn/authority.ts';
 import type { Observed } from './openvpn-gateway-child.ts';
-import { connected, INNER4, INNER6, OUTER4, OUTER6, pingSteadily, saying, withOpenVpnRig } from './openvpn-rig.ts';
+import { connected, INNER4, INNER6, OUTER4, OUTER6, saying, withOpenVpnRig } from './openvpn-rig.ts';
 
 for (const outer of [OUTER4, OUTER6])
   test(`certificate, by way of ${outer}: both families pass both ways`, () =>

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pingSteadily } from '@sallyport/netlab';
 import type { Observed } from './openvpn-gateway-child.ts';
 import { base64, Management } from './openvpn-management.ts';
-import { connected, INNER4, OUTER4, pingSteadily, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { connected, INNER4, OUTER4, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
 
 function managed(rig: OpenVpnRig): { path: string; lines: string[] } {
   const path = `${rig.laboratory.file('management', '')}.sock`;

@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import {
-  ping,
   until,
   wire,
   withLaboratory,
@@ -260,16 +259,5 @@ export async function saying(client: Process, text: string | RegExp, times = 1):
     });
   } catch (cause) {
     throw new Error(`${(cause as Error).message}\n${client.stdout.slice(-6000)}\n${client.stderr}`, { cause });
-  }
-}
-
-/**
- * Pings, and again where not all came back: ping waits for the last answer twice as long as for the slowest before it,
- * which is not long on a machine that is busy. What is lost for good is lost each time.
- */
-export async function pingSteadily(...args: Parameters<typeof ping>): ReturnType<typeof ping> {
-  for (let tries = 1; ; tries++) {
-    const result = await ping(...args);
-    if (result.received === result.sent || tries === 3) return result;
   }
 }

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { iperf, ping, until, type Process } from '@sallyport/netlab';
+import { iperf, ping, pingSteadily, until, type Process } from '@sallyport/netlab';
 import type { ClientEvent, PushedConfiguration } from '@sallyport/openvpn';
 import { randomBytes } from 'node:crypto';
 import { formatStaticKey } from '../../packages/openvpn/src/wire/key-file.ts';
 import type { ClientStart } from './openvpn-client-child.ts';
-import { OUTER4, OUTER6, pingSteadily, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { OUTER4, OUTER6, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
 
 const CHILD = fileURLToPath(new URL('openvpn-client-child.ts', import.meta.url));
 const NODE = fileURLToPath(new URL('../../scripts/node', import.meta.url));

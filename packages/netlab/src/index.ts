@@ -3,7 +3,7 @@ export { iperf, type IperfOptions, type IperfResult, type IperfRoute } from './i
 export { Laboratory, LaboratoryClosed, withLaboratory, type RunOptions, type RunResult } from './laboratory.ts';
 export { NetworkNamespace, wire, type WireEnd } from './namespace.ts';
 export { dissect, protocolIcmpv6, protocolUdp, readPcap, type CapturedPacket, type Dissection } from './pcap.ts';
-export { parsePing, ping, type PingOptions, type PingResult } from './ping.ts';
+export { parsePing, ping, pingSteadily, type PingOptions, type PingResult } from './ping.ts';
 export { PostgresServer } from './postgres-server.ts';
 export { CommandError, describeExit, Process, until, type Program, type StartOptions } from './process.ts';
 export { cpuSeconds, residentBytes } from './process-tree.ts';

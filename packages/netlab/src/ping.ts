@@ -37,6 +37,17 @@ export async function ping(namespace: NetworkNamespace, address: string, options
   return parsePing(stdout + stderr);
 }
 
+/**
+ * Pings until all requests of one run are answered, three times at the most. On a machine that is full one may count as lost
+ * that only came late: once something has come, ping(8) waits no longer than two round trips for the last.
+ */
+export async function pingSteadily(...args: Parameters<typeof ping>): Promise<PingResult> {
+  for (let tries = 1; ; tries++) {
+    const result = await ping(...args);
+    if (result.received === result.sent || tries === 3) return result;
+  }
+}
+
 /** Reads the output of iputils' ping. @throws Error when it holds no summary. */
 export function parsePing(output: string): PingResult {
   const summary = /(\d+) packets transmitted, (\d+) received/.exec(output);

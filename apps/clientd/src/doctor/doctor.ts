@@ -6,6 +6,7 @@ import { ranked, TRANSPORTS, type Path, type Transport } from '@sallyport/client
 import type { Daemon } from '../daemon.ts';
 import { probeGateway } from '../gateway-probes.ts';
 import { addressesOf } from '../network/connect.ts';
+import { networkFacts } from '../network/network-facts.ts';
 import * as judge from './judge.ts';
 import { ipv6IsDisabled, lookAtControl, lookAtKernel, lookForConflicts, looksLikePortal } from './look.ts';
 
@@ -32,7 +33,8 @@ export async function examine(
   const { record, control } = daemon.keeper;
   add(judge.judgeDaemon({ version: daemon.status().version, group, state: state.phase }));
   add(judge.judgeKernel(await lookAtKernel(runner)), judge.judgeConflicts(await lookForConflicts(runner)));
-  const { ipv4, ipv6 } = state.network;
+  // As it is now: what the daemon knows may be a moment old.
+  const { ipv4, ipv6 } = await networkFacts(runner);
   add(judge.judgeNetwork({ ipv4, ipv6, ipv6Disabled: ipv6IsDisabled() }));
   const device = state.configuration?.device;
   add(judge.judgeAccount(record && { url: record.url, standing: device?.standing, message: device?.message ?? '' }));
