@@ -18,6 +18,7 @@ import {
   libc,
   Moderation,
   PieceWriter,
+  sleepPrecisely,
   SystemCallError,
 } from '@sallyport/io/packets';
 import { LENGTH_BYTES } from './message.ts';
@@ -38,8 +39,6 @@ import {
 } from './relay-layout.ts';
 import { isData, StreamTrain } from './stream-frames.ts';
 
-/** See prctl(2): by default the kernel lets a sleep last 50 microseconds longer. */
-const PR_SET_TIMERSLACK = 29;
 /**
  * Microseconds between turns where packets come densely. Most of what the thread costs is to be woken, and to wake a worker
  * of OpenVPN's for each train: longer pauses make longer ones, and TCP, whose packets are late by as much, has room for it.
@@ -101,7 +100,7 @@ class Relays {
 
   /** Returns when it is told to end; no descriptor is its own then. */
   run(): void {
-    libc.prctl(PR_SET_TIMERSLACK, 1);
+    sleepPrecisely();
     for (;;) {
       const count = this.#epoll.wait(-1);
       const now = this.#clock.now();

@@ -24,6 +24,7 @@ import {
   Moderation,
   Poller,
   setSlice,
+  sleepPrecisely,
   type SharedArena,
 } from '@sallyport/io/packets';
 import { buildUnreachable, Coalescer, VIRTIO_NET_HEADER_BYTES, type FrameSink } from '@sallyport/wire';
@@ -49,8 +50,6 @@ const FRAMES_A_BATCH = 64;
 
 /** The shortest that there is: a packet that comes does not wait for the next tick because somebody computes. */
 const SLICE_MS = 0.1;
-/** By how many nanoseconds a thread's short sleeps may be longer, which is 50,000 by default. */
-const PR_SET_TIMERSLACK = 29;
 
 const SEND_FAILED = DropReason.sendFailed;
 const DEVICE_WRITE_FAILED = DropReason.deviceWriteFailed;
@@ -163,7 +162,7 @@ class Worker implements TrainSink, FrameSink {
 
   run(): void {
     this.#poller.watch([this.#event]); // the main thread signals it once everything is in place
-    libc.prctl(PR_SET_TIMERSLACK, 1);
+    sleepPrecisely();
     try {
       for (;;) {
         const pause = this.#moderation.pauseAfter(this.#now, this.#alone);
