@@ -252,13 +252,12 @@ export class Applier {
       const addresses = [`${address4}/32`, `${address6}/128`];
       const routes = [pool4, pool6];
       const configuration = [...addresses, ...routes].join(' ');
-      if (configuration !== this.#configured && !this.#stopped) {
+      if (configuration !== this.#configured) {
         const answer = await privileged.request({ kind: 'configureInterface', addresses, routes, mtu });
         if (answer.error !== undefined) return `the interface could not be set up: ${answer.error.message}`;
         this.#configured = configuration;
       }
-      // Whoever stops takes all of it back at once: nothing may come behind that.
-      if (!this.#forwarding && !this.#stopped) {
+      if (!this.#forwarding) {
         const answer = await privileged.request({ kind: 'enableForwarding' });
         if (answer.error !== undefined) return `forwarding could not be enabled: ${answer.error.message}`;
         this.#forwarding = true;
