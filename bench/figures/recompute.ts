@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { iperf, ping, until } from '@sallyport/netlab';
+import { iperf, until, type Process } from '@sallyport/netlab';
 import { Pairs, type BenchContext, type Comparison, type Figure } from '../figure.ts';
 import { openServiceSite, type ServiceSite } from '../service/site.ts';
 import { quantile } from '../statistics.ts';
@@ -9,7 +10,8 @@ const PING_INTERVAL_MS = 10;
 /** A transfer that leaves the machine room for others, as one over the internet does. */
 const TRANSFER = { bytes: 1200, bitsPerSecond: 300e6 };
 /** A change of policy, as often as administrators at work make one. */
-const CHANGE_INTERVAL_MS = 1000;
+const SECOND_MS = 1000;
+const SAMPLE_MS = 50;
 
 /** How soon a changed rule is in force at a gateway of 10,000 devices, and what a transfer notices of it. */
 export const recompute: Figure = {
@@ -22,29 +24,34 @@ export const recompute: Figure = {
     const transfers = new Pairs();
     const latencies = new Pairs();
     for (let pair = 0; pair < context.pairs; pair++) {
-      for (const [side, changes] of [
-        ['ours', true],
-        ['theirs', false],
-      ] as const) {
-        context.progress(
-          `pair ${String(pair + 1)} of ${String(context.pairs)}: ${changes ? 'with' : 'without'} changes`,
+      const progress = `pair ${String(pair + 1)} of ${String(context.pairs)}`;
+      context.progress(`${progress}: a transfer meanwhile`);
+      const { seconds, pings, received } = await alternate(context, site);
+      for (const side of ['ours', 'theirs'] as const) {
+        const spans = seconds.filter(({ changed }) => changed === (side === 'ours'));
+        const within = (at: number): boolean => spans.some(({ from }) => at >= from && at < from + SECOND_MS);
+        const times = pings.filter(({ at }) => within(at)).map(({ took }) => took);
+        latencies.add(side, 'round trip beside it, p50', quantile(times, 0.5));
+        latencies.add(side, 'round trip beside it, p99', quantile(times, 0.99));
+        const rates = spans.map(({ from }) => {
+          const samples = received.filter(({ at }) => at >= from && at < from + SECOND_MS);
+          const [first, last] = [samples[0], samples.at(-1)];
+          if (first === undefined || last === undefined || first === last)
+            throw new Error('the transfer was not watched');
+          return ((last.bytes - first.bytes) * 8e-3) / (last.at - first.at);
+        });
+        transfers.add(
+          side,
+          'rate of a transfer of 300 Mbit/s',
+          rates.reduce((sum, rate) => sum + rate, 0) / rates.length,
         );
-        // Without changes there is a client too, which does all but the changing.
-        const changing = await change(context, site, changes);
-        const route = { client: site.client, server: site.destination, address: site.address };
-        const { bitsPerSecond } = await iperf(route, { seconds: context.seconds, udp: TRANSFER });
-        transfers.add(side, 'rate of a transfer of 300 Mbit/s', bitsPerSecond / 1e6);
-        inForce.push(...(await changing()));
-        const alone = await change(context, site, changes);
-        const count = Math.round((context.seconds * 1000) / PING_INTERVAL_MS);
-        const { times } = await ping(site.client, site.address, { count, intervalMs: PING_INTERVAL_MS });
-        latencies.add(side, 'round trip, p50', quantile(times, 0.5));
-        latencies.add(side, 'round trip, p99', quantile(times, 0.99));
-        inForce.push(...(await alone()));
       }
+      context.progress(`${progress}: until it is in force`);
+      const probing = await startChanges(context, site, 'probed');
+      inForce.push(...(JSON.parse(await ended(probing)) as number[]));
     }
     const applied = { figure: 'recompute', unit: 'ms', reference: '', theirs: [] };
-    const meanwhile = { figure: 'recompute-transfer', reference: 'no changes' };
+    const meanwhile = { figure: 'recompute-transfer', reference: 'seconds without a change' };
     return [
       { ...applied, name: 'p50', ours: [quantile(inForce, 0.5)], goal: { of: 'ours', atMost: 500 } },
       { ...applied, name: 'p99', ours: [quantile(inForce, 0.99)], goal: { of: 'ours', atMost: 500 } },
@@ -54,31 +61,59 @@ export const recompute: Figure = {
   },
 };
 
-/**
- * Has a rule changed once a second, or none, from now on; the result waits for the end and gives the milliseconds until
- * each change was in force.
- */
-async function change(
+interface Watched {
+  /** When each second began (epoch milliseconds), and whether it did with a change. */
+  readonly seconds: readonly { readonly from: number; readonly changed: boolean }[];
+  /** When each request was sent, and the milliseconds until its answer. */
+  readonly pings: readonly { readonly at: number; readonly took: number }[];
+  /** What had come to the destination. */
+  readonly received: readonly { readonly at: number; readonly bytes: number }[];
+}
+
+/** A transfer, round trips beside it, and a rule that changes every other second: the machine's mood is in both halves. */
+async function alternate(context: BenchContext, site: ServiceSite): Promise<Watched> {
+  const { client, destination, address } = site;
+  // The client that changes the rule starts meanwhile, and its requests take time too.
+  const length = Math.ceil(context.seconds * 2.2) + 4;
+  const server = await destination.start(['sleep', String(length + 60)]);
+  const received: { at: number; bytes: number }[] = [];
+  const sampling = setInterval(() => {
+    const devices = readFileSync(`/proc/${String(server.pid)}/net/dev`, 'utf8');
+    received.push({ at: Date.now(), bytes: Number(/^ *to-gateway: *(\d+)/m.exec(devices)?.[1]) });
+  }, SAMPLE_MS);
+  const count = (length * SECOND_MS) / PING_INTERVAL_MS;
+  const [{ stdout }, , seconds] = await Promise.all([
+    client.run(['ping', '-D', '-n', '-i', String(PING_INTERVAL_MS / 1000), '-c', String(count), address], {
+      timeoutMs: length * SECOND_MS + 30_000,
+    }),
+    iperf({ client, server: destination, address }, { seconds: length, udp: TRANSFER }),
+    startChanges(context, site, 'alternating').then(ended),
+  ]);
+  clearInterval(sampling);
+  await server.stop();
+  const pings = [...stdout.matchAll(/^\[(\d+\.\d+)\].* time=([\d.]+) ms/gm)].map(([, at, took]) => {
+    return { at: Number(at) * 1000 - Number(took), took: Number(took) };
+  });
+  return { seconds: JSON.parse(seconds) as Watched['seconds'], pings, received };
+}
+
+/** Starts toggle-rule.ts. A Node that starts takes a core for as long as ten changes, so it has before this returns. */
+async function startChanges(
   { seconds }: BenchContext,
   { client, url, fingerprint, token }: ServiceSite,
-  changes: boolean,
-): Promise<() => Promise<number[]>> {
+  how: 'probed' | 'alternating',
+): Promise<Process> {
   const script = join(import.meta.dirname, '..', 'service', 'toggle-rule.ts');
-  const times = Math.max(1, Math.floor((seconds * 1000) / (2 * CHANGE_INTERVAL_MS)));
-  const toggling = await client.start(
-    [
-      ...[process.execPath, script, url, fingerprint, String(times), String(CHANGE_INTERVAL_MS)],
-      ...(changes ? [] : ['watch']),
-    ],
-    { input: token },
-  );
-  // A Node that starts takes a core for as long as ten changes.
+  const argv = [process.execPath, script, url, fingerprint, String(seconds), String(SECOND_MS), how];
+  const toggling = await client.start(argv, { input: token });
   await until('the client that changes a rule', () => {
     if (toggling.exit !== undefined) throw new Error(`it ended: ${toggling.stderr}`);
     return toggling.stdout.startsWith('ready\n');
   });
-  return async () => {
-    await toggling.end(120_000);
-    return JSON.parse(toggling.stdout.slice('ready\n'.length)) as number[];
-  };
+  return toggling;
+}
+
+async function ended(toggling: Process): Promise<string> {
+  await toggling.end(120_000);
+  return toggling.stdout.slice('ready\n'.length);
 }
