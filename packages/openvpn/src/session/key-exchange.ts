@@ -45,8 +45,12 @@ export class KeyExchange {
   #gathered: Uint8Array | undefined;
   #gatheredBytes = 0;
   #pieces = 0;
-  /** Said before the keys were exchanged. */
+  /** Said before the keys were exchanged, or before the peer has read ours. */
   #waiting: string[] = [];
+  /** The peer has to acknowledge our part of the keys before anything is said. */
+  #afterKeys = false;
+  /** Our part of the keys is not in the reliable layer yet. */
+  #keysInTls = false;
   #closed = false;
 
   constructor(options: {
@@ -70,6 +74,11 @@ export class KeyExchange {
     return this.#local !== undefined && this.#remote !== undefined;
   }
 
+  /** Whether nothing waits to be said. */
+  get saidAll(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** Begins TLS: for the side that speaks first in it. */
   openTls(): void {
     if (!this.#closed) this.#tls ??= this.#engine.open(this.tlsId);
@@ -78,6 +87,8 @@ export class KeyExchange {
   /** Takes a packet of this key id; a DropReason where it goes no further. */
   receive(packet: ControlPacket, now: Instant, out: SessionOutbox): number | undefined {
     const fault = this.reliable.receive(packet, now);
+    // Also what came before may acknowledge something now.
+    this.#sayWaiting();
     if (fault !== undefined) return fault;
     for (let next = this.reliable.read(); next !== undefined && !this.#closed; next = this.reliable.read()) {
       if (isHardReset(next.opcode) || next.opcode === P_CONTROL_SOFT_RESET_V1)
@@ -93,6 +104,7 @@ export class KeyExchange {
   handleTls(output: TlsOutput, now: Instant, out: SessionOutbox): void {
     if (this.#closed) return;
     if (output.kind === 'records') {
+      this.#keysInTls = false;
       if (!this.reliable.write(output.bytes)) this.#fail('more waits to be sent than there is room for', now, out);
     } else if (output.kind === 'secure') {
       this.certificate = output.certificate;
@@ -101,9 +113,11 @@ export class KeyExchange {
     else this.#fail(output.reason, now, out);
   }
 
-  /** Sends this side's part of the keys. */
-  sendKeys(message: KeyMethod2): void {
+  /** Sends this side's part of the keys. `first`: nothing is said before the peer has them. */
+  sendKeys(message: KeyMethod2, first = false): void {
     this.#local = message;
+    this.#afterKeys = first;
+    this.#keysInTls = true;
     this.#tls?.send(encodeKeyMethod2(message));
     this.#sayWaiting();
   }
@@ -209,6 +223,8 @@ export class KeyExchange {
 
   #sayWaiting(): void {
     if (!this.exchanged || this.#tls === undefined) return;
+    if (this.#afterKeys && (this.#keysInTls || !this.reliable.idle)) return;
+    this.#afterKeys = false;
     for (const text of this.#waiting.splice(0)) this.#tls.send(encodeText(text));
   }
 

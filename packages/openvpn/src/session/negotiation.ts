@@ -52,6 +52,11 @@ export function agree(
   };
 }
 
+/** OpenVPN Connect, and what else is made of the same library. */
+export function isOpenVpn3(peerInfo: ReadonlyMap<string, string>): boolean {
+  return peerInfo.get('IV_VER')?.startsWith('3.') === true;
+}
+
 /** The first of `ours` that the client takes: of its list, or without one the cipher of its profile. */
 function chooseCipher(
   ours: readonly DataCipher[],

@@ -13,7 +13,7 @@ import { DataChannel } from './data-channel.ts';
 import { failureOf, textOf } from './farewell.ts';
 import type { ExchangeOwner, KeyExchange } from './key-exchange.ts';
 import { loginOf } from './login.ts';
-import { agree, type Agreement } from './negotiation.ts';
+import { agree, isOpenVpn3, type Agreement } from './negotiation.ts';
 import { answerTo, pushOptions, tokenOption } from './push-options.ts';
 import type { ServerContext, ServerSessionOptions } from './server-context.ts';
 import type { ClientView, ClosedBecause, Ending } from './server-events.ts';
@@ -163,7 +163,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   handleTls(id: number, output: TlsOutput, now: Instant, out: SessionOutbox): void {
     if (id !== this.#exchange.tlsId) return;
     this.#exchange.handleTls(output, now, out);
-    if (this.#state === 'leaving' && output.kind === 'records') this.#farewellSent = true;
+    if (this.#state === 'leaving' && output.kind === 'records' && this.#exchange.saidAll) this.#farewellSent = true;
   }
 
   /** The packet half wants it to be looked at. */
@@ -196,18 +196,22 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       return;
     }
     const { crypto } = this.#context;
-    exchange.sendKeys({
-      preMaster: undefined,
-      random1: crypto.random(RANDOM_BYTES),
-      random2: crypto.random(RANDOM_BYTES),
-      options: answerTo(message.options),
-      userName: undefined,
-      password: undefined,
-      peerInfo: '',
-    });
+    const peerInfo = parsePeerInfo(message.peerInfo);
+    exchange.sendKeys(
+      {
+        preMaster: undefined,
+        random1: crypto.random(RANDOM_BYTES),
+        random2: crypto.random(RANDOM_BYTES),
+        options: answerTo(message.options),
+        userName: undefined,
+        password: undefined,
+        peerInfo: '',
+      },
+      isOpenVpn3(peerInfo),
+    );
     if (this.#state === 'leaving') return;
     if (this.#agreement === undefined) {
-      this.#peerInfo = parsePeerInfo(message.peerInfo);
+      this.#peerInfo = peerInfo;
       this.#proto = ivProto(this.#peerInfo);
       const agreement = agree(this.#context.settings, this.#peerInfo, message.options);
       if (typeof agreement === 'string') {
