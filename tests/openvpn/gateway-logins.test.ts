@@ -25,6 +25,7 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
   const asked: LoginRequest[] = [];
   let answer: Parameters<Logins['ask']>[1] | undefined;
   let cancelled = 0;
+  let elsewhere = false;
   let tokenKey: string | undefined = encodeStateKey(KEY);
   const tokens = new AuthTokens(
     () => tokenKey,
@@ -52,6 +53,7 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
     },
     device: (id) => devices.get(id),
     push: () => ['route 10.1.0.0 255.255.0.0'],
+    goesElsewhere: () => elsewhere,
     addressOf: () => '192.0.2.7',
     decide: (_id, verdict) => decided.push(verdict),
   });
@@ -64,6 +66,9 @@ function setUp(openvpn: Partial<OpenVpnDevice> | undefined) {
     /** Another plan of the gateway. */
     setTokenKey(text: string | undefined): void {
       tokenKey = text;
+    },
+    setElsewhere(value: boolean): void {
+      elsewhere = value;
     },
     asked,
     devices,
@@ -115,6 +120,29 @@ test('a certificate is looked for, and does where nothing else is asked', () => 
   for (const certificate of [undefined, new Uint8Array(400)])
     assert.equal(rig.ask({ certificate, ...shown })?.kind, 'refuse');
   assert.equal(rig.asked.length, 0);
+});
+
+test('OpenVPN 3 is sent on by a refusal, before anybody is asked for a login', () => {
+  const rig = setUp({ certificates: [SHA256], login: 'password' });
+  const certificate = CERTIFICATE;
+  const three = { certificate, ...shown, peerInfo: new Map([['IV_VER', '3.11.7'], ['IV_PROTO', '8190']]) }; // prettier-ignore
+  rig.setElsewhere(true);
+  const refused = rig.ask(three);
+  assert.ok(refused?.kind === 'refuse');
+  assert.deepEqual([refused.elsewhere, refused.retryAfterSeconds], [true, 1]);
+  assert.equal(rig.asked.length, 0);
+  // Not who has something else wrong, who is in, or who would not come again by that.
+  const other = rig.ask({ ...three, certificate: undefined });
+  assert.ok(other?.kind === 'refuse' && other.elsewhere === undefined);
+  for (const version of ['2.6.12', '3.7.0']) {
+    rig.ask({ ...three, peerInfo: new Map([['IV_VER', version], ['IV_PROTO', version === '3.7.0' ? '30' : '8190']]) }); // prettier-ignore
+    assert.equal(rig.asked.length, version === '2.6.12' ? 1 : 2);
+  }
+  rig.ask({ ...three, renewing: ID });
+  assert.equal(rig.asked.length, 3);
+  rig.setElsewhere(false);
+  rig.ask(three);
+  assert.equal(rig.asked.length, 4);
 });
 
 test('a profile of nobody, or of another device than the one that renegotiates', () => {

@@ -6,7 +6,8 @@ import { Secret } from '@sallyport/core';
 import type { AuthenticationRequest, ClientEvent, ClientWrap, EntranceKey, Verdict } from '@sallyport/openvpn';
 import { SeededRandom } from '@sallyport/testkit';
 import { encodeCrv1Response, encodeScrv1 } from '../../packages/openvpn/src/wire/challenge.ts';
-import { agree } from '../../packages/openvpn/src/session/negotiation.ts';
+import { IvProto } from '../../packages/openvpn/src/wire/peer-info.ts';
+import { advancesBy, agree } from '../../packages/openvpn/src/session/negotiation.ts';
 import { SERVER_SETTINGS } from '../../packages/openvpn/src/session/settings.ts';
 import {
   admit,
@@ -192,6 +193,16 @@ describe('what is agreed on', () => {
     assert.match(refused({ IV_PROTO: '0x7fffffffffff' }, cbc), /2\.4/);
   });
 
+  test('what sends a client to its next server', () => {
+    const by = (version: string, proto: number): string | undefined =>
+      advancesBy(new Map([['IV_VER', version], ['IV_PROTO', String(proto)]])); // prettier-ignore
+    assert.equal(by('2.6.12', IvProto.authFailTemp), 'restart');
+    assert.equal(by('3.11.7', IvProto.authFailTemp), 'refusal');
+    assert.equal(by('3.git:master', IvProto.authFailTemp), 'refusal');
+    assert.equal(by('3.7', 0), undefined);
+    assert.equal(advancesBy(new Map()), 'restart');
+  });
+
   test('the push reply, in several pieces, in order', async (context) => {
     const push = Array.from({ length: 200 }, (_, i) => `route 10.${String(i)}.0.0 255.255.0.0`);
     const { world, server, client } = await meet(context, {
@@ -252,6 +263,11 @@ describe('logins', () => {
       'come again',
       { reason: 'busy', retryAfterSeconds: 42 },
       { kind: 'temporary', backoffSeconds: 42, advance: 'no', text: 'busy' },
+    ],
+    [
+      'go elsewhere',
+      { reason: 'busy', retryAfterSeconds: 1, elsewhere: true },
+      { kind: 'temporary', backoffSeconds: 1, advance: 'remote', text: 'busy' },
     ],
     ['the token is no good', { reason: 'expired', sessionEnded: true }, { kind: 'sessionEnded', text: 'expired' }],
     [
@@ -406,6 +422,16 @@ describe('its end', () => {
     assert.equal(server.reportsOf('closed')[0]?.because, 'disconnected');
     await world.run(6_000);
     assert.equal(server.server.pollTimeout(), undefined, 'nothing is left of it');
+  });
+
+  test('OpenVPN 3 is told to come again, in the form that leaves it its password', async (context) => {
+    const { world, server, client } = await meet(context, {}, { peerInfo: new Map([['IV_VER', '3.11.7']]) });
+    assert.equal([...server.server.clients()][0].advancesBy, 'refusal');
+    server.run((now, out) => {
+      server.server.drain({ kind: 'restart', advance: true, reason: 'maintenance' }, now, out);
+    });
+    await world.run(1_000);
+    assert.deepEqual(endingOf(client), { kind: 'restart', advance: false, keepPassword: true, text: 'maintenance' });
   });
 
   test('all are sent to the next server', async (context) => {

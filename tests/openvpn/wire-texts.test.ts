@@ -88,6 +88,7 @@ describe('control messages', () => {
       ['RESTART', { kind: 'restart', keepPassword: false, advance: false, text: '' }],
       ['RESTART,[P]', { kind: 'restart', keepPassword: true, advance: false, text: '' }],
       ['RESTART,[NP]full', { kind: 'restart', keepPassword: true, advance: true, text: 'full' }],
+      ['RESTART,[P]:moved', { kind: 'restart', keepPassword: true, advance: false, text: 'moved' }],
       ['RESTART,soon', { kind: 'restart', keepPassword: false, advance: false, text: 'soon' }],
       ['HALT,gone', { kind: 'halt', keepPassword: false, advance: false, text: 'gone' }],
       ['EXIT', { kind: 'exit' }],
@@ -128,8 +129,9 @@ describe('control messages', () => {
       assert.deepEqual(parseControlMessage(authFailed(failure)), { kind: 'authFailed', failure });
     assert.deepEqual(parseControlMessage(authPending(300, true)), { kind: 'authPending', timeoutSeconds: 300 });
     assert.equal(authPending(300, false), 'AUTH_PENDING');
-    assert.equal(restart({ advance: true, text: 'moved' }), 'RESTART,[PN]moved');
-    assert.equal(restart({ advance: false }), 'RESTART,[P]');
+    assert.equal(restart({ advance: true, text: 'moved' }), 'RESTART,[PN]:moved');
+    // The only form that OpenVPN 3 keeps a password for.
+    assert.equal(restart({ advance: false }), 'RESTART,[P]:');
     assert.equal(halt(''), 'HALT');
     assert.equal(halt('removed'), 'HALT,removed');
     assert.equal(infoPre('OPEN_URL:https://a'), 'INFO_PRE,OPEN_URL:https://a');

@@ -10,6 +10,7 @@ export type * from './session/authentication.ts';
 export type * from './session/client-events.ts';
 export type { ClientWrap } from './session/client-parts.ts';
 export { OpenVpnClient, type ClientOptions, type ClientState } from './session/client.ts';
+export { advancesBy, type AdvancesBy } from './session/negotiation.ts';
 export type { TunnelNetwork } from './session/push-options.ts';
 export type * from './session/server-events.ts';
 export { OpenVpnServer, type ServerOptions } from './session/server.ts';

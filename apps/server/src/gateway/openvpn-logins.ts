@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LoginRequest, Logins } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
-import { METADATA_USER, type AuthenticationRequest, type Verdict } from '@sallyport/openvpn';
+import { advancesBy, METADATA_USER, type AuthenticationRequest, type Verdict } from '@sallyport/openvpn';
 import type { DevicePlan, OpenVpnDevice } from '@sallyport/policy';
 import { AuthTokens } from './auth-tokens.ts';
 
@@ -10,6 +10,8 @@ const DEVICE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAX_PROGRAM_LENGTH = 100;
 /** For a device that the control plane admits a moment before its state has come, or after it has changed. */
 const COME_AGAIN: Verdict = { kind: 'refuse', reason: 'come again in a moment', retryAfterSeconds: 2 };
+/** Said before anybody looks at a code: one that was used up here would be worth nothing there. */
+const ELSEWHERE: Verdict = { kind: 'refuse', reason: 'this gateway is going out of service', retryAfterSeconds: 1, elsewhere: true }; // prettier-ignore
 const OTHER_CERTIFICATE = "the certificate is not this device's, or has expired: download the profile again";
 
 type Answer = Parameters<Parameters<Logins['ask']>[1]>[0];
@@ -20,6 +22,8 @@ export interface OpenVpnLoginsOptions {
   /** A device that may connect here now. */
   readonly device: (id: string) => DevicePlan | undefined;
   readonly push: () => readonly string[];
+  /** Whether this device, which would be let in, is to go to another gateway instead. */
+  readonly goesElsewhere: (id: string) => boolean;
   /** The address of the path record at `path`, as text. */
   readonly addressOf: (path: number) => string;
   readonly decide: (id: number, verdict: Verdict) => void;
@@ -73,6 +77,12 @@ export class OpenVpnLogins {
     if (device?.openvpn !== undefined) {
       const { login } = device.openvpn;
       if (!countsHere(certificate, device.openvpn)) return refusal(OTHER_CERTIFICATE);
+      if (
+        request.renewing === undefined &&
+        advancesBy(request.peerInfo) === 'refusal' &&
+        this.#options.goesElsewhere(deviceId)
+      )
+        return ELSEWHERE;
       if (login === 'certificate') return this.#admit(device, undefined);
       if (token && request.password !== undefined && this.#options.tokens.isValid(request.password, device))
         return this.#admit(device, request.password);

@@ -1,5 +1,5 @@
 import type { Logins, ObservedDevice, Tunnel } from '@sallyport/agent';
-import type { ServerEvent, TunnelNetwork } from '@sallyport/openvpn';
+import { advancesBy, type ClientView, type ServerEvent, type TunnelNetwork } from '@sallyport/openvpn';
 import type { OpenVpnService, OpenVpnSide } from '@sallyport/openvpn-plane';
 import type { DevicePlan, GatewayPlan, OpenVpnGateway } from '@sallyport/policy';
 import { AuthTokens } from './auth-tokens.ts';
@@ -94,8 +94,7 @@ export class OpenVpnTunnel implements Tunnel {
       // OpenSSL's words name neither place nor remedy. A certificate of another key is replaced by the control plane.
       this.#options.onFault('OpenVPN can not be served with the certificate that came from the control plane');
     }
-    if (this.#sendsOn && !sentOnBefore)
-      this.#sendOn([...(this.#service?.clients() ?? [])].map(({ deviceId }) => deviceId));
+    if (this.#sendsOn && !sentOnBefore) this.#sendOn([...(this.#service?.clients() ?? [])]);
   }
 
   apply({ put, remove }: { readonly put: readonly DevicePlan[]; readonly remove: readonly DevicePlan[] }): void {
@@ -148,6 +147,11 @@ export class OpenVpnTunnel implements Tunnel {
       logins: this.#logins,
       device: (id) => this.#devices.get(id),
       push: () => this.#plan?.openvpn?.push ?? [],
+      goesElsewhere: (id) => {
+        if (!this.#sendsOn || this.#wasSentOn(id)) return false;
+        this.#rememberSentOn(id);
+        return true;
+      },
       addressOf: (path) => addresses.of(side.addressOf(path), side.portOf(path)),
       decide: (id, verdict) => {
         service.decide(id, verdict);
@@ -204,30 +208,40 @@ export class OpenVpnTunnel implements Tunnel {
     return this.#plan?.draining === true && (this.#plan.neighbours ?? []).length > 0;
   }
 
-  #sendOn(devices: readonly string[]): void {
-    const now = this.#options.now();
-    for (const id of devices) {
-      this.#sentOn.delete(id);
-      this.#sentOn.set(id, now);
-    }
+  /** Those that come back here first, whatever they are told, are sent on when they do. */
+  #sendOn(clients: readonly Pick<ClientView, 'deviceId' | 'advancesBy'>[]): void {
+    for (const { deviceId, advancesBy } of clients) if (advancesBy !== 'refusal') this.#rememberSentOn(deviceId);
+    this.#cut(
+      clients.map(({ deviceId }) => deviceId),
+      { kind: 'restart', advance: true },
+    );
+  }
+
+  #wasSentOn(deviceId: string): boolean {
+    return this.#options.now() - (this.#sentOn.get(deviceId) ?? -Infinity) < SENT_ON_MS;
+  }
+
+  #rememberSentOn(deviceId: string): void {
+    this.#sentOn.delete(deviceId);
+    this.#sentOn.set(deviceId, this.#options.now());
     for (const id of this.#sentOn.keys()) {
       if (this.#sentOn.size <= MAX_SESSIONS) break;
       this.#sentOn.delete(id);
     }
-    this.#cut(devices, { kind: 'restart', advance: true });
   }
 
   /** A client whose profile names this gateway first comes here, drained or not. */
-  #came(deviceId: string): void {
-    if (!this.#sendsOn || this.#options.now() - (this.#sentOn.get(deviceId) ?? -Infinity) < SENT_ON_MS) return;
+  #came({ deviceId, peerInfo }: Extract<ServerEvent, { kind: 'established' }>): void {
+    if (!this.#sendsOn || this.#wasSentOn(deviceId)) return;
+    const client = { deviceId, advancesBy: advancesBy(peerInfo) };
     setTimeout(() => {
-      if (this.#sendsOn) this.#sendOn([deviceId]);
+      if (this.#sendsOn) this.#sendOn([client]);
     }, SEND_ON_AFTER_MS).unref();
   }
 
   #note(event: ServerEvent): void {
     if (event.kind === 'refused') return;
-    if (event.kind === 'established') this.#came(event.deviceId);
+    if (event.kind === 'established') this.#came(event);
     const past = this.#past.get(event.deviceId) ?? { lastHandshakeAt: 0, sentBytes: 0, receivedBytes: 0 };
     if (event.kind === 'closed') {
       past.sentBytes += event.activity.receivedBytes;

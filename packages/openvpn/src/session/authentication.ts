@@ -40,6 +40,8 @@ export type Verdict =
       readonly reason: string;
       /** The client should come again by itself after this long. */
       readonly retryAfterSeconds?: number | undefined;
+      /** … to the next server of its profile. */
+      readonly elsewhere?: boolean | undefined;
       /** Ask for this in a new connection (dynamic challenge). */
       readonly challenge?: { readonly state: string; readonly text: string; readonly echo: boolean } | undefined;
       /** The token that it showed is no good; it should ask for the password. */

@@ -3,6 +3,9 @@ import { optionOf } from '../wire/options-string.ts';
 import { ivProto, IvProto, supportedCiphers } from '../wire/peer-info.ts';
 import type { ServerSettings } from './settings.ts';
 
+/** What sends a client to the next server of its profile. */
+export type AdvancesBy = 'restart' | 'refusal' | undefined;
+
 /** What a server and one client have agreed on by what the client says of itself. */
 export interface Agreement {
   readonly cipher: DataCipher;
@@ -19,6 +22,7 @@ export interface Agreement {
   readonly takesMtu: boolean;
   /** The client waits for the push reply without asking for it. */
   readonly awaitsPush: boolean;
+  readonly advancesBy: AdvancesBy;
 }
 
 const TOO_OLD = 'this server needs OpenVPN 2.4 or newer';
@@ -49,12 +53,22 @@ export function agree(
     takesCipher: peerInfo.has('IV_CIPHERS') || peerInfo.has('IV_NCP'),
     takesMtu: Number(peerInfo.get('IV_MTU') ?? 0) > 0,
     awaitsPush: (proto & IvProto.requestPush) !== 0,
+    advancesBy: advancesBy(peerInfo),
   };
 }
 
 /** OpenVPN Connect, and what else is made of the same library. */
 export function isOpenVpn3(peerInfo: ReadonlyMap<string, string>): boolean {
   return peerInfo.get('IV_VER')?.startsWith('3.') === true;
+}
+
+/**
+ * OpenVPN 3 comes back to the same server after a RESTART. It goes to the next one where
+ * it is not let in for the time being, before 3.8 not even then.
+ */
+export function advancesBy(peerInfo: ReadonlyMap<string, string>): AdvancesBy {
+  if (!isOpenVpn3(peerInfo)) return 'restart';
+  return (ivProto(peerInfo) & IvProto.authFailTemp) !== 0 ? 'refusal' : undefined;
 }
 
 /** The first of `ours` that the client takes: of its list, or without one the cipher of its profile. */

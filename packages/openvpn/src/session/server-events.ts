@@ -1,5 +1,6 @@
 import type { Instant, SessionId } from '@sallyport/core';
 import type { DataCipher, SessionActivity } from '../data/data-sessions.ts';
+import type { AdvancesBy } from './negotiation.ts';
 
 /** What a client is told when its session is ended from here. */
 export type Ending =
@@ -56,6 +57,7 @@ export interface ClientView {
   readonly keysSince: Instant;
   readonly cipher: DataCipher;
   readonly format: 'v2' | 'epoch';
+  readonly advancesBy: AdvancesBy;
 }
 
 /** Counted since the start. */

@@ -104,7 +104,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
 
   view(): ClientView | undefined {
     if (this.#channel === undefined || this.deviceId === undefined || this.#agreement === undefined) return undefined;
-    const { cipher, format } = this.#agreement;
+    const { cipher, format, advancesBy } = this.#agreement;
     return {
       session: this.session,
       deviceId: this.deviceId,
@@ -112,6 +112,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       keysSince: this.#channel.keysSince,
       cipher,
       format,
+      advancesBy,
     };
   }
 
@@ -457,7 +458,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
   /** Ends it from here. Its data channel is closed when this returns; the client is told for a while. */
   disconnect(ending: Ending, because: ClosedBecause, now: Instant, out: SessionOutbox): void {
     if (this.#state === 'gone' || this.#state === 'leaving') return;
-    this.#leave(textOf(ending), because, now, out);
+    this.#leave(textOf(ending, this.#agreement?.advancesBy), because, now, out);
   }
 
   /**

@@ -109,7 +109,7 @@ export function parseControlMessage(text: string): ControlMessage {
 }
 
 function parseSignal(command: 'RESTART' | 'HALT', rest: string): ControlMessage {
-  const [, flags = '', text = ''] = /^(?:\[([^\]]*)\])?(.*)$/s.exec(rest) ?? [];
+  const [, flags = '', text = ''] = /^(?:\[([^\]]*)\]:?)?(.*)$/s.exec(rest) ?? [];
   return {
     kind: command === 'RESTART' ? 'restart' : 'halt',
     keepPassword: flags.includes('P'),
@@ -178,9 +178,12 @@ export function info(text: string): string {
   return fit(`INFO,${text}`);
 }
 
-/** The client is to connect again, with the password that it has; `advance`: to the next server of its profile. */
+/**
+ * The client is to connect again, with the password that it has; `advance`: to the next server of its profile. OpenVPN 3
+ * takes `[P]:` for the flag and nothing else; whoever says `[PN]` to it takes its password away.
+ */
 export function restart(options: { readonly advance: boolean; readonly text?: string | undefined }): string {
-  return fit(`RESTART,[P${options.advance ? 'N' : ''}]${options.text ?? ''}`);
+  return fit(`RESTART,[P${options.advance ? 'N' : ''}]:${options.text ?? ''}`);
 }
 
 /** The client is to end. */
