@@ -98,6 +98,8 @@ describe('a gateway of OpenVPN', () => {
     assert.deepEqual(openvpn.dataCiphers, ['AES-256-GCM', 'AES-128-GCM', 'CHACHA20-POLY1305']);
     assert.deepEqual(openvpn.push, [
       'redirect-gateway def1 ipv6',
+      'dns server 0 address 10.64.0.1',
+      'dns server 0 address fd00:64::1',
       'dhcp-option DNS 10.64.0.1',
       'dhcp-option DNS6 fd00:64::1',
       'block-outside-dns',
@@ -156,10 +158,12 @@ describe('a gateway of OpenVPN', () => {
     const gateway = await join({ port: 1194, tcpPort: 0, publicKey: newKey() }, { tunnel: { ...tunnel({ port: 1194, tcpPort: 0, publicKey: newKey() }), wireguardPublicKey: `${'B'.repeat(42)}E=` } }); // prettier-ignore
     await node.write(async ({ db, changed }) => {
       const { value } = await db.selectFrom('settings').select('value').executeTakeFirstOrThrow();
+      const before = JSON.parse(value) as { dns: object };
       const settings = {
-        ...(JSON.parse(value) as object),
+        ...before,
         openvpn: { dataCiphers: ['AES-128-GCM'], oldClients: true },
         allowedIps: ['10.20.0.0/16', 'fd20::/48'],
+        dns: { ...before.dns, searchDomains: ['corp.example', 'lab.example'] },
       };
       await db
         .updateTable('settings')
@@ -174,8 +178,15 @@ describe('a gateway of OpenVPN', () => {
       'route-ipv6 fd20::/48',
       'route 10.64.0.1 255.255.255.255',
       'route-ipv6 fd00:64::1/128',
+      'dns server 0 address 10.64.0.1',
+      'dns server 0 address fd00:64::1',
+      'dns search-domains corp.example',
+      'dns search-domains lab.example',
       'dhcp-option DNS 10.64.0.1',
       'dhcp-option DNS6 fd00:64::1',
+      'dhcp-option DOMAIN corp.example',
+      'dhcp-option DOMAIN-SEARCH corp.example',
+      'dhcp-option DOMAIN-SEARCH lab.example',
     ]);
     await node.hub.whenApplied();
     assert.equal(plain.state?.gateway.openvpn, undefined);

@@ -203,6 +203,28 @@ describe('what is agreed on', () => {
     assert.equal(advancesBy(new Map()), 'restart');
   });
 
+  test('name servers are pushed in the one form that the client makes the right thing of', async (context) => {
+    const dhcp = ['dhcp-option DNS 10.8.0.1', 'dhcp-option DNS6 fd00:8::1', 'dhcp-option DOMAIN-SEARCH corp.example'];
+    const dns = ['dns server 0 address 10.8.0.1', 'dns search-domains corp.example'];
+    const knows = new Map([['IV_PROTO', String(IvProto.dataV2 | IvProto.requestPush | IvProto.dnsOptionV2)]]);
+    for (const [push, peerInfo, pushed] of [
+      [[...dns, ...dhcp], undefined, dhcp],
+      [[...dns, ...dhcp], knows, dns],
+      [dhcp, knows, dhcp],
+    ] as const) {
+      const { client } = await meet(
+        context,
+        { authenticate: () => admit(2, { push: [...push, 'dhcp-option NTP 10.8.0.1'] }) },
+        peerInfo && { peerInfo },
+      );
+      const { options } = client.reportsOf('connected')[0].configuration;
+      assert.deepEqual(
+        options.filter((option) => /^d(?:ns|hcp)/.test(option)),
+        [...pushed, 'dhcp-option NTP 10.8.0.1'],
+      );
+    }
+  });
+
   test('the push reply, in several pieces, in order', async (context) => {
     const push = Array.from({ length: 200 }, (_, i) => `route 10.${String(i)}.0.0 255.255.0.0`);
     const { world, server, client } = await meet(context, {

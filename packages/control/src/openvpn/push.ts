@@ -15,6 +15,9 @@ export function pushedLines(model: Pick<AccessModel, 'pool4' | 'pool6'>, setting
   return [
     ...redirection(all4, all6),
     ...allowedIps.filter((text) => !(isIPv6(text.split('/')[0]) ? all6 : all4)).map(routeTo),
+    // For clients that know it; gateways leave it out for the rest, and what follows for those.
+    ...dnsServers.map((address) => `dns server 0 address ${address}`),
+    ...settings.dns.searchDomains.map((name) => `dns search-domains ${name}`),
     ...dnsServers.map((address) => `dhcp-option ${isIPv6(address) ? 'DNS6' : 'DNS'} ${address}`),
     // The first is what a name without dots is completed by, where a client knows but one.
     ...settings.dns.searchDomains.slice(0, 1).map((name) => `dhcp-option DOMAIN ${name}`),

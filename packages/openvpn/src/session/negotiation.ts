@@ -20,6 +20,8 @@ export interface Agreement {
   readonly takesCipher: boolean;
   /** The client takes its MTU from the push reply. */
   readonly takesMtu: boolean;
+  /** The client knows `dns`, and makes of `dhcp-option` something else. */
+  readonly takesDns: boolean;
   /** The client waits for the push reply without asking for it. */
   readonly awaitsPush: boolean;
   readonly advancesBy: AdvancesBy;
@@ -52,6 +54,7 @@ export function agree(
     exitNotify: (proto & IvProto.exitNotify) !== 0,
     takesCipher: peerInfo.has('IV_CIPHERS') || peerInfo.has('IV_NCP'),
     takesMtu: Number(peerInfo.get('IV_MTU') ?? 0) > 0,
+    takesDns: (proto & IvProto.dnsOptionV2) !== 0,
     awaitsPush: (proto & IvProto.requestPush) !== 0,
     advancesBy: advancesBy(peerInfo),
   };

@@ -22,7 +22,7 @@ export function pushOptions(
     `route-gateway ${network.ipv4.gateway}`,
     `ping ${seconds(settings.pingMs)}`,
     `ping-restart ${seconds(settings.pingRestartMs)}`,
-    ...verdict.push.filter(isPushable),
+    ...namesFor(agreement, verdict.push).filter(isPushable),
   ];
   if (verdict.ipv6 !== undefined && network.ipv6 !== undefined)
     options.push(`ifconfig-ipv6 ${verdict.ipv6}/${String(network.ipv6.prefixLength)} ${network.ipv6.gateway}`);
@@ -32,6 +32,15 @@ export function pushOptions(
   options.push(...protocolOptions(agreement));
   if (agreement.takesMtu) options.push(`tun-mtu ${String(settings.tunMtu)}`);
   return options;
+}
+
+/**
+ * Name servers may be there twice, for clients that know `dns` and for those that don't: each is told once. OpenVPN 3 asks
+ * the servers of a `dhcp-option DNS` for nothing but the domains beside it.
+ */
+function namesFor({ takesDns }: Agreement, push: readonly string[]): readonly string[] {
+  const dhcp = !takesDns || !push.some((option) => option.startsWith('dns '));
+  return push.filter((option) => !(dhcp ? /^dns / : /^dhcp-option (?:DNS6?|DOMAIN|DOMAIN-SEARCH) /).test(option));
 }
 
 export function tokenOption(token: string): string {
