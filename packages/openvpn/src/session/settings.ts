@@ -17,7 +17,10 @@ export interface ServerSettings {
   readonly pingRestartMs: number;
   /** A key exchange must be done within this long. */
   readonly handWindowMs: number;
-  /** A new key is exchanged after this long; 0 for never. */
+  /**
+   * A new key is exchanged after this long; 0 for never. OpenVPN 3 goes on with the one before for a minute: it can't follow
+   * where the next comes sooner.
+   */
   readonly renegotiateMs: number;
   /** A new key is exchanged after so many bytes in both directions, looked at with each ping interval; 0 for never. */
   readonly renegotiateBytes: number;
