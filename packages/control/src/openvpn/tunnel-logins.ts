@@ -38,14 +38,6 @@ export type TunnelVerdict =
       readonly loginEpoch: string;
     });
 
-/** What is sealed in the state of a dynamic challenge. */
-interface Challenge {
-  readonly userId: string;
-  readonly deviceId: string;
-  /** Of the password's hash: another password ends the challenge. */
-  readonly digest: string;
-}
-
 interface Asking {
   readonly message: Authenticate;
   readonly gatewayId: string;
@@ -206,11 +198,10 @@ export class TunnelLogins {
       return refuse(
         'Your second factor is a passkey, which OpenVPN does not know: set up an authenticator app, or a device that logs in by a browser.',
       );
-    const challenge: Challenge = { userId: user.id, deviceId: device.id, digest: digestOf(user.password_hash) };
     return {
       ...refuse('The code of your authenticator app is asked for next.'),
       challenge: {
-        state: this.#identity.challenges.issue('tunnel-code', challenge, CHALLENGE_MS),
+        state: this.#identity.challenges.issue('tunnel-code', digestOf(device, user.password_hash), CHALLENGE_MS),
         text: 'Code of your authenticator app, or a recovery code',
         echo: true,
       },
@@ -220,9 +211,7 @@ export class TunnelLogins {
   /** Undefined where the challenge is over, or another's. */
   #openChallenge({ user, device }: Asking, challenge: string) {
     const { challenges } = this.#identity;
-    const opened = challenges.open('tunnel-code', challenge) as Challenge | undefined;
-    if (opened?.userId !== user.id || opened.deviceId !== device.id) return undefined;
-    if (opened.digest !== digestOf(user.password_hash)) return undefined;
+    if (challenges.open('tunnel-code', challenge) !== digestOf(device, user.password_hash)) return undefined;
     const { password_hash: before } = user;
     const use: ProvenPassword['use'] = async (db) => {
       const row = await db.selectFrom('user').select('password_hash').where('id', '=', user.id).executeTakeFirst();
@@ -287,9 +276,14 @@ function refusalOf({ detail, retryAfter }: ApiError): Refusal {
   };
 }
 
-function digestOf(passwordHash: string | null): string {
+/**
+ * What is sealed in the state of a dynamic challenge: whose it is, and that another password ends it. It is short, because
+ * OpenVPN's management interface, by which NetworkManager and graphical clients speak to it, takes answers of at most 255
+ * characters, the state in them.
+ */
+function digestOf({ id, userId }: DeviceModel, passwordHash: string | null): string {
   return createHash('sha256')
-    .update(`tunnel ${passwordHash ?? ''}`)
+    .update(JSON.stringify(['tunnel', id, userId, passwordHash]))
     .digest('base64');
 }
 
