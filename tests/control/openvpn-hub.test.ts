@@ -101,7 +101,7 @@ describe('a gateway of OpenVPN', () => {
       'dns server 0 address 10.64.0.1',
       'dns server 0 address fd00:64::1',
       'dhcp-option DNS 10.64.0.1',
-      'dhcp-option DNS6 fd00:64::1',
+      'dhcp-option DNS fd00:64::1',
       'block-outside-dns',
     ]);
     const row = await node.store.db.selectFrom('gateway').select('transports').executeTakeFirstOrThrow();
@@ -183,7 +183,7 @@ describe('a gateway of OpenVPN', () => {
       'dns search-domains corp.example',
       'dns search-domains lab.example',
       'dhcp-option DNS 10.64.0.1',
-      'dhcp-option DNS6 fd00:64::1',
+      'dhcp-option DNS fd00:64::1',
       'dhcp-option DOMAIN corp.example',
       'dhcp-option DOMAIN-SEARCH corp.example',
       'dhcp-option DOMAIN-SEARCH lab.example',

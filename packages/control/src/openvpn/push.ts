@@ -18,7 +18,8 @@ export function pushedLines(model: Pick<AccessModel, 'pool4' | 'pool6'>, setting
     // For clients that know it; gateways leave it out for the rest, and what follows for those.
     ...dnsServers.map((address) => `dns server 0 address ${address}`),
     ...settings.dns.searchDomains.map((name) => `dns search-domains ${name}`),
-    ...dnsServers.map((address) => `dhcp-option ${isIPv6(address) ? 'DNS6' : 'DNS'} ${address}`),
+    // Of either family: to OpenVPN DNS6 is the same, and NetworkManager and scripts do not know it.
+    ...dnsServers.map((address) => `dhcp-option DNS ${address}`),
     // The first is what a name without dots is completed by, where a client knows but one.
     ...settings.dns.searchDomains.slice(0, 1).map((name) => `dhcp-option DOMAIN ${name}`),
     ...settings.dns.searchDomains.map((name) => `dhcp-option DOMAIN-SEARCH ${name}`),
