@@ -116,7 +116,8 @@ export const account = {
         'Install OpenVPN Connect, download the profile, and open it: the app takes it in.',
       ],
     ] as const,
-    openvpnLinuxText: 'In the network settings, add a VPN from the file. Or download it, then:',
+    openvpnLinuxText:
+      'In the network settings, add a VPN from the file; where it takes a password, enter your user name too. Or download it, then:',
     openvpnCommand: (file: string) => `sudo openvpn --config ./${file}`,
     // Neither NetworkManager nor openvpn(8) by itself opens a browser.
     openvpnWebLinuxText: 'Download the file, then:',
