@@ -15,8 +15,8 @@ import { PROBE_ADDRESS } from './seed.ts';
 const [url = '', certificateSha256 = '', times = '1', interval = '1000', how] = process.argv.slice(2);
 const client = new ApiClient({ url, certificateSha256, token: readFileSync(0, 'utf8').trim() });
 const params = { ruleId: 'probe' };
-const read = async (): Promise<string> => (await client.call(routes.getRule, { params })).version;
-const write = (enabled: boolean, ifMatch: string): Promise<unknown> =>
+const read = async (): Promise<number> => (await client.call(routes.getRule, { params })).version;
+const write = (enabled: boolean, ifMatch: number): Promise<unknown> =>
   client.call(routes.updateRule, { params, body: { enabled }, ifMatch });
 
 // What a first request alone takes, the server's too, is no part of a change.

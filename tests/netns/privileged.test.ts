@@ -116,6 +116,8 @@ test('what a device may not do any more is forgotten by the kernel', async () =>
 
 test('a flow that loses its permission while it sends is cut, and its entry goes', async () => {
   await ask({ kind: 'setFirewall', plan: plan([device(2, ['staff']), device(3, ['staff'])]) });
+  assert.ok(await reaches(rig.devices, ALLOWED[4], '10.77.0.3'));
+  assert.ok(await reaches(rig.gateway, '10.77.0.3'));
   const argv = ['ping', '-n', '-i', '0.02', '-I', '10.77.0.2', ALLOWED[4]];
   const sending = await rig.devices.start(argv);
   await until('answers', () => sending.stdout.includes('icmp_seq=5 '), 3000);
@@ -127,6 +129,8 @@ test('a flow that loses its permission while it sends is cut, and its entry goes
   assert.ok(!sending.stdout.slice(seen).includes(`bytes from ${ALLOWED[4]}`));
   await sending.stop('SIGINT');
   await until('its entry to be gone', async () => (await flowsOf('10.77.0.2')) === 0, 7000);
+  for (const address of ['10.77.0.3', '10.77.0.1'])
+    assert.ok((await flowsOf(address)) > 0, `${address} has its flows yet`);
 });
 
 test('requests that come together end with the newest plan, and each is answered', async () => {

@@ -7,6 +7,7 @@ import {
   FirewallCompiler,
   FirewallPlanError,
   judge,
+  LAST_GENERATION,
   MAX_NETWORKS,
   usableNetworks,
   type FirewallPlan,
@@ -553,7 +554,7 @@ describe('changes', () => {
   });
 
   test('the last generation is followed by the first', () => {
-    const change = changeRuleset(before, compileFirewall(base), 0xffff_ffff);
+    const change = changeRuleset(before, compileFirewall(base), LAST_GENERATION);
     assert.equal(change.generation, 1);
   });
 

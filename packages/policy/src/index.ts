@@ -28,6 +28,8 @@ export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';
 export {
   generationSets,
+  LAST_GENERATION,
+  REFUSED_MARK,
   TABLE,
   type Chain,
   type ElementSet,

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { applyNftJson, CommandError, gracePeriod, listNftChains, Nft, NftElements, SystemCallError, watchNftRules } from '@sallyport/io'; // prettier-ignore
 import type { CommandRunner, Monitor } from '@sallyport/io';
-import { changePlan, changeRuleset, FirewallCompiler, generationSets } from '@sallyport/policy';
+import { changePlan, changeRuleset, FirewallCompiler, generationSets, LAST_GENERATION } from '@sallyport/policy';
 import type { FirewallPlan, FirewallPlanChange, NftCommand, Ruleset, RulesetChange } from '@sallyport/policy';
 import type { Flows } from './flows.ts';
 import { OwnChanges } from './own-changes.ts';
@@ -79,7 +79,7 @@ export class Firewall {
     const milliseconds = performance.now() - start;
     this.#applied = { plan, ruleset, generation: change.generation };
     this.#revision++;
-    if (change.restrictive) this.#flows.sweep(plan.gateway);
+    if (change.restrictive) this.#flows.sweep();
     this.#flows.cutInBackground(before === undefined ? [] : [...change.cut, ...otherEgress(before, this.#applied)]);
     return { milliseconds, commands: change.transactions.flat().length, revision: this.#revision };
   }
@@ -129,7 +129,7 @@ export class Firewall {
 
   /** Makes the whole table anew, in one transaction, with a generation that no flow is marked with. */
   async #build(plan: FirewallPlan, ruleset: Ruleset): Promise<RulesetChange> {
-    const generation = randomInt(1, 0xffff_ffff);
+    const generation = randomInt(1, LAST_GENERATION + 1);
     const commands = wholeTable(plan, ruleset, generation);
     this.#suspect = false;
     await this.#own.during('all', () => this.#apply(commands));
@@ -201,7 +201,7 @@ export class Firewall {
     try {
       const { generation } = await this.#build(applied.plan, applied.ruleset);
       this.#applied = { ...applied, generation };
-      this.#flows.sweep(applied.plan.gateway);
+      this.#flows.sweep();
       this.#notify({
         code: 'FIREWALL_RESTORED',
         message:

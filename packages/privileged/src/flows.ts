@@ -1,6 +1,5 @@
 import { Conntrack } from '@sallyport/io';
-import { parseAddress, parsePrefix } from '@sallyport/policy';
-import type { FirewallPlan, IpAddress } from '@sallyport/policy';
+import { parseAddress, REFUSED_MARK, type IpAddress } from '@sallyport/policy';
 
 /** Soon after a change, the flows that still send have been judged anew; later, those that were silent a while. */
 const SWEEP_DELAYS_MS = [300, 5000];
@@ -10,7 +9,6 @@ export class Flows {
   readonly #conntrack = new Conntrack();
   readonly #timers = new Map<number, NodeJS.Timeout>();
   readonly #failed: (error: unknown) => void;
-  #gateway: FirewallPlan['gateway'] | undefined;
   #waiting = new Set<string>();
   /** The addresses' flows are looked for together, since each look goes through all that the kernel has. */
   #cutting: Promise<void> | undefined;
@@ -20,14 +18,17 @@ export class Flows {
     this.#failed = failed;
   }
 
-  /** Deletes, soon and once more later, the flows from devices that the packet filter refused when it judged anew. */
-  sweep(gateway: FirewallPlan['gateway']): void {
-    this.#gateway = gateway;
+  /** Deletes, soon and once more later, the flows that the packet filter refused when it judged anew. */
+  sweep(): void {
     for (const delay of SWEEP_DELAYS_MS) {
       if (this.#timers.has(delay)) continue;
       const timer = setTimeout(() => {
         this.#timers.delete(delay);
-        this.#sweepNow().catch(this.#failed);
+        try {
+          this.#conntrack.deleteMarked(REFUSED_MARK);
+        } catch (error) {
+          this.#failed(error);
+        }
       }, delay);
       this.#timers.set(delay, timer.unref());
     }
@@ -57,14 +58,6 @@ export class Flows {
       await this.cut(addresses).catch(this.#failed);
     }
     this.#cutting = undefined;
-  }
-
-  async #sweepNow(): Promise<void> {
-    const gateway = this.#gateway;
-    if (gateway === undefined) return;
-    // What was refused lost its mark. What this machine itself began never had one.
-    const pools = [gateway.pool4, gateway.pool6].flatMap((text) => parsePrefix(text) ?? []);
-    await this.#conntrack.deleteUnmarkedFrom(pools, numbersOf([gateway.address4, gateway.address6]));
   }
 }
 

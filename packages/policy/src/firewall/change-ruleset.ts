@@ -2,6 +2,7 @@
 import {
   GENERATION_RULES,
   generationSets,
+  LAST_GENERATION,
   TABLE,
   type Chain,
   type ElementSet,
@@ -39,7 +40,7 @@ const MAX_REMOVALS = 250;
 const WHERE = { family: 'inet', table: TABLE };
 
 /**
- * Leads from `from`, the ruleset that is in place with `generation` (from 1 to 2^32 - 1), to `to`. From undefined, the
+ * Leads from `from`, the ruleset that is in place with `generation` (from 1 to {@link LAST_GENERATION}), to `to`. From undefined, the
  * table is made anew with `generation`; that must then be a number that no flow is marked with from earlier: a random one.
  */
 export function changeRuleset(from: Ruleset | undefined, to: Ruleset, generation: number): RulesetChange {
@@ -50,7 +51,7 @@ export function changeRuleset(from: Ruleset | undefined, to: Ruleset, generation
   if (!restrictive && !moved && cut.length === 0) {
     return { transactions: commands.length === 0 ? [] : [commands], restrictive: false, generation, cut };
   }
-  const next = (generation % 0xffff_ffff) + 1;
+  const next = (generation % LAST_GENERATION) + 1;
   const sets = generationSets(generation);
   const second = [...generationSets(next)].flatMap(([name, set]) => [
     ...elements('delete', name, set, [...(sets.get(name)?.elements ?? [])]),

@@ -26,7 +26,7 @@ import { addRates, BUCKET6, bucketNumber, rateChain, rateOf } from './rates.ts';
 import {
   ALLOW,
   KNOWN,
-  NO_GENERATION,
+  REFUSED_MARK,
   type Chain,
   type ElementSet,
   type Meter,
@@ -362,8 +362,8 @@ function decideRules(): Rule[] {
 function refuseRules({ interfaceName }: FirewallPlan): Rule[] {
   const begins = [nft.inInterface(interfaceName), nft.state('new')];
   return [
-    // A mark that is gone can't meet a later generation of the same number.
-    [{ mangle: { key: { ct: { key: 'mark' } }, value: NO_GENERATION } }],
+    // An old generation's mark could meet a later one of the same number.
+    [{ mangle: { key: { ct: { key: 'mark' } }, value: REFUSED_MARK } }],
     [...begins, nft.match(nft.l4proto, 'tcp'), { reject: { type: 'tcp reset' } }],
     [...begins, { reject: { type: 'icmpx', expr: 'admin-prohibited' } }],
     [nft.DROP],

@@ -61,8 +61,10 @@ export interface Ruleset {
 /** The chain that accepts what was accepted before, and the one that accepts and remembers: see {@link generationSets}. */
 export const KNOWN = 'known';
 export const ALLOW = 'allow';
-/** Mark of the flows of no generation. */
-export const NO_GENERATION = 0;
+/** Generations are marks from 1 to this. */
+export const LAST_GENERATION = 0xffff_fffe;
+/** Mark of the flows that were refused: of no generation, and not what other programs' flows have, which is none. */
+export const REFUSED_MARK = 0xffff_ffff;
 
 const CT_MARK = { ct: { key: 'mark' } };
 
