@@ -99,6 +99,13 @@ describe('a configuration file', () => {
     assert.match(faults[0] ?? '', /unknown key; did you mean "data"\?$/);
   });
 
+  test('takes pools of private and public addresses alike', () => {
+    for (const pool of ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '198.51.100.0/24', '192.168.7.0/28'])
+      assert.deepEqual(faultsOf(`[network]\npool4 = "${pool}"`), [], pool);
+    for (const pool of ['fd12:3456:789A:1::/64', 'fc00::/64', '2001:db8:0:7::/64'])
+      assert.deepEqual(faultsOf(`[network]\npool6 = "${pool}"`), [], pool);
+  });
+
   test('has a port of its own for AmneziaWG, or none', () => {
     assert.deepEqual(faultsOf('[gateway]\namneziawg_port = 0'), []);
     assert.match(
@@ -132,6 +139,18 @@ describe('a configuration file', () => {
     ['[gateway]\npublic_address = "https://vpn.example.org"', /host name or an address/],
     ['[network]\npool4 = "10.0.0.0/30"', /\/8 to \/28/],
     ['[network]\npool6 = "fd00::/48"', /\/64/],
+    ['[network]\npool4 = "010.77.0.0/16"', /\/8 to \/28/],
+    ['[network]\npool4 = "127.0.0.0/8"', /no device/],
+    ['[network]\npool4 = "169.0.0.0/8"', /no device/],
+    ['[network]\npool4 = "239.1.0.0/16"', /no device/],
+    ['[network]\npool6 = "fe80::/64"', /no device/],
+    ['[network]\npool6 = "ff02::/64"', /no device/],
+    ['[network]\npool6 = "2002:a4d:1:1::/64"', /no device/],
+    ['[network]\npool6 = "64:ff9b::/64"', /no device/],
+    ['[web]\npublic_url = "https://root:secret@vpn.example.org"', /scheme, host/],
+    ['[web]\ntrusted_proxies = ["fe80::1%eth0"]', /addresses or prefixes/],
+    ['[web.acme]\ndomains = ["192.0.2.1"]', /host names/],
+    ['[web]\ntls = "acme"\nlisten = ["127.0.0.1:80"]\n[web.acme]\ndomains = ["a.example"]\nemail = "a@a.example"', /web\.acme\.listen: port 80/], // prettier-ignore
     ['[process]\ncontrol_uid = 0', /not root/],
     ['data = "a\\u0000b"', /full path/],
   ] as const) {

@@ -1,5 +1,6 @@
 /** The keys of sallyport.toml: what each may be, and what it is where the file does not name it. */
 import { isIP } from 'node:net';
+import { hasHostBits, parsePrefix, prefixContains } from '@sallyport/policy';
 import { z } from 'zod';
 
 /** Where to listen. */
@@ -55,12 +56,13 @@ const slug = text.regex(
 );
 const webUrl = text.refine((value) => {
   const url = URL.parse(value);
-  return url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search + url.hash === '';
+  if (url === null || !/^https?:$/.test(url.protocol)) return false;
+  return url.pathname === '/' && url.username + url.password + url.search + url.hash === '';
 }, 'write scheme, host and, where it is not 443, the port: "https://vpn.example.org"');
 
 function isNetwork(value: string): boolean {
   const [address = '', length = '', ...more] = value.split('/');
-  if (more.length > 0 || isIP(address) === 0) return false;
+  if (more.length > 0 || isIP(address) === 0 || address.includes('%')) return false;
   return length === ''
     ? !value.includes('/')
     : /^\d{1,3}$/.test(length) && Number(length) <= (isIP(address) === 4 ? 32 : 128);
@@ -68,11 +70,24 @@ function isNetwork(value: string): boolean {
 
 /** An IPv4 prefix in its canonical form: no bit set behind its length. */
 function isPool4(value: string): boolean {
-  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(value);
-  if (match === null) return false;
-  const [a = 0, b = 0, c = 0, d = 0, length = 0] = match.slice(1).map(Number);
-  if ([a, b, c, d].some((octet) => octet > 255) || length < 8 || length > 28) return false;
-  return ((a << 24) | (b << 16) | (c << 8) | d) << length === 0;
+  const prefix = parsePrefix(value);
+  return prefix?.family === 4 && prefix.length >= 8 && prefix.length <= 28 && !hasHostBits(value);
+}
+
+/** Of which no machine takes an address: this network, loopback, link-local, multicast, reserved. */
+const NO_POOL4 = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map((text) => parsePrefix(text)!);
+
+function isUsable4(value: string): boolean {
+  const pool = parsePrefix(value);
+  return pool === undefined || !NO_POOL4.some((no) => prefixContains(no, pool) || prefixContains(pool, no));
+}
+
+/** Unique local, or global unicast but 6to4 (RFC 4291, section 2.4). */
+function isUsable6(value: string): boolean {
+  const pool = parsePrefix(value);
+  if (pool === undefined) return true;
+  const word = Number(pool.value >> 112n);
+  return word >> 9 === 0xfc >> 1 || (word >> 13 === 1 && word !== 0x2002);
 }
 
 /** A /64: the kernel and the address pool count within its lower half. */
@@ -99,7 +114,10 @@ const web = z.strictObject({
     .default([]),
   acme: z.strictObject({
     domains: z
-      .array(text.regex(hostName, 'write host names: "vpn.example.org"'), 'give a list: ["vpn.example.org"]')
+      .array(
+        text.refine((name) => hostName.test(name) && isIP(name) === 0, 'write host names: "vpn.example.org"'),
+        'give a list: ["vpn.example.org"]',
+      )
       .max(100, 'a certificate holds at most 100 names')
       .default([]),
     email: orEmpty(z.email('write an e-mail address')).default(''),
@@ -148,8 +166,16 @@ export const configurationSchema = z.strictObject({
   network: z.strictObject({
     pool4: text
       .refine(isPool4, 'write an IPv4 prefix from /8 to /28 whose further bits are 0: "10.77.0.0/16"')
+      .refine(isUsable4, 'no device can have such an address; write a private prefix: "10.77.0.0/16"')
       .default('10.77.0.0/16'),
-    pool6: orEmpty(text.refine(isPool6, 'write an IPv6 /64: "fd12:3456:789a:1::/64"')).default(''),
+    pool6: orEmpty(
+      text
+        .refine(isPool6, 'write an IPv6 /64: "fd12:3456:789a:1::/64"')
+        .refine(
+          isUsable6,
+          'no device can have such an address; write one that begins with fd: "fd12:3456:789a:1::/64"',
+        ),
+    ).default(''),
   }),
   storage: z.strictObject({
     postgresql_url_file: orEmpty(path).default(''),
@@ -212,6 +238,8 @@ export function crossFaults(value: (...path: string[]) => unknown): CrossFault[]
     if (Array.isArray(domains) && domains.length === 0) {
       add(['web', 'acme', 'domains'], 'tls = "acme" needs at least one name: ["vpn.example.org"]');
     }
+    const asked = clash(value('web', 'listen'), value('web', 'acme', 'listen'));
+    if (asked !== undefined) add(['web', 'acme', 'listen'], `port ${String(asked)} is that of web.listen already; the authority asks at 80`); // prettier-ignore
     if (value('web', 'acme', 'email') === '') add(['web', 'acme', 'email'], 'tls = "acme" needs an e-mail address');
   }
   if (value('control', 'enabled') === false && value('gateway', 'enabled') === false) {
