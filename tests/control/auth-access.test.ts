@@ -68,6 +68,31 @@ describe('API tokens', () => {
     assert.deepEqual([await read(url), await read(lasting)], [404, 200]);
   });
 
+  test('are a hundred for each user, with the links to egress addresses', async () => {
+    await using world = await apiWorld();
+    const client = world.client(world.root);
+    const link = (i: number) => client.call(routes.createEgressLink, { body: { name: `firewall ${String(i)}` } });
+    for (let i = 0; i < 100; i++) await link(i);
+    assert.equal(await codeOf(link(100)), 'limitReached');
+    const token = { name: 'one more', permissions: ['metrics:read' as const] };
+    assert.equal(await codeOf(client.call(routes.createToken, { body: token })), 'limitReached');
+    const [first] = (await client.call(routes.listEgressLinks)).items;
+    await client.call(routes.revokeEgressLink, { params: { linkId: first!.id } });
+    await client.call(routes.createToken, { body: token });
+  });
+
+  test('come in pages whatever they are called', async () => {
+    await using world = await apiWorld();
+    const root = world.client(world.root);
+    for (const letter of ['a', '"', 'ж', '漢']) {
+      const body = { name: letter.repeat(100), permissions: ['metrics:read' as const] };
+      await root.call(routes.createToken, { body });
+    }
+    const names: string[] = [];
+    for await (const { name } of root.list(routes.listTokens, { query: { limit: 1 } })) names.push(name.charAt(0));
+    assert.deepEqual(names, ['"', 'a', 'ж', '漢']);
+  });
+
   test('without `self` may nothing of their user', async () => {
     await using world = await apiWorld();
     const token = await world.addToken(world.root, [...PERMISSIONS]);

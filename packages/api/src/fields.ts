@@ -63,6 +63,7 @@ export function page<T extends z.ZodType>(item: T) {
 
 export const pageQuery = {
   limit: z.coerce.number().int().min(1).max(1000).default(100),
-  after: z.string().max(200).optional().meta({ description: 'The `next` of the page before' }),
+  // A name of 100 letters takes up to 300 bytes, and base64 a third more.
+  after: z.string().max(600).optional().meta({ description: 'The `next` of the page before' }),
   search: z.string().max(100).optional(),
 };

@@ -9,7 +9,7 @@ import { egressAddresses, plainAddresses, type EgressFilter } from '../repositor
 import { References } from '../repositories/references.ts';
 import type { Database } from '../store/schema.ts';
 import { found } from './answers.ts';
-import { lastMomentOf } from './tokens.ts';
+import { lastMomentOf, requireRoom } from './tokens.ts';
 
 /**
  * A link stands in the configuration of a firewall and in the logs of proxies. So it opens nothing but this list: it
@@ -66,6 +66,7 @@ export const egressRoutes: readonly RouteImplementation[] = [
     if (!caller.permissions.has('gateways:read'))
       throw new ApiError('forbidden', 'Your token may not read gateways, so it can not make a link that does.');
     return await services.store.write(origin, async ({ db, now, audit }) => {
+      await requireRoom(db, caller.userId, now);
       const row = {
         id: `${ID_PREFIX}${randomUUID()}`,
         token_hash: hashOf(token),

@@ -21,8 +21,24 @@ export async function lastMomentOf(db: Kysely<Database>, caller: Caller): Promis
   return own.expires_at;
 }
 
-/** Tokens that one user can have. */
+/** Tokens that one user can have, links to the egress addresses among them. */
 const maxTokens = 100;
+
+/** Throws an ApiError where a user has as many tokens as one can have; those that have expired are removed. */
+export async function requireRoom(db: Kysely<Database>, userId: string, now: number): Promise<void> {
+  await db.deleteFrom('api_token').where('user_id', '=', userId).where('expires_at', '<=', now).execute();
+  const { count } = await db
+    .selectFrom('api_token')
+    .select(({ fn }) => fn.countAll().as('count'))
+    .where('user_id', '=', userId)
+    .executeTakeFirstOrThrow();
+  if (Number(count) >= maxTokens) {
+    throw new ApiError(
+      'limitReached',
+      `You have ${maxTokens} API tokens and egress links; revoke some that are no longer needed.`,
+    );
+  }
+}
 
 export function tokenRoutes(): RouteImplementation[] {
   return [
@@ -55,15 +71,7 @@ export function tokenRoutes(): RouteImplementation[] {
             faults: [{ at: '/body/expiresAt', message }],
           });
         }
-        await db.deleteFrom('api_token').where('user_id', '=', caller.userId).where('expires_at', '<=', now).execute();
-        const { count } = await db
-          .selectFrom('api_token')
-          .select(({ fn }) => fn.countAll().as('count'))
-          .where('user_id', '=', caller.userId)
-          .executeTakeFirstOrThrow();
-        if (Number(count) >= maxTokens) {
-          throw new ApiError('limitReached', `You have ${maxTokens} tokens; revoke some that are no longer needed.`);
-        }
+        await requireRoom(db, caller.userId, now);
         const row = {
           id: randomUUID(),
           token_hash: hashToken(token),
