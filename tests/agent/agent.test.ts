@@ -276,9 +276,20 @@ describe('the desired state', () => {
     await clock.pass(6000);
     assert.ok(asked > before);
     assert.deepEqual(names(), { 'db.internal': ['192.0.2.9'] });
-    answer = () => Promise.resolve({ addresses: ['192.0.2.10', '2001:db8::1'], ttlSeconds: 86_400 });
+    const nowhere = [
+      '169.254.169.254',
+      '127.0.0.1',
+      '0.0.0.0',
+      '224.0.0.1',
+      '::1',
+      'fe80::1',
+      'ff02::1',
+      '::ffff:10.0.0.1',
+    ];
+    answer = () => Promise.resolve({ addresses: ['192.0.2.10', '2001:db8::1', ...nowhere], ttlSeconds: 86_400 });
     await clock.pass(11_000);
     await until('renewed', () => names()?.['db.internal']?.[0] === '192.0.2.10', clock);
+    assert.deepEqual(names()?.['db.internal'], ['192.0.2.10', '2001:db8::1']);
     control.delta(2, 1, { removeGroups: ['g'] });
     await until('gone', () => Object.keys(names() ?? { x: 1 }).length === 0, clock);
   });

@@ -1,3 +1,4 @@
+import { isNowhere } from '@sallyport/policy';
 import type { Clock } from './clock.ts';
 
 /** Asks for a name's addresses of both families. Rejects where nobody answers; no address is an answer. */
@@ -84,7 +85,9 @@ export class Names {
     try {
       const { addresses, ttlSeconds } = await this.#resolve(name);
       wait = Math.min(Math.max(ttlSeconds * 1000, LEAST_MS), MOST_MS);
-      const sorted = [...new Set(addresses)].sort().slice(0, MAX_ADDRESSES);
+      // A name server opens no address that a rule could not name: a cloud's metadata service is link-local.
+      const reachable = addresses.filter((address) => !isNowhere(address));
+      const sorted = [...new Set(reachable)].sort().slice(0, MAX_ADDRESSES);
       const changed = entry.addresses === undefined || entry.addresses.join() !== sorted.join();
       entry.addresses = sorted;
       // Removed meanwhile, it is nobody's concern.

@@ -23,6 +23,7 @@ export {
   MAX_NETWORKS,
   prefixesOverlap,
   usableNetworks,
+  isNowhere,
 } from './firewall/networks.ts';
 export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';

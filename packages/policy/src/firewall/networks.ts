@@ -37,6 +37,11 @@ export function faultOfNetwork(text: string, taken: readonly string[]): string |
   return met === undefined ? undefined : `${text} meets ${met}`;
 }
 
+/** Whether no router passes on what is for an address: loopback, link-local, multicast, reserved. */
+export function isNowhere(address: string): boolean {
+  return NOWHERE.some(([range]) => prefixesOverlap(address, range));
+}
+
 /** Whether an address is in both prefixes (or addresses). */
 export function prefixesOverlap(a: string, b: string): boolean {
   const [first, second] = [parsePrefix(a), parsePrefix(b)];
