@@ -244,5 +244,11 @@ describe('connections in the audit log', () => {
       .where('action', '=', 'connection.start')
       .executeTakeFirstOrThrow();
     assert.deepEqual(JSON.parse(entry.after), { gateway: 'gateway', user: 'u0' });
+    // A gateway whose clock is ahead makes none longer.
+    await store(5, [device('d1', 0, 0, clock + 3_600_000)]);
+    clock += 180_001;
+    await store(6, []);
+    await node.hub.flush();
+    assert.deepEqual((await connections()).slice(2), ['connection.start', 'connection.end']);
   });
 });

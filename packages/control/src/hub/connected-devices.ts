@@ -36,7 +36,8 @@ export class ConnectedDevices {
     for (const { id, lastHandshakeAt } of report.devices) {
       if (lastHandshakeAt <= now - SESSION_MS) continue;
       if (!devices.has(id)) events.push({ kind: 'start', deviceId: id, gatewayId });
-      devices.set(id, Math.max(lastHandshakeAt, devices.get(id) ?? 0));
+      // A gateway's clock may be ahead: none of its devices is connected for longer because of that.
+      devices.set(id, Math.max(Math.min(lastHandshakeAt, now), devices.get(id) ?? 0));
     }
     return events;
   }
