@@ -104,6 +104,14 @@ describe('the recommended gateway', () => {
     };
     assert.deepEqual(order(access, places, { near: { country: 'JP' } }), ['a', 'c', 'b']);
     assert.equal(order(access, places, { near: { country: 'DE' } })[0], 'b');
+    // As gateways say it when they join; nobody has given their coordinates yet.
+    const joined = {
+      a: place(undefined, { country: 'JP' }),
+      b: place(undefined),
+      c: place(undefined, { country: 'DE' }),
+    };
+    assert.deepEqual(order(access, joined, { near: { country: 'DE' } }), ['c', 'a', 'b']);
+    assert.deepEqual(order(access, joined), ['a', 'b', 'c']);
   });
 
   test('distances are those on the globe', () => {

@@ -35,7 +35,7 @@ interface Point {
 const EARTH_RADIUS_KM = 6371;
 /** A packet takes about a millisecond more for each 100 km, there and back. */
 const KM_PER_MS = 100;
-/** What a gateway whose distance is not known counts as having, where the asker's place is: a continent's width. */
+/** What a gateway whose distance is not known counts as having, unless it is in the asker's country: a continent's width. */
 const UNKNOWN_KM = 5000;
 /** What a gateway at full load is set back by, in milliseconds; at half load it is a quarter of that. */
 const FULL_LOAD_MS = 100;
@@ -61,11 +61,11 @@ export function recommendGateways(
       const health: Gateway['health'] = place?.status.health ?? 'neverConnected';
       const cpu = place?.status.load?.cpu;
       const distanceKm = from === undefined ? null : distanceTo(from, place);
+      const isInCountry = near.country !== undefined && place?.country === near.country;
+      const asksForPlace = from !== undefined || near.country !== undefined;
+      const km = distanceKm ?? (asksForPlace && !isInCountry ? UNKNOWN_KM : 0);
       const open = !gateway.draining && (health === 'healthy' || health === 'degraded');
-      const delay =
-        (from === undefined ? 0 : (distanceKm ?? UNKNOWN_KM) / KM_PER_MS) +
-        FULL_LOAD_MS * (cpu ?? 0.5) ** 2 +
-        (health === 'degraded' ? DEGRADED_MS : 0);
+      const delay = km / KM_PER_MS + FULL_LOAD_MS * (cpu ?? 0.5) ** 2 + (health === 'degraded' ? DEGRADED_MS : 0);
       const choice = { gatewayId: gateway.id, load: loadClass(health, cpu), distanceKm, open };
       return { choice, delay, name: gateway.name };
     })
