@@ -209,6 +209,14 @@ describe('a service on loopback', () => {
     );
   });
 
+  test('what is for programs alone is in the JSON alone', async () => {
+    const shown = await run(['overview']);
+    assert.equal(shown.status, 0, shown.stderr);
+    assert.match(shown.stdout, /^users\n {2}total +\d+$/m);
+    assert.doesNotMatch(shown.stdout, /sample/);
+    assert.deepEqual(Object.keys(await json<object>(['overview'])).slice(-3), ['sampleSeconds', 'samples', 'notices']);
+  });
+
   test('what is changed is changed by name; "none" takes a value away; versions are looked up', async () => {
     const limited = await json<{ bitsPerSecond: number | null; disabled: boolean }>([
       ...['user', 'update', 'alice', '--bits-per-second', '5000000', '--disabled', 'true'],

@@ -13,6 +13,8 @@ export interface CommandContract {
   readonly examples: readonly string[];
   /** For lists: the fields that make the columns of the table. */
   readonly columns?: readonly string[];
+  /** Fields that `--json` alone shows: too long for people. */
+  readonly onlyJson?: readonly string[];
 }
 
 /** One route of the API: what validates, documents, implements and calls it is made from this. */

@@ -1,6 +1,6 @@
 /** A command for each route that offers one: options and help from its contract, output as a table or JSON. */
 import { readFileSync } from 'node:fs';
-import type { RouteContract } from '@sallyport/api';
+import type { CommandContract, RouteContract } from '@sallyport/api';
 import type { Command, OptionValues } from '../command.ts';
 import { CommandFailure, EXIT_BAD_INPUT, EXIT_NO_INPUT, EXIT_USAGE } from '../command.ts';
 import { connect, type Connection } from './connection.ts';
@@ -51,7 +51,7 @@ export function serviceCommand(contract: RouteContract, all: readonly RouteContr
             ifMatch: await currentVersion(connection, contract, all, request),
           });
       const json = options.has('json');
-      print(json ? answer : await withNames(connection, answer), json, command.columns);
+      print(json ? answer : await withNames(connection, answer), json, command);
       return 0;
     },
   };
@@ -182,13 +182,14 @@ async function currentVersion(
   return current.version;
 }
 
-function print(answer: unknown, json: boolean, columns: readonly string[] | undefined): void {
+function print(answer: unknown, json: boolean, { columns, onlyJson = [] }: CommandContract): void {
   if (typeof answer === 'string') process.stdout.write(answer === '' || answer.endsWith('\n') ? answer : `${answer}\n`);
   else if (json) process.stdout.write(`${JSON.stringify(answer ?? {}, undefined, 2)}\n`);
   else if (columns !== undefined) {
     const { items } = answer as { items: Record<string, unknown>[] };
     process.stdout.write(`${items.length === 0 ? 'none' : table(columns, items)}\n`);
-  } else if (typeof answer === 'object' && answer !== null)
-    process.stdout.write(`${record(answer as Record<string, unknown>)}\n`);
-  else process.stderr.write('done\n');
+  } else if (typeof answer === 'object' && answer !== null) {
+    const shown = Object.entries(answer).filter(([name]) => !onlyJson.includes(name));
+    process.stdout.write(`${record(Object.fromEntries(shown))}\n`);
+  } else process.stderr.write('done\n');
 }

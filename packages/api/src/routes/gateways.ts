@@ -366,7 +366,7 @@ export const gatewayRoutes = {
     command: {
       name: 'egress-link revoke',
       positional: ['linkId'],
-      examples: ['sallyport egress-link revoke 0d2f7a3c-1f0e-4c59-9d7e-6a3f4b1c2d5e'],
+      examples: ['sallyport egress-link revoke egress-0d2f7a3c-1f0e-4c59-9d7e-6a3f4b1c2d5e'],
     },
   }),
   readEgressLink: route({

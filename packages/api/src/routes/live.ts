@@ -99,7 +99,11 @@ export const liveRoutes = {
     permission: 'gateways:read',
     tag: 'live',
     result: overview,
-    command: { name: 'overview', examples: ['sallyport overview --json'] },
+    command: {
+      name: 'overview',
+      examples: ['sallyport overview', 'sallyport overview --json'],
+      onlyJson: ['sampleSeconds', 'samples'],
+    },
   }),
   streamEvents: route({
     id: 'streamEvents',
