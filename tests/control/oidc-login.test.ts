@@ -1,7 +1,7 @@
 /** Logins by a real OpenID provider: who comes in as whom, and into which groups. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { routes } from '@sallyport/api';
+import { accessRoutes, routes } from '@sallyport/api';
 import { administrator, onBothDatabases, type Databases } from './databases.ts';
 import { addProvider, Browser, oidcWorld, SERVICE, startProvider, whoAmI } from './oidc-provider.ts';
 
@@ -281,6 +281,43 @@ onBothDatabases('logins by a provider', (databases) => {
     assert.deepEqual(await groupsAfter([], 'there', by), ['engineering', 'hand', 'kept']);
     const audit = await world.audit();
     assert.ok(audit.some(({ action, actor }) => action === 'user.update' && actor.name === 'Company'));
+  });
+
+  test('claims give no access that a policy test forbids; the login comes in without those groups', async () => {
+    await using it = await open({ createUsers: true, groupsByName: true });
+    const { world, root, provider, id } = it;
+    const admin = world.client(root);
+    for (const name of ['dba', 'staff']) await admin.call(routes.createGroup, { body: { name } });
+    const call = async (path: string, body: object): Promise<void> => {
+      const answer = await world.call(root, 'POST', path, body);
+      assert.equal(answer.status, 201, answer.text);
+    };
+    await call('/resources', { name: 'db', prefixes: ['10.5.0.0/24'] });
+    await call('/rules', { name: 'dba-db', groups: ['dba'], resources: ['db'] });
+    const logIn = async (groups: readonly string[]): Promise<string[]> => {
+      provider.accounts.set('s-1', { preferred_username: 'alice', groups });
+      provider.user = 's-1';
+      const browser = new Browser(world);
+      assert.equal(await browser.logIn(id), '/');
+      const user = (await whoAmI(world, browser))!;
+      const names = (await admin.call(routes.listGroups, { query: { limit: 100 } })).items
+        .filter((group) => (user['groups'] as string[]).includes(group.id))
+        .map(({ name }) => name);
+      return names.filter((name) => name !== 'everyone');
+    };
+    assert.deepEqual(await logIn(['staff']), ['staff']);
+    const test = { name: 'not alice', user: 'alice', destination: '10.5.0.1', port: 5432, expect: 'deny' };
+    await call('/policy-tests', test);
+    assert.deepEqual(await logIn(['dba', 'staff']), ['staff']);
+    // Who leaves at the provider leaves here, though nothing is joined.
+    assert.deepEqual(await logIn(['dba']), []);
+    assert.deepEqual(await logIn(['staff']), ['staff']);
+    const tests = await admin.call(accessRoutes.getPolicyTest, { params: { policyTestId: 'not alice' } });
+    await admin.call(accessRoutes.deletePolicyTest, {
+      params: { policyTestId: 'not alice' },
+      ifMatch: tests.version,
+    });
+    assert.deepEqual(await logIn(['dba', 'staff']), ['dba', 'staff']);
   });
 
   test('who is disabled or expired stays out; so does everybody where the provider is switched off', async () => {

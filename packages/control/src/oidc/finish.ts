@@ -8,6 +8,7 @@ import type { EndpointRequest } from '../http/endpoint.ts';
 import { findIdentityProviderById, type IdentityProviderRow } from '../repositories/identity-providers.ts';
 import { isKnownClient } from '../repositories/sessions.ts';
 import { getUser } from '../repositories/users.ts';
+import { testsBrokenBy } from '../routes/policy-guard.ts';
 import type { Services } from '../services.ts';
 import type { Origin, Writing } from '../store/store.ts';
 import type { Claims } from './claims.ts';
@@ -33,12 +34,23 @@ const ATTEMPTS = 10;
 /** Between looking and writing, somebody else was quicker. */
 class Overtaken extends Error {}
 
+/** The groups in the claims give access that a policy test forbids. */
+class ForbiddenAccess extends Error {
+  readonly test: string;
+
+  constructor(test: string) {
+    super('a policy test forbids it');
+    this.test = test;
+  }
+}
+
 /** Logs in whom the claims are about; answers the values of Set-Cookie. Throws a LoginFault or an ApiError. */
 export async function finishLogin(services: Services, identity: Identity, answered: Answered): Promise<string[]> {
   const { provider, claims, request, origin } = answered;
   const { db } = services.store;
   const now = services.now();
   const mark = readCookie(request.header('cookie'), 'knownClient', request.client);
+  let mayJoin = true;
   for (let attempt = 1; ; attempt++) {
     const resolved = await resolveUser(db, provider, claims, now);
     const { user } = resolved;
@@ -60,17 +72,31 @@ export async function finishLogin(services: Services, identity: Identity, answer
           knownMark: known ? mark : undefined,
         },
         (_name, value) => cookies.push(value),
-        (writing) => admit(writing, identity, answered, resolved),
+        (writing) => admit(services, writing, identity, answered, resolved, mayJoin),
       );
       return cookies;
     } catch (error) {
-      if (!(error instanceof Overtaken) || attempt === ATTEMPTS) throw error;
+      if (error instanceof ForbiddenAccess) {
+        const told = { provider: provider.name, user: user.id, test: error.test };
+        services.log.warn(
+          told,
+          'a login gives no new groups: with those that the provider names a policy test would fail',
+        );
+        mayJoin = false;
+      } else if (!(error instanceof Overtaken) || attempt === ATTEMPTS) throw error;
     }
   }
 }
 
 /** Writes all that the login means besides its session. */
-async function admit(writing: Writing, identity: Identity, answered: Answered, resolved: Resolved): Promise<void> {
+async function admit(
+  services: Services,
+  writing: Writing,
+  identity: Identity,
+  answered: Answered,
+  resolved: Resolved,
+  mayJoin: boolean,
+): Promise<void> {
   const { provider, claims, origin } = answered;
   await useUp(writing, identity, answered);
   const again = await resolveUser(writing.db, provider, claims, writing.now);
@@ -78,7 +104,11 @@ async function admit(writing: Writing, identity: Identity, answered: Answered, r
   if (again.how !== resolved.how || !same) throw new Overtaken();
   const by: Origin = { ...origin, actor: { kind: 'system', id: provider.id, name: provider.name } };
   await keepIdentity(writing, provider, claims.subject, resolved, by);
-  await followClaims(writing, provider, resolved.user.id, claims.groups, by);
+  const joined = await followClaims(writing, provider, resolved.user.id, claims.groups, by, mayJoin);
+  if (!joined) return;
+  // That somebody has access keeps nobody in a group.
+  const forbidden = (await testsBrokenBy(services, writing)).find(({ test }) => test.expect === 'deny');
+  if (forbidden !== undefined) throw new ForbiddenAccess(forbidden.test.name);
 }
 
 /** Notes that the user of a session proved that it is them. Throws a LoginFault. */

@@ -8,7 +8,9 @@ import type { Origin, Writing } from '../store/store.ts';
 
 /**
  * Puts a user into the groups that a provider's claims say, and takes them out of those that it said before and says no
- * more. Memberships that somebody gave by hand, or another provider by its claims, stay as they are.
+ * more. Memberships that somebody gave by hand, or another provider by its claims, stay as they are. Answers whether the
+ * user is in a group that they were not in.
+ * @param mayJoin false: nobody is put into a group
  */
 export async function followClaims(
   { db, now, changed }: Writing,
@@ -16,7 +18,8 @@ export async function followClaims(
   userId: string,
   claimed: ReadonlySet<string>,
   by: Origin,
-): Promise<void> {
+  mayJoin: boolean,
+): Promise<boolean> {
   const claims = await db.selectFrom('claimed_membership').selectAll().where('user_id', '=', userId).execute();
   const before = (await groupsOfUsers(db, [userId])).get(userId) ?? [];
   const groups = new Set(before);
@@ -25,7 +28,8 @@ export async function followClaims(
 
   const scimGroups = await db.selectFrom('scim_group').select('group_id').execute();
   const keptByScim = new Set(scimGroups.map((row) => row.group_id));
-  const wanted = await groupsFor(db, provider, claimed, keptByScim);
+  const found = await groupsFor(db, provider, claimed, keptByScim);
+  const wanted = mayJoin ? found : new Set([...found].filter((id) => groups.has(id)));
 
   for (const groupId of before) {
     if (wanted.has(groupId) || !claimedBy(groupId, true)) continue;
@@ -60,7 +64,7 @@ export async function followClaims(
       .values(added.map((groupId) => ({ provider_id: provider.id, user_id: userId, group_id: groupId })))
       .execute();
   }
-  if (groups.size === before.length && before.every((id) => groups.has(id))) return;
+  if (groups.size === before.length && before.every((id) => groups.has(id))) return false;
   const user = await getUser(db, userId);
   const changedUser = { ...user, version: user.version + 1 };
   await db.updateTable('user').set({ version: changedUser.version }).where('id', '=', userId).execute();
@@ -74,6 +78,7 @@ export async function followClaims(
     describeUserRow(changedUser, [...groups].sort()),
   );
   changed('user', userId);
+  return [...groups].some((id) => !before.includes(id));
 }
 
 /** The ids of the groups that these claims stand for; not the one that everybody is in, and none that SCIM keeps. */

@@ -11,11 +11,7 @@ const MAX_NAMED = 100;
  * failed before and that the change leaves as they are don't stand in its way.
  */
 export async function refuseBrokenTests(services: Services, writing: Writing): Promise<void> {
-  const before = services.directory.model;
-  // Nothing to compile the rules for.
-  if (before.tests.size === 0 && !writing.pending.some(({ kind }) => kind === 'policyTest')) return;
-  const after = await services.directory.preview(writing);
-  const broken = brokenTests(before, after);
+  const broken = await testsBrokenBy(services, writing);
   if (broken.length === 0) return;
   const names = broken.slice(0, 3).map(({ test }) => JSON.stringify(test.name));
   const more = broken.length > 3 ? ` and ${String(broken.length - 3)} more` : '';
@@ -27,8 +23,16 @@ export async function refuseBrokenTests(services: Services, writing: Writing): P
   );
 }
 
+/** The tests that a change breaks that was made in `writing` and isn't committed yet. */
+export async function testsBrokenBy(services: Services, writing: Writing): Promise<readonly FailingTest[]> {
+  const before = services.directory.model;
+  // Nothing to compile the rules for.
+  if (before.tests.size === 0 && !writing.pending.some(({ kind }) => kind === 'policyTest')) return [];
+  return brokenTests(before, await services.directory.preview(writing));
+}
+
 /** The tests that fail after a change, but for those that failed before and are the same. */
-export function brokenTests(before: AccessModel, after: AccessModel): readonly FailingTest[] {
+function brokenTests(before: AccessModel, after: AccessModel): readonly FailingTest[] {
   const failing = failingTests(after);
   if (failing.length === 0) return failing;
   const failedBefore = new Set(failingTests(before).map(({ test }) => test));

@@ -13,7 +13,7 @@ import {
 } from '../repositories/scim-groups.ts';
 import { raiseUserVersions, scimUserNames } from '../repositories/scim-users.ts';
 import { timeText } from '../repositories/users.ts';
-import { brokenTests } from '../routes/policy-guard.ts';
+import { testsBrokenBy } from '../routes/policy-guard.ts';
 import { removeGroup } from '../routes/removals.ts';
 import type { Services } from '../services.ts';
 import type { Writing } from '../store/store.ts';
@@ -187,10 +187,7 @@ async function changeMembers(
  * who leaves at the identity provider must be able to leave here.
  */
 async function refuseForbiddenAccess(services: Services, writing: Writing): Promise<void> {
-  const before = services.directory.model;
-  if (before.tests.size === 0) return;
-  const broken = brokenTests(before, await services.directory.preview(writing));
-  const forbidden = broken.find(({ test }) => test.expect === 'deny');
+  const forbidden = (await testsBrokenBy(services, writing)).find(({ test }) => test.expect === 'deny');
   if (forbidden === undefined) return;
   throw new ScimFault(
     409,
