@@ -49,6 +49,8 @@ test('resources are kept in canonical form, and faults name the remedy', async (
     [{ prefixes: ['128.0.0.0/1'] }, '/body/prefixes/0', /kind internet/],
     [{ prefixes: ['127.0.0.1'] }, '/body/prefixes/0', /loopback/],
     [{ prefixes: ['fe80::1'] }, '/body/prefixes/0', /link-local/],
+    [{ prefixes: ['169.254.169.254'] }, '/body/prefixes/0', /link-local/],
+    [{ prefixes: ['169.0.0.0/8'] }, '/body/prefixes/0', /link-local/],
     [{ prefixes: ['::ffff:10.0.0.1'] }, '/body/prefixes/0', /IPv4 prefix/],
     [{ prefixes: [] }, '/body/prefixes', /needs addresses/],
     [{ prefixes: ['hello'] }, '/body/prefixes/0', /./],
@@ -260,6 +262,23 @@ test('a policy is tried out without a trace', async () => {
   assert.equal(missing.status, 400);
 });
 
+test('a name that a policy test is about stays that of a resource, so that the policy can be put back as it is shown', async () => {
+  await using world = await office();
+  const about = { name: 'bob and wiki', user: 'bob', destination: 'wiki.example.org', port: 443, expect: 'deny' };
+  const created = await world.call('root', 'POST', '/policy-tests', about);
+  assert.equal(created.status, 201, created.text);
+  for (const [method, body] of [
+    ['PATCH', { domain: 'wiki2.example.org' }],
+    ['DELETE', undefined],
+  ] as const) {
+    const answer = await world.call('root', method, '/resources/wiki', body, 1);
+    assert.equal(answer.body.code, 'policyTestFails', answer.text);
+    assert.match(answer.text, /wiki\.example\.org is neither an address nor the DNS name/);
+  }
+  const { version, ...shown } = (await world.call('root', 'GET', '/policy')).body;
+  assert.equal((await world.call('root', 'PUT', '/policy', shown, version)).status, 200);
+});
+
 test('access is explained by the rule that decides', async () => {
   await using world = await office();
   await world.call('alice', 'POST', '/me/devices', { name: 'laptop', publicKey: newPublicKey() });
@@ -276,6 +295,10 @@ test('access is explained by the rule that decides', async () => {
     'everyone-internet',
   );
   assert.equal((await explain('user=alice&destination=10.5.0.1')).body.faults[0].at, '/query/port');
+  for (const mapped of ['::ffff:10.5.0.1', '0:0:0:0:0:FFFF:0a05:0001']) {
+    const { faults } = (await explain(`user=alice&destination=${mapped}&port=5432`)).body;
+    assert.deepEqual([faults[0].at, faults[0].message], ['/query/destination', 'write it as the IPv4 address that it stands for: 10.5.0.1']); // prettier-ignore
+  }
   assert.equal((await explain('user=eve&destination=10.5.0.1&port=1')).status, 404);
   const who = await world.call('root', 'GET', '/access/who-can-reach?destination=9.9.9.9&port=443&limit=2');
   assert.deepEqual(

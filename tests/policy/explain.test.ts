@@ -193,6 +193,22 @@ test('policy tests are about rules, not about who may connect', () => {
   );
 });
 
+test('a policy test about a name that no resource has any more fails, though it expects no access', () => {
+  let model = changed(office(), 'rules', 'out', rule({ id: 'out', groups: ['everyone'], resources: ['net'] }));
+  const destination = 'wiki.example.org';
+  model = changed(
+    model,
+    'tests',
+    'no',
+    policyTest({ id: 'no', userId: 'bob', destination, port: 443, expect: 'deny' }),
+  );
+  assert.deepEqual(failingTests(model), []);
+  assert.deepEqual(
+    failingTests(changed(model, 'resources', 'wiki', undefined)).map(({ test: { id }, answer }) => [id, answer.reason]),
+    [['no', 'unknownDestination']],
+  );
+});
+
 test('a change is told as who gains and who loses what', () => {
   const before = office();
   const after = changed(

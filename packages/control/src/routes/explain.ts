@@ -4,7 +4,7 @@ import { implement, type RouteImplementation } from '../http/implement.ts';
 import { cursorOf, pageOf } from '../repositories/pages.ts';
 import { found, idOf } from './answers.ts';
 import { Faults } from './faults.ts';
-import { checkPort } from './policy-values.ts';
+import { checkDestination, checkPort } from './policy-values.ts';
 
 interface AccessQuery extends Pick<Target, 'destination' | 'protocol'> {
   readonly port?: number | undefined;
@@ -36,6 +36,7 @@ export const explainRoutes: readonly RouteImplementation[] = [
 
 function targetOf(model: AccessModel, { destination, protocol, port, gateway }: AccessQuery) {
   const faults = new Faults();
+  checkDestination(destination, '/query', faults);
   checkPort(protocol, port ?? null, '/query', faults);
   faults.check();
   const gatewayId = gateway === undefined ? null : found(idOf(model.gateways, gateway), 'gateway');

@@ -1,7 +1,15 @@
 /** Resources, rules and policy tests as they are stored, from what a request says: canonical, and checked as a whole. */
 import { isIP } from 'node:net';
 import type { PolicyTest, Resource } from '@sallyport/api';
-import { formatAddress, formatPrefix, hasHostBits, parseAddress, parsePrefix, prefixContains } from '@sallyport/policy';
+import {
+  formatAddress,
+  formatPrefix,
+  hasHostBits,
+  isMapped,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from '@sallyport/policy';
 import type { IpPrefix } from '@sallyport/policy';
 import type { PolicyTestValue } from '../repositories/policy-tests.ts';
 import type { References } from '../repositories/references.ts';
@@ -74,6 +82,7 @@ const UNIQUE_LOCAL = known('fc00::/7');
 const UNREACHABLE: readonly (readonly [IpPrefix, string])[] = [
   [known('0.0.0.0/8'), 'it is no network (RFC 791)'],
   [known('127.0.0.0/8'), 'these are loopback addresses'],
+  [known('169.254.0.0/16'), 'these are link-local addresses, where clouds keep their metadata services'],
   [known('224.0.0.0/4'), 'these are multicast addresses'],
   [known('240.0.0.0/4'), 'these addresses are reserved'],
   [known('::/127'), 'these are the unspecified and the loopback address'],
@@ -147,6 +156,7 @@ export function policyTestValue(
   if (address === undefined && ![...resources].some(({ kind, domain }) => kind === 'name' && domain === destination)) {
     faults.add(`${at}/destination`, 'is neither an address nor the DNS name of a resource');
   }
+  checkDestination(input.destination, at, faults);
   checkPort(input.protocol, input.port, at, faults);
   return {
     name: input.name,
@@ -157,6 +167,14 @@ export function policyTestValue(
     gatewayId: gatewayId ?? null,
     expect: input.expect,
   };
+}
+
+/** Nothing is reached by an IPv6 address that stands for an IPv4 one: a "no" would be true whatever the rules say. */
+export function checkDestination(destination: string, at: string, faults: Faults): void {
+  const address = parseAddress(destination);
+  if (address === undefined || !isMapped(address)) return;
+  const plain = formatAddress({ family: 4, value: address.value & 0xffff_ffffn });
+  faults.add(`${at}/destination`, `write it as the IPv4 address that it stands for: ${plain}`);
 }
 
 /** TCP and UDP go to a port, ICMP to none. */

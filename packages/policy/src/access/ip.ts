@@ -45,7 +45,7 @@ export function formatAddress(address: IpAddress): string {
     return [24n, 16n, 8n, 0n].map((shift) => String((address.value >> shift) & 255n)).join('.');
   }
   const words = Array.from({ length: 8 }, (_, i) => Number((address.value >> BigInt(112 - 16 * i)) & 0xffffn));
-  if (address.value >> 32n === 0xffffn) {
+  if (isMapped(address)) {
     return `::ffff:${formatAddress({ family: 4, value: address.value & 0xffff_ffffn })}`;
   }
   // The longest run of two zero words or more is left out, the first of equals (RFC 5952, section 4.2).
@@ -62,6 +62,11 @@ export function formatAddress(address: IpAddress): string {
   }
   const hex = (part: readonly number[]): string => part.map((word) => word.toString(16)).join(':');
   return start < 0 ? hex(words) : `${hex(words.slice(0, start))}::${hex(words.slice(start + longest))}`;
+}
+
+/** Whether it is an IPv4 address written as an IPv6 one (`::ffff:192.0.2.1`), which stands in programs and in no packet. */
+export function isMapped(address: IpAddress): boolean {
+  return address.family === 6 && address.value >> 32n === 0xffffn;
 }
 
 export function formatPrefix(prefix: IpPrefix): string {

@@ -12,7 +12,8 @@ export interface FailingTest {
 /**
  * The policy tests that the model fails. They are about rules and memberships alone: whether a user is disabled or
  * expired, or a device may connect, doesn't count, so that no test stands in the way of shutting somebody out. A test
- * that is about a user or gateway that isn't there fails if it expects access.
+ * that is about a user or gateway that isn't there fails if it expects access; one about a name that no resource has
+ * fails whatever it expects, for nobody can be asked for it.
  */
 export function failingTests(model: AccessModel): readonly FailingTest[] {
   const rules = compileRules(model);
@@ -32,7 +33,7 @@ export function failingTests(model: AccessModel): readonly FailingTest[] {
             text: 'There is no such user.',
           }
         : answerByRules(model, rules, user, parseTarget(model, test), test.gatewayId);
-    if (answer.verdict !== test.expect) failing.push({ test, answer });
+    if (answer.verdict !== test.expect || answer.reason === 'unknownDestination') failing.push({ test, answer });
   }
   return failing;
 }
