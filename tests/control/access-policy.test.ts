@@ -347,6 +347,13 @@ test('settings change in part, and count at once', async () => {
   assert.deepEqual(world.directory.settings, changed.body);
   const bad = await world.call('root', 'PATCH', '/settings', { allowedIps: ['10.0.0.1/8'] }, 2);
   assert.equal(bad.body.faults[0].at, '/body/allowedIps/0');
+  const { version } = changed.body;
+  for (const allowedIps of [['0.0.0.0/0'], ['::/0', '10.0.0.0/8'], ['0.0.0.0/1', '128.0.0.0/1', 'fc00::/7']]) {
+    const half = await world.call('root', 'PATCH', '/settings', { allowedIps }, version);
+    assert.match(half.body.faults[0].message, /past it: add (::\/0|0\.0\.0\.0\/0)$/, allowedIps.join());
+  }
+  const both = await world.call('root', 'PATCH', '/settings', { allowedIps: ['0.0.0.0/0', '2000::/3'] }, version);
+  assert.equal(both.status, 200, both.text);
   assert.equal((await world.call('root', 'PATCH', '/settings', { auditAddresses: false })).status, 428);
 });
 

@@ -74,7 +74,7 @@ function networkPrefix(text: string, at: string, faults: Faults): string {
 }
 
 /** No organisation has more than a /8, nor in IPv6 more than a /16 but the unique local addresses. */
-function isTooWide(prefix: IpPrefix): boolean {
+export function isTooWide(prefix: IpPrefix): boolean {
   return prefix.family === 4 ? prefix.length < 8 : prefix.length < 16 && !prefixContains(UNIQUE_LOCAL, prefix);
 }
 
