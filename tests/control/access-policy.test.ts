@@ -262,6 +262,31 @@ test('a policy is tried out without a trace', async () => {
   assert.equal(missing.status, 400);
 });
 
+test('what no packet filter could hold is refused before a gateway is told', async () => {
+  await using world = await office();
+  const prefixes = Array.from({ length: 1000 }, (_, i) => `10.${String(i >> 8)}.${String(i & 255)}.0/32`);
+  const ports = Array.from({ length: 100 }, (_, i) => String(2 * i + 1));
+  // A thousand addresses by a hundred ports, three times.
+  const services = ['1', '2', '3'].map((digit) => ({
+    protocol: 'tcp',
+    ports: ports.map((port) => `${digit}${port.padStart(4, '0')}`),
+  }));
+  const created = await world.call('root', 'POST', '/resources', { name: 'much', prefixes, services });
+  assert.equal(created.status, 201, created.text);
+  const rule = { name: 'too-much', groups: ['staff'], resources: ['much'] };
+  const refused = await world.call('root', 'POST', '/rules', rule);
+  assert.equal(refused.body.code, 'limitReached', refused.text);
+  assert.match(refused.text, /What the group \\"staff\\" may reach needs more than 200000 entries/);
+  const { rules } = (await world.call('root', 'GET', '/policy')).body;
+  const check = await world.call('root', 'POST', '/policy/check', { rules: [...rules, rule] });
+  assert.equal(check.body.code, 'limitReached', check.text);
+  const less = await world.call('root', 'PATCH', '/resources/much', { services: services.slice(0, 1) }, 1);
+  assert.equal(less.status, 200, less.text);
+  assert.equal((await world.call('root', 'POST', '/rules', rule)).status, 201);
+  const more = await world.call('root', 'PATCH', '/resources/much', { services }, 2);
+  assert.equal(more.body.code, 'limitReached', more.text);
+});
+
 test('a name that a policy test is about stays that of a resource, so that the policy can be put back as it is shown', async () => {
   await using world = await office();
   const about = { name: 'bob and wiki', user: 'bob', destination: 'wiki.example.org', port: 443, expect: 'deny' };

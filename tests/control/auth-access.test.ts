@@ -77,7 +77,7 @@ describe('API tokens', () => {
     const token = { name: 'one more', permissions: ['metrics:read' as const] };
     assert.equal(await codeOf(client.call(routes.createToken, { body: token })), 'limitReached');
     const [first] = (await client.call(routes.listEgressLinks)).items;
-    await client.call(routes.revokeEgressLink, { params: { linkId: first!.id } });
+    await client.call(routes.revokeEgressLink, { params: { linkId: first.id } });
     await client.call(routes.createToken, { body: token });
   });
 

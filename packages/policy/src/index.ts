@@ -26,6 +26,7 @@ export {
   isNowhere,
 } from './firewall/networks.ts';
 export { judge, type FirstPacket, type Judgement } from './firewall/judge.ts';
+export { faultOfGroupSize } from './firewall/group-size.ts';
 export { FirewallPlanError } from './firewall/plan-error.ts';
 export {
   generationSets,

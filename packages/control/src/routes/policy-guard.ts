@@ -1,4 +1,4 @@
-import { failingTests, type AccessModel, type FailingTest } from '@sallyport/policy';
+import { failingTests, faultOfGroupSize, type AccessModel, type FailingTest } from '@sallyport/policy';
 import { ApiError } from '../http/api-error.ts';
 import type { Services } from '../services.ts';
 import type { Writing } from '../store/store.ts';
@@ -7,10 +7,12 @@ const MAX_NAMED = 100;
 
 /**
  * Refuses a change, made in `writing` but not yet committed, that breaks a policy test: throws the ApiError
- * `policyTestFails`. It is the last step of whatever changes rules, resources, tests, memberships or gateways. Tests that
+ * `policyTestFails`; or `limitReached` for one that no gateway could follow. It is the last step of whatever changes rules, resources, tests, memberships or gateways. Tests that
  * failed before and that the change leaves as they are don't stand in its way.
  */
 export async function refuseBrokenTests(services: Services, writing: Writing): Promise<void> {
+  if (writing.pending.some(({ kind }) => kind === 'rule' || kind === 'resource'))
+    refuseTooMuch(services.directory.model, await services.directory.preview(writing));
   const broken = await testsBrokenBy(services, writing);
   if (broken.length === 0) return;
   const names = broken.slice(0, 3).map(({ test }) => JSON.stringify(test.name));
@@ -21,6 +23,12 @@ export async function refuseBrokenTests(services: Services, writing: Writing): P
       'that is what you want.',
     { tests: broken.slice(0, MAX_NAMED).map(describeFailure) },
   );
+}
+
+/** Refuses a change of rules or resources after which the packet filters could not hold what a group reaches. */
+export function refuseTooMuch(before: AccessModel, after: AccessModel): void {
+  const fault = faultOfGroupSize(before, after);
+  if (fault !== undefined) throw new ApiError('limitReached', `${fault.charAt(0).toUpperCase()}${fault.slice(1)}.`);
 }
 
 /** The tests that a change breaks that was made in `writing` and isn't committed yet. */

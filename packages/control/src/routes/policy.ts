@@ -13,7 +13,7 @@ import type { Services } from '../services.ts';
 import type { Database } from '../store/schema.ts';
 import type { Writing } from '../store/store.ts';
 import { Faults } from './faults.ts';
-import { describeFailure, refuseBrokenTests } from './policy-guard.ts';
+import { describeFailure, refuseBrokenTests, refuseTooMuch } from './policy-guard.ts';
 import { policyTestValue, resourceValue, ruleValue, type RuleInput } from './policy-values.ts';
 
 const ALL = ['user', 'group', 'resource', 'gateway'] as const;
@@ -154,6 +154,7 @@ const TRIAL = { actor: { kind: 'system', id: null, name: 'policy check' }, via: 
 async function check(services: Services, change: PolicyChange): Promise<PolicyCheck> {
   const before = services.directory.model;
   const after = await tryOut(services, change);
+  refuseTooMuch(before, after);
   const { items, truncated } = accessDifference(before, after);
   const name = (kind: 'users' | 'resources' | 'gateways', id: string): string =>
     (after[kind].get(id) ?? before[kind].get(id))?.name ?? id;

@@ -166,7 +166,8 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
 
 type ByFamily<T> = Readonly<Record<Family, T>>;
 
-function claimsOf(
+/** What a group's grants are in each family. */
+export function claimsOf(
   group: GroupPlan,
   names: ReadonlyMap<string, readonly string[]>,
   internet: ByFamily<AddressRange[]>,
