@@ -124,13 +124,13 @@ import dgram from 'node:dgram'; import net from 'node:net';
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 for await (const line of (await import('node:readline')).createInterface({ input: process.stdin })) {
   const open = [];
-  for (const { protocol, family, address, port, ownPort } of JSON.parse(line)) {
+  for (const { protocol, family, address, port, ownPort, source } of JSON.parse(line)) {
     if (protocol === 'tcp') {
       const socket = net.connect({ host: address, port, localPort: ownPort, family });
       socket.on('error', () => {}); open.push(() => socket.destroy());
     } else {
       const socket = dgram.createSocket({ type: 'udp' + family, reuseAddr: true }); socket.on('error', () => {});
-      socket.bind(ownPort, () => { if (address === '255.255.255.255') socket.setBroadcast(true); socket.send('x', port, address, () => {}); });
+      socket.bind(ownPort, source, () => { if (address === '255.255.255.255') socket.setBroadcast(true); socket.send('x', port, address, () => {}); });
       open.push(() => socket.close());
     }
     if (open.length % 32 === 0) await wait(5);
@@ -298,6 +298,32 @@ describe('the packet filter in the kernel', () => {
     });
   });
 
+  it('carries nothing into the tunnel that would tell the exit the machine’s other addresses', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const script = laboratory.file('sender.mjs', sender);
+      const tries = [
+        { family: 4, address: '10.77.0.9', ownPort: 7021 },
+        { family: 6, address: 'fd00:77::9', ownPort: 7022 },
+        { family: 4, address: '10.77.0.9', ownPort: 7023, source: '192.168.1.2' },
+        { family: 6, address: 'fd00:77::9', ownPort: 7024, source: '2001:db8:1::2' },
+      ].map((packet) => ({ ...packet, protocol: 'udp', port: 4242 }));
+      const into = async (policy: Policy): Promise<number[]> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+        const capture = await Capture.start(outside, 'tunnel');
+        await client.run([process.execPath, script], { input: `${JSON.stringify(tries)}\n` });
+        const { packets: caught } = await capture.stop();
+        const seen = caught.map(({ bytes }) => dissect(bytes));
+        return tries.map(({ ownPort }) => ownPort).filter((own) => seen.some((packet) => packet.kind === 'ip' && packet.ports?.source === own)); // prettier-ignore
+      };
+      assert.deepEqual(await into('open'), [7021, 7022, 7023, 7024]);
+      for (const [name, policy] of policies()) {
+        if (policy === 'open' || policy.tunnels.length === 0) continue;
+        assert.deepEqual(await into(policy), [7021, 7022], name);
+      }
+    });
+  });
+
   it('carries into the tunnel what containers send, and from networks around and behind the machine answers alone', async () => {
     await withLaboratory(async (laboratory) => {
       const { client, outside } = await machine(laboratory);
@@ -345,6 +371,41 @@ describe('the packet filter in the kernel', () => {
       assert.deepEqual(await into(policy), ['a container', 'from the tunnel', 'its answer']);
       // A name that can't be told to the packet filter: nobody sends anything there.
       assert.deepEqual(await into({ ...policy, outside: ['a"b'] }), ['from the tunnel', 'its answer']);
+    });
+  });
+
+  it('lays nothing open that the tunnel answers a container, whatever route the network slips in', async () => {
+    await withLaboratory(async (laboratory) => {
+      const { client, outside } = await machine(laboratory);
+      const connected = policies().find(([name]) => name === 'connected')?.[1];
+      assert.ok(connected !== undefined && connected !== 'open');
+      const container = await laboratory.namespace('container');
+      await wire({ namespace: client, name: 'docker0', addresses: ['172.17.0.1/16'] }, { namespace: container, name: 'eth0', addresses: ['172.17.0.2/16'] }); // prettier-ignore
+      await container.route('0.0.0.0/0', 'via', '172.17.0.1');
+      await client.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+      await client.masquerade('sallyport');
+      await client.ip('link', 'set', 'sallyport', 'arp', 'on');
+      await outside.route('10.200.0.7/32', 'dev', 'tunnel', 'src', '10.77.0.9');
+      const echo = await outside.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address)).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      await until('the echo', () => echo.stdout.includes('up'));
+      const script = laboratory.file('sender.mjs', sender);
+      const packet = { protocol: 'udp', family: 4, address: '10.77.0.9', port: 9999, ownPort: 7031 };
+      /** Where its answer was seen. */
+      const answered = async (policy: FirewallPolicy): Promise<string[]> => {
+        await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+        const captures = await Promise.all([Capture.start(outside, 'near'), Capture.start(container, 'eth0')]);
+        await container.run([process.execPath, script], { input: `${JSON.stringify([packet])}\n` });
+        const caught = await Promise.all(captures.map((capture) => capture.stop()));
+        const isAnswer = ({ bytes }: { readonly bytes: Uint8Array }): boolean => {
+          const seen = dissect(bytes);
+          return seen.kind === 'ip' && seen.ports?.destination === 7031;
+        };
+        return ['outer', 'container'].filter((_, end) => caught[end]?.packets.some(isAnswer));
+      };
+      assert.deepEqual(await answered(connected), ['container']);
+      await client.route('172.17.0.2/32', 'via', '192.168.1.9', 'dev', 'outer');
+      assert.deepEqual(await answered({ ...connected, outside: [] }), ['outer'], 'the attack is one');
+      assert.deepEqual(await answered(connected), []);
     });
   });
 

@@ -166,7 +166,12 @@ describe('the daemon of the client', () => {
     await client.run(['nft', 'flush', 'ruleset']);
     await until('the packet filter', async () => (await client.run(['nft', 'list', 'ruleset'])).stdout.includes('sallyport_client')); // prettier-ignore
     await client.run(['nft', 'flush', 'chain', 'inet', 'sallyport_client', 'output']);
-    await until('its rules', async () => (await client.run(['nft', 'list', 'ruleset'])).stdout.includes('oifname "sallyport" accept')); // prettier-ignore
+    await until('its rules', async () => (await client.run(['nft', 'list', 'ruleset'])).stdout.includes('oifname "sallyport" ip saddr')); // prettier-ignore
+    const table = async (): Promise<string> => (await client.run(['nft', 'list', 'table', 'inet', 'sallyport_client'])).stdout; // prettier-ignore
+    await client.nft('table inet sallyport_client { flags dormant; }\n');
+    await until('the table, awake', async () => !(await table()).includes('dormant'));
+    await client.nft('chain inet sallyport_client output { policy accept; }\n');
+    await until('its policy', async () => /hook output [^;]*; policy drop;/.test(await table()));
     const rules = (): Promise<string> => client.ip('-4', 'rule');
     const before = await rules();
     await client.ip('rule', 'del', 'priority', '5110');

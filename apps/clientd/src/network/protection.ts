@@ -1,6 +1,6 @@
 /** The packet filter: replaced whole in one transaction, and put back where somebody else takes it away. */
 import { FIREWALL_TABLE, rulesetOf, type FirewallPolicy } from '@sallyport/client';
-import { watchNftRules, type CommandRunner, type Monitor, type Nft } from '@sallyport/io';
+import { watchNftTable, type CommandRunner, type Monitor, type Nft } from '@sallyport/io';
 import { messageOf } from '../failure.ts';
 
 const SETTLE_MS = 50;
@@ -48,9 +48,9 @@ export class Protection {
   /** "nft flush ruleset", a firewall manager that starts anew: they know nothing of a table that has to stay. */
   #watch(): void {
     if (this.#monitor !== undefined || this.#stopped) return;
-    this.#monitor = watchNftRules('inet', FIREWALL_TABLE, (change, watching) => {
+    this.#monitor = watchNftTable('inet', FIREWALL_TABLE, (watching) => {
       if (!watching) this.#monitor = undefined;
-      if (change === undefined || change.removed) this.#lookSoon(watching ? SETTLE_MS : RESTART_MS);
+      this.#lookSoon(watching ? SETTLE_MS : RESTART_MS);
     });
   }
 
@@ -74,15 +74,22 @@ export class Protection {
     if (policy === undefined || policy === 'open' || this.#stopped) return;
     this.#watch();
     try {
-      const table = await this.#runner.query('nft', ['list', 'chains', 'inet']).catch(() => '');
-      const own = table.split(`table inet ${FIREWALL_TABLE} {`)[1]?.split('\n}')[0] ?? '';
-      // Each of our rulesets has these; one that was emptied is found by its rules.
-      const rules = own.includes('hook output') ? await this.#runner.query('nft', ['list', 'chain', 'inet', FIREWALL_TABLE, 'output']) : ''; // prettier-ignore
-      if (rules.includes('oifname "lo" accept')) return;
-      await this.#nft.apply(rulesetOf(policy));
+      const ruleset = rulesetOf(policy);
+      const there = await this.#runner.query('nft', ['list', 'table', 'inet', FIREWALL_TABLE]).catch(() => '');
+      if (isInForce(there, ruleset)) return;
+      await this.#nft.apply(ruleset);
       this.#onFault('something else took the packet filter away; it was put back');
     } catch (error) {
       this.#onFault(`the packet filter was taken away and can't be put back: ${messageOf(error)}`);
     }
   }
+}
+
+/** Whether a listed table does what ours does: its hooks with their policies, none of them put to sleep, and rules in them. */
+function isInForce(listed: string, ruleset: string): boolean {
+  if (/^\s*flags .*dormant/m.test(listed)) return false;
+  const hooks = (text: string): string[] =>
+    [...text.matchAll(/type filter hook (output|input|forward) [^;]*; policy [a-z]+;/g)].map(([line]) => line.replace(/ priority [^;]*/, '')); // prettier-ignore
+  const there = hooks(listed);
+  return hooks(ruleset).every((hook) => there.includes(hook)) && listed.includes('oifname "lo" accept');
 }

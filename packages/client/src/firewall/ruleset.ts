@@ -70,7 +70,13 @@ function marking(policy: FirewallPolicy): string[] {
 function output(policy: FirewallPolicy): string[] {
   // Before the tunnels: what the chain `marking` has sent another way is shown with its old interface yet.
   const rules = ['oifname "lo" accept', ...besideTunnel(policy)];
-  if (policy.tunnels.length > 0) rules.push(`oifname ${interfaces(policy.tunnels)} accept`);
+  if (policy.tunnels.length > 0) {
+    const inside = interfaces(policy.tunnels);
+    // With our tunnel addresses alone: a connection from before, or a program that is bound to another address of this
+    // machine, would tell the exit where it is. Answers to such packets don't come anyway.
+    rules.push(...tunnelAddresses(policy).map(([ip, set]) => `oifname ${inside} ${ip} saddr ${set} accept`));
+    rules.push(`oifname ${inside} drop`);
+  }
   // What they take is remembered with the connection: input knows answers by it.
   rules.push(...policy.endpoints.map((endpoint) => `${endpointOf(endpoint)} ct mark set meta mark accept`));
   rules.push(...marksEnd(policy), ...connectionsForNamesEnd(policy), ...namesInside(policy));
@@ -138,12 +144,14 @@ function forward(policy: FirewallPolicy): string[] {
     for (const [ip, set] of byFamily(policy.connector)) {
       rules.push(`iifname ${inside} oifname != ${inside} ${ip} daddr ${set} ct mark set ${hexadecimal(CONNECTOR_MARK)} accept`); // prettier-ignore
     }
+    // Answers are for containers: a route that the network slips in for one of them (TunnelVision) would lay them open.
+    rules.push(...byOutside('oifname', policy.outside).map((by) => `iifname ${inside} ${by}drop`));
     rules.push(`iifname ${inside} ct state established,related accept`, `iifname ${inside} drop`);
     // Who is around this machine or behind it answers what came from the tunnel, and sends nothing else there: it would be
     // taken for this machine's own. The rest is containers and virtual machines of its own.
     rules.push(`oifname ${inside} ct mark ${hexadecimal(CONNECTOR_MARK)} accept`);
     rules.push(...byFamily(policy.connector).map(([ip, set]) => `oifname ${inside} ${ip} saddr ${set} drop`));
-    rules.push(...fromOutside(policy.outside).map((by) => `${by}oifname ${inside} drop`));
+    rules.push(...byOutside('iifname', policy.outside).map((by) => `${by}oifname ${inside} drop`));
     rules.push(`oifname ${inside} accept`);
   }
   rules.push(...namesInside(policy));
@@ -157,9 +165,9 @@ function forward(policy: FirewallPolicy): string[] {
 }
 
 /** The kernel takes other names than can be told here: where there is one nothing is forwarded rather than too much. */
-function fromOutside(names: readonly string[]): string[] {
+function byOutside(field: 'iifname' | 'oifname', names: readonly string[]): string[] {
   if (!names.every(isPlainName)) return [''];
-  return names.length === 0 ? [] : [`iifname ${interfaces(names)} `];
+  return names.length === 0 ? [] : [`${field} ${interfaces(names)} `];
 }
 
 function translation(policy: FirewallPolicy): string[] {

@@ -29,3 +29,21 @@ export function watchNftRules(
     },
   );
 }
+
+/**
+ * Watches one table with its chains and rules, their policies and flags. `onChange` hears of each change, one's own
+ * included, and where messages were lost. `watching` is false once the program behind this has ended without
+ * {@link Monitor.stop}, and nothing more comes.
+ */
+export function watchNftTable(family: string, table: string, onChange: (watching: boolean) => void): Monitor {
+  const change = new RegExp(`^[a-z]+ (table|chain|rule) ${family} ${table}( |$)`);
+  return watchLines(
+    ['nft', 'monitor'],
+    (line) => {
+      if (change.test(line) || line.includes('ERROR')) onChange(true);
+    },
+    () => {
+      onChange(false);
+    },
+  );
+}
