@@ -182,6 +182,29 @@ describe('the daemon of the client', () => {
     await until('the gateway', async () => (await seen()) === GATEWAY);
   });
 
+  test(
+    'where the machine has IPv6 switched off it goes on, and connects, with IPv4 alone',
+    { timeout: 60_000 },
+    async () => {
+      const connected = (): Promise<unknown> => until('the connection', async () => (await status()).state === 'connected', 15_000); // prettier-ignore
+      const ipv6Is = (on: boolean): Promise<void> => client.sysctl({ 'net.ipv6.conf.all.disable_ipv6': on ? 0 : 1 });
+      await ipv6Is(false);
+      await client.ip('rule', 'del', 'priority', '5110');
+      await until('the rule', async () => (await client.ip('-4', 'rule')).includes('5110:'));
+      await connected();
+      await ask(socket, 'disconnect');
+      await ask(socket, 'connect', { target: null, via: null, advertise: null });
+      assert.deepEqual([await seen(), await seen('2600:3c01::5', 1)], [GATEWAY, '']);
+      await ipv6Is(true);
+      await client.address('eth0', 'fd01::2/64');
+      await client.route('::/0', 'via', 'fd01::1');
+      assert.equal(await seen('2600:3c01::5', 1), '', 'not beside the tunnel');
+      await ask(socket, 'disconnect');
+      await ask(socket, 'connect', { target: null, via: null, advertise: null });
+      assert.match(await seen('2600:3c01::5'), /^2a01:4f8::/);
+    },
+  );
+
   test('lets a program go beside the tunnel', { timeout: 60_000 }, async () => {
     const go = join(folder, 'go');
     const program = await client.start(['sh', '-c', `until [ -e ${go} ]; do sleep 0.05; done; exec bash -c 'exec 3<>/dev/tcp/${DESTINATION}/80 && cat <&3'`]); // prettier-ignore

@@ -6,9 +6,10 @@ import { ranked, TRANSPORTS, type Path, type Transport } from '@sallyport/client
 import type { Daemon } from '../daemon.ts';
 import { probeGateway } from '../gateway-probes.ts';
 import { addressesOf } from '../network/connect.ts';
+import { hasIpv6 } from '../network/ipv6.ts';
 import { networkFacts } from '../network/network-facts.ts';
 import * as judge from './judge.ts';
-import { ipv6IsDisabled, lookAtControl, lookAtKernel, lookForConflicts, looksLikePortal } from './look.ts';
+import { lookAtControl, lookAtKernel, lookForConflicts, looksLikePortal } from './look.ts';
 
 const PORTAL_TIMEOUT_MS = 2000;
 const WAY_TIMEOUT_MS = 2500;
@@ -35,9 +36,13 @@ export async function examine(
   add(judge.judgeKernel(await lookAtKernel(runner)), judge.judgeConflicts(await lookForConflicts(runner)));
   // As it is now: what the daemon knows may be a moment old.
   const { ipv4, ipv6 } = await networkFacts(runner);
-  add(judge.judgeNetwork({ ipv4, ipv6, ipv6Disabled: ipv6IsDisabled() }));
+  add(judge.judgeNetwork({ ipv4, ipv6, ipv6Disabled: !hasIpv6('all') }));
   const device = state.configuration?.device;
-  add(judge.judgeAccount(record && { url: record.url, standing: device?.standing, message: device?.message ?? '' }));
+  add(
+    judge.judgeAccount(
+      record && { url: record.url, standing: device?.standing, message: device?.message ?? '', refusal: state.refusal },
+    ),
+  );
   if (control === undefined || record === undefined || signal.aborted) return checks;
 
   const isAddress = isIP(control.host) !== 0;

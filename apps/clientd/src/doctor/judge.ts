@@ -36,13 +36,31 @@ export function judgeDaemon(facts: {
 }
 
 export function judgeAccount(
-  account: { readonly url: string; readonly standing: string | undefined; readonly message: string } | undefined,
+  account:
+    | {
+        readonly url: string;
+        readonly standing: string | undefined;
+        readonly message: string;
+        /** Why the service tells this machine nothing any more. */
+        readonly refusal?: string | undefined;
+      }
+    | undefined,
 ): Check {
   if (account === undefined) return check('account', 'fault', 'nobody is logged in', 'sallyport login URL');
-  const { url, standing, message } = account;
+  const { url, standing, message, refusal } = account;
+  const again = `sallyport logout, then sallyport login ${url}`;
+  if (refusal !== undefined) {
+    const [why = ''] = refusal.split(': sallyport ');
+    return check(
+      'account',
+      'fault',
+      `logged in at ${url}, but: ${why}`,
+      why === refusal ? 'ask an administrator' : again,
+    );
+  }
   if (standing === undefined) return check('account', 'warning', `logged in at ${url}; no configuration came yet`, 'see the checks of the control plane below'); // prettier-ignore
   if (standing === 'active') return check('account', 'ok', `logged in at ${url}, the device is active`);
-  const remedy = standing === 'loginRequired' ? `sallyport login ${url}` : 'ask an administrator';
+  const remedy = standing === 'loginRequired' ? again : 'ask an administrator';
   return check('account', 'fault', `the device may not connect: ${message}`, remedy);
 }
 
@@ -209,5 +227,5 @@ export function judgeMtu(facts: { readonly mtu: number | undefined; readonly pas
   const { mtu, passes } = facts;
   if (mtu === undefined || passes === undefined) return check('mtu', 'skipped', 'not connected');
   if (passes) return check('mtu', 'ok', `packets of ${String(mtu)} bytes pass`);
-  return check('mtu', 'warning', `packets of ${String(mtu)} bytes do not pass`, 'sallyport set mtu auto');
+  return check('mtu', 'warning', `packets of ${String(mtu)} bytes do not pass`, 'sallyport set mtu none');
 }

@@ -1,6 +1,6 @@
 /** Finds out on this machine what judge.ts judges. Nothing here changes anything. */
 import { createHash } from 'node:crypto';
-import { accessSync, readFileSync, readdirSync } from 'node:fs';
+import { accessSync, readdirSync } from 'node:fs';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { isIP } from 'node:net';
 import { request } from 'node:http';
@@ -45,14 +45,6 @@ export async function lookForConflicts(runner: CommandRunner): Promise<ConflictF
     ),
     droppingTables: dropping,
   };
-}
-
-export function ipv6IsDisabled(): boolean {
-  try {
-    return readFileSync('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'utf8').trim() === '1';
-  } catch {
-    return true;
-  }
 }
 
 export async function lookAtControl(

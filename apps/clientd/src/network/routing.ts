@@ -14,6 +14,7 @@ import {
 import type { CommandRunner, Ip, IpFamily } from '@sallyport/io';
 import { formatIpPrefix, parseIpPrefix } from '@sallyport/wireguard';
 import { messageOf } from '../failure.ts';
+import { hasIpv6 } from './ipv6.ts';
 import type { SavedSysctls } from './saved-sysctls.ts';
 
 const TABLES: readonly number[] = [TUNNEL_ROUTE_TABLE, ENTRY_ROUTE_TABLE];
@@ -165,7 +166,9 @@ export class Routing {
 }
 
 function inForceBy(plan: RoutePlan, family: IpFamily): InForce {
-  const routes = plan.routes.filter((route) => route.family === family);
+  // An interface without IPv6 takes no route of it: what is left says that there is no way.
+  const can = (device: string | undefined): boolean => family === 4 || device === undefined || hasIpv6(device);
+  const routes = plan.routes.filter((route) => route.family === family && can(route.interface));
   return {
     rules: plan.rules.filter((rule) => rule.family === family).map(ruleOf),
     routes: new Map(routes.map((route) => [keyOf(route), route])),

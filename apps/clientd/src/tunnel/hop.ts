@@ -13,6 +13,7 @@ import {
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 import { messageOf } from '../failure.ts';
 import { connectFirst } from '../network/connect.ts';
+import { hasIpv6 } from '../network/ipv6.ts';
 import { endCarrier, endPeer, endpointOf, newPeer, sameVariant, sameWay, type Peer } from './peer.ts';
 
 /** When a handshake that nobody answers is begun again; the last goes on for ever. A begun one replaces the one before. */
@@ -160,13 +161,17 @@ export class Hop {
     const { interface: name, mtu, addresses } = plan;
     const same = before?.mtu === mtu && before.addresses.join() === addresses.join();
     if (same) return;
+    // Where IPv6 is switched off there is none in the tunnel either; its packets find no way.
+    const can = (address: string): boolean => !address.includes(':') || hasIpv6(name);
     const old = (before?.addresses ?? []).filter((address) => !addresses.includes(address));
     await this.#ip.batch(undefined, [
       // No address of its own making, and so nothing that the machine would say by it.
       ...(before === undefined ? [`link set dev ${name} addrgenmode none`] : []),
       `link set dev ${name} mtu ${String(mtu)} up`,
-      ...addresses.map((address) => `address replace ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`),
-      ...old.map((address) => `address delete ${address} dev ${name}`),
+      ...addresses
+        .filter(can)
+        .map((address) => `address replace ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`),
+      ...old.filter(can).map((address) => `address delete ${address} dev ${name}`),
     ]);
     this.#wireguard.plane.lookAtLink();
   }
