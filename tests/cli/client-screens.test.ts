@@ -205,6 +205,7 @@ describe('settings', () => {
 
   test('a change leaves the others alone', () => {
     const before = clientSettings.parse({ split: { mode: 'include', networks: ['10.0.0.0/8'] } });
+    assert.equal(withSetting({ ...before, target: 'oslo' }, settingKey('target'), 'none').target, 'fastest');
     const after = withSetting(before, settingKey('split.networks'), 'none');
     assert.deepEqual(after, { ...before, split: { mode: 'include', networks: [] } });
     for (const [key, text] of [

@@ -1,7 +1,9 @@
 /** The doctor's judgement: each fault is named, with what to do; what is well asks for nothing. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { clientSettings } from '@sallyport/client';
 import { judge } from '@sallyport/clientd';
+import { settingKey, withSetting } from '../../apps/cli/src/client/setting-keys.ts';
 
 const control = { host: 'vpn.example', port: 443, tcp: { milliseconds: 20 }, tls: { trusted: true, pinned: false, fault: '', daysLeft: 60 } }; // prettier-ignore
 const kernel = { tun: true, nft: undefined, rules: true, cgroup: true };
@@ -35,6 +37,7 @@ test('each fault is told, with a remedy', () => {
     [judge.judgeAccount(undefined), 'fault', /nobody is logged in/],
     [judge.judgeAccount({ url: 'u', standing: undefined, message: '' }), 'warning', /no configuration/],
     [judge.judgeAccount({ url: 'u', standing: 'userDisabled', message: 'disabled' }), 'fault', /disabled/],
+    [judge.judgeAccount({ url: 'u', standing: 'active', message: '', refusal: 'The login has ended' }), 'fault', /login has ended/], // prettier-ignore
     [judge.judgeNetwork({ ipv4: false, ipv6: false, ipv6Disabled: false }), 'fault', /no default route/],
     [judge.judgeNetwork({ ipv4: true, ipv6: false, ipv6Disabled: true }), 'warning', /IPv6 is switched off/],
     [judge.judgePortal(true), 'fault', /login on a page/],
@@ -61,6 +64,8 @@ test('each fault is told, with a remedy', () => {
     assert.equal(check.state, state, check.detail);
     assert.match(check.detail, detail);
     assert.notEqual(check.remedy, '', check.detail);
+    const [, key = '', value = ''] = /sallyport set (\S+) ([a-z0-9]+)$/.exec(check.remedy) ?? [];
+    if (key !== '') withSetting(clientSettings.parse({}), settingKey(key), value);
   }
 });
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Device } from '@sallyport/api';
+import { viewOf } from '@sallyport/client';
 import { AccountKeeper, DaemonFailure, handlersOf, openStateFolder, type Handlers } from '@sallyport/clientd';
 import { configuration, homeNetwork, settings, World } from '../client/fixtures.ts';
 
@@ -24,6 +25,7 @@ let handlers: Handlers;
 /** What networks the service was told, and how it takes that. */
 let offered: string[][] = [];
 let takesOffers = true;
+let daemonStatus: () => object;
 
 before(async () => {
   server = createServer((request, response) => {
@@ -80,6 +82,7 @@ const url = (): string => `http://127.0.0.1:${String((server.address() as Addres
 beforeEach(() => {
   offered = [];
   takesOffers = true;
+  daemonStatus = () => ({ message: '' });
   world = new World();
   world.send({ kind: 'network', network: homeNetwork });
   const state = openStateFolder(folder);
@@ -108,7 +111,7 @@ beforeEach(() => {
     keeper,
     folder: state,
     isBlocking: false,
-    status: () => ({ message: '' }),
+    status: () => daemonStatus(),
     noteIntent: () => undefined,
     inForce: () => Promise.resolve(),
   };
@@ -163,6 +166,39 @@ describe('networks behind this machine', { skip: isRoot ? false : 'takes root' }
     await assert.rejects(connect(['10.1.0.0/24', '0.0.0.0/0']), refusedAs('badRequest', /is everything/));
     await assert.rejects(connect(['office']), refusedAs('badRequest', /office is no network/));
     assert.deepEqual([offered, world.state.settings.advertise], [[], []]);
+  });
+});
+
+describe('what can never be', { skip: isRoot ? false : 'takes root' }, () => {
+  const to = (target: string | null, via: string | null, tell: (event: unknown) => void = () => undefined): Promise<unknown> => handlers.connect({ target, via, advertise: null }, { ...call, tell }); // prettier-ignore
+
+  test('is refused, and what was there before goes on', async () => {
+    await logIn();
+    await to('gateway-3', 'gateway-1');
+    for (const [target, via] of [
+      ['gateway-1', 'gateway-1'],
+      ['gateway-1', 'gw_1'],
+      ['nowhere', null],
+      ['gateway-1', 'nowhere'],
+    ] as const)
+      await assert.rejects(to(target, via), refusedAs('badRequest', /can’t be entered and left at once|is called nowhere/)); // prettier-ignore
+    for (const wrong of [{ target: 'nowhere' }, { via: 'nowhere' }])
+      await assert.rejects(handlers.set(settings(wrong), call), refusedAs('badRequest', /is called nowhere/));
+    await handlers.set(settings({ via: 'gateway-1' }), call);
+    await assert.rejects(to('gateway-1', null), refusedAs('badRequest', /--via none/));
+    assert.deepEqual([world.state.phase, world.state.intent], ['connected', { target: 'gateway-3', via: 'gateway-1' }]);
+    await to('gateway-1', 'none');
+  });
+
+  test('and what was before is no step of what comes', async () => {
+    await logIn();
+    await to('gateway-3', null);
+    const told: boolean[] = [];
+    daemonStatus = () => ({ steps: viewOf(world.state).steps });
+    await to('gateway-1', null, (status) => {
+      told.push((status as ReturnType<typeof viewOf>).steps.every(({ state }) => state === 'done'));
+    });
+    assert.equal(told[0], false);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   parsePrefix,
   type ClientSettings,
   type ClientStatus,
+  type Intent,
   type State,
 } from '@sallyport/client';
 import { logIn, logOut } from './account/login.ts';
@@ -48,15 +49,17 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
       throw new DaemonFailure('notLoggedIn', 'nobody is logged in: sallyport login URL');
     refuseUnknown(machine.state, target);
     if (via !== NO_ENTRY) refuseUnknown(machine.state, via);
+    refuseOneForTwo(machine.state, intentOf(machine.state.settings, target, via));
     if (advertise !== null) await setSettings({ ...machine.state.settings, advertise }, true);
     try {
       daemon.noteIntent(intentOf(machine.state.settings, target, via));
     } catch (error) {
       throw new DaemonFailure('failed', `it can't be kept on the disk that a tunnel is wanted, and a daemon that starts anew would open everything: ${messageOf(error)}`); // prettier-ignore
     }
+    machine.take({ kind: 'connect', target, via });
+    // From here on: the steps of a connection before are not this one's.
     const stop = tellStatus(daemon, call);
     try {
-      machine.take({ kind: 'connect', target, via });
       await machine.until(({ phase }) => phase === 'connected' || phase === 'blocked' || phase === 'disconnected', FOREVER_MS, call.signal); // prettier-ignore
     } finally {
       stop();
@@ -72,6 +75,9 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     const { state } = machine;
     if (!settings.killSwitch && !settings.lockdown && state.configuration?.requirements.killSwitch === true)
       throw new DaemonFailure('notPermitted', 'an administrator requires the kill switch of your group');
+    // A slip of the pen is found now, not when everything is blocked by it.
+    if (settings.target !== state.settings.target) refuseUnknown(state, settings.target);
+    if (settings.via !== state.settings.via) refuseUnknown(state, settings.via);
     if (explicitly || settings.advertise.join() !== state.settings.advertise.join()) {
       refuseEverything(settings.advertise);
       await offer(settings.advertise);
@@ -223,6 +229,17 @@ function refuseUnknown({ configuration }: State, target: string | null): void {
   if (target === null || configuration === undefined) return;
   if (configuration.gateways.some((gateway) => means(target, gateway))) return;
   throw new DaemonFailure('badRequest', `no region or gateway that you may use is called ${target}: sallyport regions`);
+}
+
+/** Two hops take two gateways: with one alone there would never be a way. What isn't known yet is left to be found out. */
+function refuseOneForTwo({ configuration }: State, { target, via }: Intent): void {
+  if (via === null || configuration === undefined) return;
+  const meant = (name: string): string[] =>
+    configuration.gateways.filter((one) => means(name, one)).map(({ id }) => id);
+  const [entries, exits] = [meant(via), meant(target)];
+  if (entries.length === 0 || exits.length === 0 || entries.some((entry) => exits.some((exit) => exit !== entry)))
+    return;
+  throw new DaemonFailure('badRequest', `${via} can’t be entered and left at once: two hops take two gateways; for one: --via none`); // prettier-ignore
 }
 
 /** Where everything is blocked the way to it is opened first, which takes an address. */

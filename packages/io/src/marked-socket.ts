@@ -62,7 +62,7 @@ export function connectMarkedTcp(address: string, port: number, marking: Marking
   const fd = openMarkedTcpSocket(isIPv6(address) ? 6 : 4, marking);
   const socket = new Socket({ fd });
   const timer = setTimeout(() => {
-    socket.destroy(new Error(`no connection to ${address} within ${String(timeoutMs)} ms`));
+    socket.destroy(new Error(`no connection to ${address} within ${String(Math.round(timeoutMs))} ms`));
   }, timeoutMs);
   const settled = (): void => {
     clearTimeout(timer);

@@ -196,6 +196,6 @@ function readValue({ key, kind, form }: SettingKey, text: string): unknown {
       return [...new Set(items.filter((item) => item !== ''))];
     }
     case 'text':
-      return typed;
+      return key === 'target' && isNone ? 'fastest' : typed;
   }
 }
