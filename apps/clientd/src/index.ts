@@ -3,6 +3,7 @@ export { ControlPlane } from './account/control-plane.ts';
 export * from './account/tolerant.ts';
 export * as judge from './doctor/judge.ts';
 export * from './failure.ts';
+export * from './forward-clock.ts';
 export { handlersOf } from './handlers.ts';
 export * from './leak-watch.ts';
 export * from './names/name-servers.ts';

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { TUNNEL_INTERFACE, viewOf, type ClientStatus, type State } from '@sallyport/client';
+import { unixNow } from './forward-clock.ts';
 import type { NamesMethod } from './names/name-servers.ts';
 import type { AccountRecord } from './state-folder.ts';
 import type { TunnelCare } from './tunnel/tunnel-care.ts';
@@ -29,7 +30,7 @@ export function statusOf({ state, now, record, tunnels, care, names, version }: 
     return {
       ...hop,
       postQuantum: activity?.sessionAgreed ?? false,
-      lastHandshakeAt: handshakeAt === 0 ? null : new Date(handshakeAt).toISOString(),
+      lastHandshakeAt: handshakeAt === 0 ? null : new Date(Date.now() + handshakeAt - unixNow()).toISOString(),
       roundTripMs: exit ? view.roundTripMs : (care.entryRoundTripMs ?? null),
     };
   });

@@ -19,6 +19,8 @@ export interface WireGuardPlaneOptions {
   readonly onLink: (up: boolean) => void;
   /** By default nobody names zones. */
   readonly zones?: Zones | undefined;
+  /** Unix milliseconds; by default the system's. */
+  readonly wallClock?: (() => number) | undefined;
 }
 
 export interface WireGuardPlane {

@@ -19,9 +19,13 @@ export interface PreparedWireGuard {
 /** Lays WireGuard's tables in the arena of a data plane to come, which it may have to itself or share. */
 export function prepareWireGuard(
   arena: Arena,
-  options: { readonly zones?: Zones | undefined; readonly onEvent?: ((kind: string) => void) | undefined } = {},
+  options: {
+    readonly zones?: Zones | undefined;
+    readonly onEvent?: ((kind: string) => void) | undefined;
+    readonly wallClock?: (() => number) | undefined;
+  } = {},
 ): PreparedWireGuard {
-  const { zones, onEvent } = options;
+  const { zones, onEvent, wallClock = () => Date.now() } = options;
   const regions = allocateTables((bytes) => arena.allocate(bytes));
   return {
     protocol: {
@@ -36,7 +40,7 @@ export function prepareWireGuard(
         memory: arena,
         regions,
         crypto: new HandshakeCrypto(),
-        wallClock: () => Date.now(),
+        wallClock,
         exclusive: (change) => {
           plane.exclusive(change);
         },

@@ -18,6 +18,7 @@ import {
   type PendingInitiation,
   type Variant,
 } from '@sallyport/wireguard';
+import { unixNow } from '../forward-clock.ts';
 
 /** A lost datagram is no answer yet. */
 const RETRY_MS = 700;
@@ -76,7 +77,7 @@ export class HandshakeProber {
       });
       return await new Promise((resolve) => {
         const send = (): void => {
-          const begun = this.#identity.createInitiation(peer, randomInt(1, MAX_INDEX), Date.now());
+          const begun = this.#identity.createInitiation(peer, randomInt(1, MAX_INDEX), unixNow());
           if (begun === undefined) {
             resolve(undefined);
             return;

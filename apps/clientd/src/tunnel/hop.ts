@@ -12,6 +12,7 @@ import {
 } from '@sallyport/wireguard';
 import { openWireGuardPlane, type WireGuardPlane } from '@sallyport/wireguard-plane';
 import { messageOf } from '../failure.ts';
+import { unixNow } from '../forward-clock.ts';
 import { connectFirst } from '../network/connect.ts';
 import { hasIpv6 } from '../network/ipv6.ts';
 import { endCarrier, endPeer, endpointOf, newPeer, sameVariant, sameWay, type Peer } from './peer.ts';
@@ -52,6 +53,7 @@ export class Hop {
       name: plan.interface,
       mtu: plan.mtu,
       workers: 1,
+      wallClock: unixNow,
       onEvent: (kind) => {
         if (kind === 'established') made.hop?.lookForHandshakes();
       },

@@ -4,6 +4,7 @@ import { keyRenewalAt } from '@sallyport/client';
 import { CIPHERTEXT_BYTES, ENCAPSULATION_KEY_BYTES, PRESHARED_KEY_BYTES } from '@sallyport/tunnel-service';
 import { decodeBase64Key } from '@sallyport/wireguard';
 import { z } from 'zod';
+import { unixNow } from '../forward-clock.ts';
 import { JsonFile } from '../files/json-file.ts';
 import type { TunnelService } from './tunnel-service.ts';
 
@@ -87,7 +88,7 @@ export class KeyAgreement {
   /** Agrees a key if it is time, or where the session (`agreed` false) does without. To be called often. */
   look(agreed: boolean): void {
     const { store, gatewayKey, onFault } = this.#options;
-    const now = Date.now();
+    const now = unixNow();
     const agreedAt = store.agreedAt(gatewayKey);
     const unused = agreedAt !== undefined && !agreed && now - Math.max(this.#triedAt, agreedAt) >= UNUSED_RETRY_MS;
     const renewAt = keyRenewalAt({ agreedAt, triedAt: this.#triedAt, failures: this.#failures }, this.#random);
@@ -120,7 +121,7 @@ export class KeyAgreement {
     const shared = decapsulate(privateKey, ciphertext);
     const key = presharedKey(shared, gatewayKey, deviceKey);
     shared.fill(0);
-    await store.add(gatewayKey, key, Date.now());
+    await store.add(gatewayKey, key, unixNow());
     onAgreed(key);
     key.fill(0);
     return true;
