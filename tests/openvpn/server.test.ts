@@ -317,6 +317,17 @@ describe('logins', () => {
         assert.equal(server.data.count, 0);
       });
 
+  test('refused: longer than anybody looks at, which its user is told', async (context) => {
+    for (const credentials of [login('bob', 'x'.repeat(4097)), login('x'.repeat(4097), 'right')]) {
+      const { world, server, client } = await meet(context, {}, { credentials });
+      const failure = { kind: 'plain', text: 'user name or password is too long' };
+      assert.deepEqual(endingOf(client), { kind: 'authFailed', failure });
+      assert.equal(server.requests.length, 0);
+      await world.run(6_000);
+      assert.equal(server.server.handshakes, 0);
+    }
+  });
+
   test('the answer to a challenge comes with the next connection', async (context) => {
     const world = worldOf(context);
     const server = new ServerEnd(world, SERVER, {

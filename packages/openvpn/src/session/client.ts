@@ -231,9 +231,8 @@ export class OpenVpnClient implements SessionHalf, ExchangeOwner {
     });
   }
 
-  keysCame(exchange: KeyExchange, message: KeyMethod2 | 'tooLong', now: Instant, out: SessionOutbox): void {
-    if (message === 'tooLong') this.#end({ kind: 'tls', text: 'the keys that came are malformed' });
-    else if (this.#renewing) this.#renewed(exchange, now);
+  keysCame(exchange: KeyExchange, message: KeyMethod2, now: Instant, out: SessionOutbox): void {
+    if (this.#renewing) this.#renewed(exchange, now);
     else {
       this.#serverCipher = optionOf(message.options, 'cipher');
       this.#state = 'authenticating';

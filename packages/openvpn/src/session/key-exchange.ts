@@ -4,7 +4,13 @@ import type { TlsEngine, TlsOutput, TlsSession } from '../tls.ts';
 import { ControlTextReader, encodeText } from '../wire/control-message.ts';
 import type { ControlPacket } from '../wire/control-packet.ts';
 import { DATA_KEYS_LABEL, KEY_MATERIAL_BYTES, keyMaterialByPrf } from '../wire/data-key-material.ts';
-import { decodeKeyMethod2, encodeKeyMethod2, MAX_KEY_METHOD_BYTES, type KeyMethod2 } from '../wire/key-method.ts';
+import {
+  decodeKeyMethod2,
+  encodeKeyMethod2,
+  MAX_KEY_METHOD_BYTES,
+  type DecodedKeyMethod2,
+  type KeyMethod2,
+} from '../wire/key-method.ts';
 import { isHardReset, P_CONTROL_SOFT_RESET_V1 } from '../wire/opcodes.ts';
 import type { ReliableLayer } from '../wire/reliable.ts';
 
@@ -18,7 +24,7 @@ export interface ExchangeOwner {
   /** TLS stands. */
   secured(exchange: KeyExchange, now: Instant, out: SessionOutbox): void;
   /** The peer's part of the keys, and who it says it is. */
-  keysCame(exchange: KeyExchange, message: KeyMethod2 | 'tooLong', now: Instant, out: SessionOutbox): void;
+  keysCame(exchange: KeyExchange, message: DecodedKeyMethod2, now: Instant, out: SessionOutbox): void;
   textsCame(exchange: KeyExchange, texts: readonly string[], now: Instant, out: SessionOutbox): void;
   /** TLS ended, or the peer broke the rules. Nothing more comes of it. */
   failed(exchange: KeyExchange, reason: string, now: Instant, out: SessionOutbox): void;
@@ -197,7 +203,7 @@ export class KeyExchange {
       return;
     }
     // Names and passwords are the owner's for the time of the call, and not kept.
-    if (message !== 'tooLong') this.#remote = { ...message, userName: undefined, password: undefined };
+    this.#remote = { ...message, userName: undefined, password: undefined };
     this.#owner.keysCame(this, message, now, out);
     this.#sayWaiting();
   }

@@ -2,7 +2,7 @@ import { DropReason, type Instant, type Scheduled, type SessionId, type SessionO
 import type { TlsOutput } from '../tls.ts';
 import { authFailed, authPending, infoPre, parseControlMessage, type AuthFailure } from '../wire/control-message.ts';
 import type { ControlPacket } from '../wire/control-packet.ts';
-import { RANDOM_BYTES, type KeyMethod2 } from '../wire/key-method.ts';
+import { RANDOM_BYTES, type DecodedKeyMethod2, type KeyMethod2 } from '../wire/key-method.ts';
 import { P_CONTROL_HARD_RESET_SERVER_V2, type Header } from '../wire/opcodes.ts';
 import { ivProto, IvProto, parsePeerInfo } from '../wire/peer-info.ts';
 import { pushReply } from '../wire/push-reply.ts';
@@ -191,11 +191,7 @@ export class ServerSession implements Scheduled, ExchangeOwner {
     // The client's part of the keys comes first.
   }
 
-  keysCame(exchange: KeyExchange, message: KeyMethod2 | 'tooLong', now: Instant, out: SessionOutbox): void {
-    if (message === 'tooLong') {
-      this.#refuse({ kind: 'plain', text: 'user name or password is too long' }, now, out);
-      return;
-    }
+  keysCame(exchange: KeyExchange, message: DecodedKeyMethod2, now: Instant, out: SessionOutbox): void {
     const { crypto } = this.#context;
     const peerInfo = parsePeerInfo(message.peerInfo);
     exchange.sendKeys(
@@ -211,6 +207,10 @@ export class ServerSession implements Scheduled, ExchangeOwner {
       isOpenVpn3(peerInfo),
     );
     if (this.#state === 'leaving') return;
+    if (message.tooLong) {
+      this.#refuse({ kind: 'plain', text: 'user name or password is too long' }, now, out);
+      return;
+    }
     if (this.#agreement === undefined) {
       this.#peerInfo = peerInfo;
       this.#proto = ivProto(this.#peerInfo);

@@ -41,6 +41,8 @@ export interface KeyMethod2 extends KeySource {
 }
 
 export interface DecodedKeyMethod2 extends KeyMethod2 {
+  /** User name or password was longer than is taken, so that neither is here; the peer's user ought to be told. */
+  readonly tooLong: boolean;
   /** Bytes that were the message's; what is behind them is the first control text. */
   readonly length: number;
 }
@@ -71,14 +73,13 @@ function encodeString(text: string | undefined): Uint8Array {
 
 /**
  * What the peer said, its random bytes in memory of their own. `short`: the message is not whole yet; ask again with what
- * comes next behind it, up to {@link MAX_KEY_METHOD_BYTES}. `tooLong`: user name or password, which its user ought to be
- * told. Otherwise the `DropReason`. Strings that older peers leave out at the end are taken as absent, where the
- * message ends between two of them.
+ * comes next behind it, up to {@link MAX_KEY_METHOD_BYTES}. Otherwise the `DropReason`. Strings that older peers leave out
+ * at the end are taken as absent, where the message ends between two of them.
  */
 export function decodeKeyMethod2(
   plaintext: Uint8Array,
   from: 'client' | 'server',
-): DecodedKeyMethod2 | 'short' | 'tooLong' | number {
+): DecodedKeyMethod2 | 'short' | number {
   const preMasterAt = 5;
   const randomAt = preMasterAt + (from === 'client' ? PRE_MASTER_BYTES : 0);
   const stringsAt = randomAt + 2 * RANDOM_BYTES;
@@ -95,16 +96,18 @@ export function decodeKeyMethod2(
   if (typeof options === 'number' || typeof peerInfo === 'number') return DropReason.malformedDatagram;
   if (userName === DropReason.malformedDatagram || password === DropReason.malformedDatagram)
     return DropReason.malformedDatagram;
-  if (typeof userName === 'number' || typeof password === 'number') return 'tooLong';
-  if (userName !== undefined && !isPrintable(userName.text)) return DropReason.malformedDatagram;
+  const tooLong = typeof userName === 'number' || typeof password === 'number';
+  const name = tooLong ? undefined : userName?.text;
+  if (name !== undefined && !isPrintable(name)) return DropReason.malformedDatagram;
   return {
     preMaster: from === 'client' ? new Uint8Array(plaintext.subarray(preMasterAt, randomAt)) : undefined,
     random1: new Uint8Array(plaintext.subarray(randomAt, randomAt + RANDOM_BYTES)),
     random2: new Uint8Array(plaintext.subarray(randomAt + RANDOM_BYTES, stringsAt)),
     options: options?.text ?? '',
-    userName: userName?.text,
-    password: password === undefined ? undefined : new Secret(password.text),
+    userName: name,
+    password: tooLong || password === undefined ? undefined : new Secret(password.text),
     peerInfo: peerInfo?.text ?? '',
+    tooLong,
     length: plaintext.length - reader.rest,
   };
 }
