@@ -309,6 +309,12 @@ describe('a login by password', () => {
     assert.equal((await ask(PASSWORD)).kind, 'admit');
   });
 
+  test('uses up none of a gateway’s tries where it has none left of its own', async () => {
+    await addDevice('password', { id: 'second' });
+    for (let i = 0; i < 150; i++) assert.equal((await ask('guess')).kind, 'refuse');
+    assert.equal((await ask(PASSWORD, { deviceId: 'second' })).kind, 'admit');
+  });
+
   test('leaves the tries at a code alone that its user has at the page for logging in', async () => {
     await addTotp();
     for (let i = 0; i < 7; i++) await ask(PASSWORD, { code: '000000' });

@@ -177,6 +177,10 @@ export class TunnelLogins {
       // whatever name and address.
       knownClient: `tunnel ${device.id}`,
       origin,
+    }).catch((error: unknown) => {
+      // No password was looked at: who has used up its own tries leaves the others theirs.
+      if (error instanceof ApiError && error.code === 'tooManyRequests') giveBack();
+      throw error;
     });
     giveBack();
     return proven;
