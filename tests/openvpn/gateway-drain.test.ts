@@ -35,6 +35,10 @@ const VERSION_3 = new Map([
   ['IV_VER', '3.11.7'],
   ['IV_PROTO', '8094'],
 ]);
+const BEFORE_3_8 = new Map([
+  ['IV_VER', '3.7.2'],
+  ['IV_PROTO', '30'],
+]);
 
 function deviceId(number: number): string {
   return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
@@ -163,4 +167,14 @@ test('OpenVPN 3 that was let in by a login is sent on a moment later, with the t
   rig.pass(1_000);
   assert.deepEqual(rig.restarted, [deviceId(1)]);
   assert.ok(isSentElsewhere(rig.comes(1, VERSION_3)));
+});
+
+test('OpenVPN 3 that nothing sends on is not cut off for nothing', (context) => {
+  const rig = setUp(context);
+  rig.isLetIn(1, BEFORE_3_8, undefined);
+  rig.tunnel.setGateway({ ...PLAN, draining: true });
+  assert.ok(!isSentElsewhere(rig.comes(2, BEFORE_3_8)));
+  rig.isLetIn(2, BEFORE_3_8, undefined);
+  rig.pass(2_000);
+  assert.deepEqual(rig.restarted, []);
 });

@@ -208,11 +208,12 @@ export class OpenVpnTunnel implements Tunnel {
     return this.#plan?.draining === true && (this.#plan.neighbours ?? []).length > 0;
   }
 
-  /** Those that come back here first, whatever they are told, are sent on when they do. */
+  /** Those that come back here first, whatever they are told, are sent on when they do; whom nothing sends on stays. */
   #sendOn(clients: readonly Pick<ClientView, 'deviceId' | 'advancesBy'>[]): void {
-    for (const { deviceId, advancesBy } of clients) if (advancesBy !== 'refusal') this.#rememberSentOn(deviceId);
+    const going = clients.filter(({ advancesBy }) => advancesBy !== undefined);
+    for (const { deviceId, advancesBy } of going) if (advancesBy === 'restart') this.#rememberSentOn(deviceId);
     this.#cut(
-      clients.map(({ deviceId }) => deviceId),
+      going.map(({ deviceId }) => deviceId),
       { kind: 'restart', advance: true },
     );
   }

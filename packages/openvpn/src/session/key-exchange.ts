@@ -93,7 +93,7 @@ export class KeyExchange {
   /** Takes a packet of this key id; a DropReason where it goes no further. */
   receive(packet: ControlPacket, now: Instant, out: SessionOutbox): number | undefined {
     const fault = this.reliable.receive(packet, now);
-    // Also what came before may acknowledge something now.
+    // A packet that goes no further may acknowledge something too.
     this.#sayWaiting();
     if (fault !== undefined) return fault;
     for (let next = this.reliable.read(); next !== undefined && !this.#closed; next = this.reliable.read()) {
