@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { before, describe, test, type TestContext } from 'node:test';
 import type { ClientEvent, Verdict } from '@sallyport/openvpn';
 import { SeededRandom } from '@sallyport/testkit';
+import { P_CONTROL_HARD_RESET_CLIENT_V3 } from '../../packages/openvpn/src/wire/opcodes.ts';
+import { tlsCryptV2ClientWrap } from '../../packages/openvpn/src/wire/tls-crypt.ts';
 import {
   admitByProfile,
   ClientEnd,
@@ -238,6 +240,40 @@ test('packets of no session: so many in a second, whatever is in them', async (c
   send(10);
   await world.run(500);
   assert.equal(server.dropsOf('rateLimited'), 90);
+});
+
+test('first packets of one profile: so many in a second, and those of others are looked at', async (context) => {
+  const world = worldOf(context);
+  const server = serverOf(world, { settings: { maxArrivals: 300, maxArrivalsPerProfile: 50 } });
+  const { wrap } = cryptV2(world.crypto, 9);
+  assert.ok(wrap.kind === 'tls-crypt-v2');
+  const { key, wrappedKey } = wrap;
+  const flood = (): void => {
+    for (let i = 0; i < 200; i++) {
+      const options = { crypto: world.crypto, server: false, unixTime: 1_700_000_000, key, wrappedKey };
+      const reset = tlsCryptV2ClientWrap(options).wrap({
+        opcode: P_CONTROL_HARD_RESET_CLIENT_V3,
+        keyId: 0,
+        sessionId: world.random.bytes(8),
+        acks: [],
+        remoteSessionId: undefined,
+        packetId: 0,
+        payload: new Uint8Array(0),
+      });
+      assert.ok(reset !== undefined);
+      world.network.send(`198.51.100.${String(i)}:1024`, SERVER, reset);
+    }
+  };
+  flood();
+  await world.run(500);
+  assert.deepEqual([server.server.counters.cookiesIssued, server.dropsOf('rateLimited')], [50, 150]);
+  const good = new ClientEnd(world, '192.0.2.2:5000', SERVER, 2, { wrap: cryptV2(world.crypto, 2).wrap }).start();
+  await world.run(400);
+  assert.ok(good.isConnected);
+  await world.run(1_000);
+  flood();
+  await world.run(500);
+  assert.equal(server.server.counters.cookiesIssued, 101);
 });
 
 test('starts of all in a while', async (context) => {

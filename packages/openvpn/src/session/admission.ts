@@ -1,6 +1,7 @@
 import type { Instant } from '@sallyport/core';
 import { Quotas, startIn, type Place } from './quotas.ts';
 import {
+  ARRIVALS_WINDOW_MS,
   MAX_UNPROVEN_PER_PROFILE,
   PROFILE_STARTS_WINDOW_MS,
   STARTS_WINDOW_MS,
@@ -28,10 +29,18 @@ export class Admission {
   readonly #profiles = new Quotas(PROFILE_STARTS_WINDOW_MS);
   readonly #unknown = new Quotas(PROFILE_STARTS_WINDOW_MS);
   readonly #unproven = new Quotas(STARTS_WINDOW_MS);
+  readonly #arrivals = new Quotas(ARRIVALS_WINDOW_MS);
 
   constructor(settings: () => ServerSettings, knows: ((profile: Uint8Array) => boolean) | undefined) {
     this.#settings = settings;
     this.#knows = knows;
+  }
+
+  /** Whether a packet of no session goes further, which is authentic by its profile and no more. */
+  arrives(profile: Uint8Array | undefined, now: Instant): boolean {
+    if (profile === undefined) return true;
+    const limits = { handshakes: Infinity, starts: this.#settings().maxArrivalsPerProfile };
+    return counts([{ quotas: this.#arrivals, key: profileKey(profile), limits }], now);
   }
 
   /** For a client that has proved its address. Undefined where a limit is reached. */
@@ -58,9 +67,7 @@ export class Admission {
 
   /** Counts the start of a renegotiation that a client asks for. */
   renegotiates(profile: Uint8Array | undefined, now: Instant): boolean {
-    const release = startIn(this.#placesOf(profile), now);
-    release?.();
-    return release !== undefined;
+    return counts(this.#placesOf(profile), now);
   }
 
   #placesOf(profile: Uint8Array | undefined): Place[] {
@@ -79,6 +86,13 @@ export class Admission {
       { quotas: this.#unknown, key: '', limits: all },
     ];
   }
+}
+
+/** Counts a start that is over at once. */
+function counts(places: readonly Place[], now: Instant): boolean {
+  const release = startIn(places, now);
+  release?.();
+  return release !== undefined;
 }
 
 /** A profile as the key of a map. */

@@ -65,10 +65,7 @@ export function isOpenVpn3(peerInfo: ReadonlyMap<string, string>): boolean {
   return peerInfo.get('IV_VER')?.startsWith('3.') === true;
 }
 
-/**
- * OpenVPN 3 comes back to the same server after a RESTART. It goes to the next one where
- * it is not let in for the time being, before 3.8 not even then.
- */
+/** OpenVPN 3 comes back to the same server after a RESTART. It goes on where it is not let in for now; before 3.8 never. */
 export function advancesBy(peerInfo: ReadonlyMap<string, string>): AdvancesBy {
   if (!isOpenVpn3(peerInfo)) return 'restart';
   return (ivProto(peerInfo) & IvProto.authFailTemp) !== 0 ? 'refusal' : undefined;

@@ -235,6 +235,12 @@ export class OpenVpnServer implements SessionHalf {
       return;
     }
     const { packet } = arrival;
+    if (!this.#admission.arrives(arrival.metadata, now)) {
+      this.counters.limited++;
+      out.drop(DropReason.rateLimited);
+      arrival.wrap.erase();
+      return;
+    }
     const address = sourceAddress(this.#options.memory, path);
     if (isHardReset(packet.opcode)) {
       if (packet.opcode === P_CONTROL_HARD_RESET_CLIENT_V3 && !arrival.resendsKey)
