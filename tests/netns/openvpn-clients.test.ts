@@ -100,20 +100,51 @@ test('revoked: nothing passes any more, and the client is told', () =>
     assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
   }));
 
-test('renegotiation every few seconds under load, from the client: nothing is lost', () =>
+test('a push reply in several pieces is taken whole', () =>
   withOpenVpnRig(async (rig) => {
     const device = await rig.service.device();
-    await rig.startGateway({ devices: [device.plan] });
-    const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 3']));
+    const push = Array.from({ length: 150 }, (_, i) => `route 172.20.${String(i)}.0 255.255.255.0`);
+    await rig.startGateway({ devices: [device.plan], plan: rig.service.plan({ push }) });
+    const client = await rig.startClient(rig.service.profile(device, OUTER4));
     await connected(client);
-    const [pings, load] = await Promise.all([
-      ping(rig.client, INNER4, { count: 600, intervalMs: 20, waitMs: 3000 }),
-      iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 12, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
-    ]);
-    assert.ok(client.stdout.split('TLS: soft reset').length - 1 >= 3, client.stdout);
-    assert.equal(pings.received, 600, pings.output.slice(-300));
-    assert.ok(load.lostFraction < 0.001, String(load.lostFraction));
+    assert.ok(client.stdout.split('PUSH: Received control message').length - 1 >= 4, client.stdout);
+    const routes = await rig.client.ip('route', 'show');
+    for (let i = 0; i < push.length; i++) assert.ok(routes.includes(`172.20.${String(i)}.0/24 via ${INNER4} `), routes);
   }));
+
+test('compression is refused, in words', () =>
+  withOpenVpnRig(async (rig) => {
+    const device = await rig.service.device();
+    const gateway = await rig.startGateway({ devices: [device.plan] });
+    for (const line of ['compress', 'comp-lzo no']) {
+      const client = await rig.startClient(rig.service.profile(device, OUTER4, [line]));
+      await saying(client, /AUTH_FAILED,compression is not supported/);
+      await client.exited;
+    }
+    assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 0);
+  }));
+
+for (const [who, renegotiateMs, lines] of [
+  ['client', 3_600_000, ['reneg-sec 3']],
+  ['gateway', 3_000, ['reneg-sec 0']],
+] as const)
+  test(`renegotiation every few seconds under load, from the ${who}: nothing is lost`, () =>
+    withOpenVpnRig(async (rig) => {
+      const device = await rig.service.device();
+      const gateway = await rig.startGateway({ devices: [device.plan] });
+      await gateway.ask({ kind: 'configure', settings: { renegotiateMs } });
+      const client = await rig.startClient(rig.service.profile(device, OUTER4, lines));
+      await connected(client);
+      const [pings, load] = await Promise.all([
+        ping(rig.client, INNER4, { count: 600, intervalMs: 20, waitMs: 3000 }),
+        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 12, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
+      ]);
+      const exchanges = client.stdout.split('Control Channel: TLSv').length - 1;
+      assert.ok(exchanges >= 4, client.stdout);
+      assert.equal(client.stdout.includes('TLS: soft reset'), who === 'client');
+      assert.equal(pings.received, 600, pings.output.slice(-300));
+      assert.ok(load.lostFraction < 0.001, String(load.lostFraction));
+    }));
 
 test('a client that gets another address goes on at once (float)', () =>
   withOpenVpnRig(async (rig) => {

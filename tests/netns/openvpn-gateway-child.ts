@@ -4,9 +4,12 @@ import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Logins, ObservedDevice } from '@sallyport/agent';
 import { Secret } from '@sallyport/core';
 import { signLoginToken, type AuthenticationVerdict } from '@sallyport/link';
+import type { OpenVpnServer } from '@sallyport/openvpn';
 import type { DevicePlan, GatewayPlan } from '@sallyport/policy';
 import { ClientAddresses } from '../../apps/server/src/gateway/client-addresses.ts';
 import { openGatewayPlane } from '../../apps/server/src/gateway/gateway-plane.ts';
@@ -41,6 +44,7 @@ export type Command =
   | { readonly kind: 'plan'; readonly plan: GatewayPlan }
   | { readonly kind: 'observe' }
   | { readonly kind: 'approve' }
+  | { readonly kind: 'configure'; readonly settings: Parameters<OpenVpnServer['configure']>[0] }
   | { readonly kind: 'memory' }
   | { readonly kind: 'leave' };
 
@@ -58,6 +62,9 @@ const tunnel = new OpenVpnTunnel({
   },
   now: () => Date.now(),
 });
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const tokenKey = createPrivateKey(start.tokenKey);
 const LOGIN_MS = 12 * 3_600_000;
@@ -126,7 +133,12 @@ async function answer(command: Command): Promise<unknown> {
       for (const admit of waiting) admit();
       waiting.clear();
       return {};
+    case 'configure':
+      // Nobody needs another setting of these but a test, which has no hour.
+      (opened.openvpn?.halves.sessions as unknown as { current: OpenVpnServer }).current.configure(command.settings);
+      return {};
     case 'memory':
+      collectGarbage();
       return process.memoryUsage();
     case 'leave':
       await tunnel.leave();
