@@ -383,6 +383,25 @@ describe('what others say', () => {
     assert.ok(firewall !== 'open' && firewall.blocking && firewall.only === undefined);
   });
 
+  it('nor does it let more than private networks and no program go beside the tunnel', () => {
+    const world = new World();
+    const requirements = { killSwitch: true, regionIds: [], gatewayIds: [] };
+    const networks = ['0.0.0.0/1', '10.20.0.0/16', '::/0', 'fd20::/48', '203.0.113.0/24'];
+    world.send({ kind: 'settings', settings: settings({ split: { mode: 'exclude', networks } }) });
+    world.send({ kind: 'splitGroup', group: { path: 'sallyport/outside', level: 2 } });
+    world.send({ kind: 'network', network: homeNetwork });
+    world.send({ kind: 'connect', target: null, via: null });
+    world.run(20_000, () => world.connected());
+    const beside = (): unknown => {
+      const { firewall } = world.state.desired;
+      return firewall === 'open' ? 'open' : [firewall.excluded, firewall.splitGroup?.path];
+    };
+    assert.deepEqual(beside(), [networks, 'sallyport/outside']);
+    world.control = { kind: 'configuration', configuration: configuration({ requirements }) };
+    world.run(3_600_000, () => world.state.configuration?.requirements.killSwitch === true);
+    assert.deepEqual(beside(), [['10.20.0.0/16', 'fd20::/48'], undefined]);
+  });
+
   it('an entry that is set can be left out for once', () => {
     const world = new World();
     world.send({ kind: 'settings', settings: settings({ via: 'gateway-1', target: 'south' }) });

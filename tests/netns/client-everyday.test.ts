@@ -196,7 +196,10 @@ esac
     await rig.service.call('PUT', '/groups/strict/members/admin');
     await restart(({ requirements: { killSwitch } }) => killSwitch);
     assert.deepEqual((await rig.status()).requirements, { killSwitch: true, regions: ['far'], gateways: [] });
-    await assert.rejects(rig.set({ killSwitch: false }), (error) => error instanceof Refused && error.code === 'notPermitted'); // prettier-ignore
+    const forbidden = (error: unknown): boolean => error instanceof Refused && error.code === 'notPermitted';
+    await assert.rejects(rig.set({ killSwitch: false }), forbidden);
+    await assert.rejects(rig.set({ split: { mode: 'exclude', networks: ['0.0.0.0/1', '128.0.0.0/1'] } }), forbidden);
+    await assert.rejects(rig.ask('outside', { pid: process.pid }), forbidden);
     await rig.connect('fastest');
     assert.equal(await seenFrom(rig.world.client), GATEWAYS.gatewayA.ipv4);
     await rig.disconnect();

@@ -4,6 +4,7 @@ import { setImmediate as soon } from 'node:timers/promises';
 import { ApiUnreachable, routes } from '@sallyport/api';
 import {
   intentOf,
+  isPrivateNetwork,
   killSwitchOf,
   means,
   NO_ENTRY,
@@ -23,6 +24,7 @@ import { letOutside } from './outside.ts';
 import { regionChoices } from './regions.ts';
 import type { Call, Handlers } from './socket/socket-server.ts';
 
+const REQUIRED = 'an administrator requires the kill switch of your group';
 const DISCONNECT_TIMEOUT_MS = 20_000;
 const COUNTERS_MS = 1000;
 /** A caller may wait as long as it likes. */
@@ -73,8 +75,13 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
   /** `explicitly`: somebody named the networks, if only those that were set before, which the service may not know. */
   const setSettings = async (settings: ClientSettings, explicitly: boolean): Promise<ClientSettings> => {
     const { state } = machine;
-    if (!settings.killSwitch && !settings.lockdown && state.configuration?.requirements.killSwitch === true)
-      throw new DaemonFailure('notPermitted', 'an administrator requires the kill switch of your group');
+    if (state.configuration?.requirements.killSwitch === true) {
+      if (!settings.killSwitch && !settings.lockdown) throw new DaemonFailure('notPermitted', REQUIRED);
+      const { mode, networks } = settings.split;
+      const isNew = JSON.stringify(settings.split) !== JSON.stringify(state.settings.split);
+      if (isNew && mode === 'exclude' && !networks.every(isPrivateNetwork))
+        throw new DaemonFailure('notPermitted', `${REQUIRED}: none but private networks can be left out of the tunnel`);
+    }
     // A slip of the pen is found now, not when everything is blocked by it.
     if (settings.target !== state.settings.target) refuseUnknown(state, settings.target);
     if (settings.via !== state.settings.via) refuseUnknown(state, settings.via);
@@ -158,6 +165,8 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     set: (settings) => setSettings(settings, JSON.stringify(settings) === JSON.stringify(machine.state.settings)),
     doctor: async (_, { tell, signal }) => ({ items: await examine(daemon, facts, tell, signal) }),
     outside: async ({ pid }, { caller }) => {
+      if (machine.state.configuration?.requirements.killSwitch === true)
+        throw new DaemonFailure('notPermitted', `${REQUIRED}: no program goes beside the tunnel`);
       await letOutside(pid, caller, () => daemon.outside());
       return {};
     },

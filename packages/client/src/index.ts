@@ -3,7 +3,7 @@ export { ATTEMPT_MS, type GoodPath } from './choice/paths.ts';
 export { faultOfConfiguration } from './configuration-check.ts';
 export * from './configuration.ts';
 export * from './daemon-protocol.ts';
-export { localNetworksOf } from './firewall/local-networks.ts';
+export { isPrivateNetwork, localNetworksOf } from './firewall/local-networks.ts';
 export { parsePrefix } from './ip.ts';
 export { rulesetOf } from './firewall/ruleset.ts';
 export { keyRenewalAt, RENEW_KEY_MS } from './keys/renewal.ts';

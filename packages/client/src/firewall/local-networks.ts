@@ -9,6 +9,12 @@ const prefix = (text: string): Prefix => {
 /** What may be a local network: RFC 1918, link-local (RFC 3927, RFC 4291), unique local (RFC 4193). */
 const privateRanges = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', 'fe80::/10', 'fc00::/7'].map(prefix); // prettier-ignore
 
+/** Whether a prefix lies within those ranges. */
+export function isPrivateNetwork(text: string): boolean {
+  const parsed = parsePrefix(text);
+  return parsed !== undefined && privateRanges.some((range) => contains(range, parsed));
+}
+
 /** A network that hands out shorter prefixes wants more than what is near. */
 const shortest = { 4: 16, 6: 48 } as const;
 

@@ -1,6 +1,6 @@
 /** What the machine has to be like in a state: a function of it alone. */
 import type { ServiceConfiguration } from '../configuration.ts';
-import { localNetworksOf } from '../firewall/local-networks.ts';
+import { isPrivateNetwork, localNetworksOf } from '../firewall/local-networks.ts';
 import { parseAddress } from '../ip.ts';
 import { ceilingOf } from '../mtu/overhead.ts';
 import { ENTRY_INTERFACE, INNER_MARK, MIN_MTU, OUTSIDE_MARK, TUNNEL_INTERFACE } from '../names.ts';
@@ -19,6 +19,13 @@ const maxDomains = 32;
 /** The kill switch as it is in force: set, part of lockdown, or demanded. */
 export function killSwitchOf({ settings, configuration }: State): boolean {
   return settings.killSwitch || settings.lockdown || configuration?.requirements.killSwitch === true;
+}
+
+/** The networks beside the tunnel. Private ones alone where the kill switch is demanded: it could be set to keep nothing. */
+function excludedOf({ settings, configuration }: State): readonly string[] {
+  const { mode, networks } = settings.split;
+  if (mode !== 'exclude') return [];
+  return configuration?.requirements.killSwitch === true ? networks.filter(isPrivateNetwork) : networks;
 }
 
 export function desiredOf(state: State): Omit<Desired, 'revision'> {
@@ -66,8 +73,8 @@ function firewallOf(state: State, tunnels: readonly TunnelPlan[]): FirewallPolic
     dhcp: settings.allowDhcp,
     localNetworks: localOf(state),
     dnsByTunnel: only === undefined,
-    excluded: mode === 'exclude' ? networks : [],
-    splitGroup: state.splitGroup,
+    excluded: excludedOf(state),
+    splitGroup: configuration?.requirements.killSwitch === true ? undefined : state.splitGroup,
     connector: tunnels.length === 0 ? [] : connectorOf(state),
     outside: tunnels.length === 0 ? [] : state.network.devices,
   };
@@ -142,7 +149,7 @@ function routesOf(
     entry: tunnels.some(({ role }) => role === 'entry'),
     allowedIps: tunnel.allowedIps,
     inside: [tunnel.pool4, tunnel.pool6, tunnel.gateway4, tunnel.gateway6, ...dnsServersOf(state, configuration)],
-    excluded: settings.split.mode === 'exclude' ? settings.split.networks : [],
+    excluded: excludedOf(state),
     local: localOf(state),
     connector: connectorOf(state),
     only: settings.split.mode === 'include' ? settings.split.networks : undefined,
