@@ -7,8 +7,9 @@ const MAX_NAMED = 100;
 
 /**
  * Refuses a change, made in `writing` but not yet committed, that breaks a policy test: throws the ApiError
- * `policyTestFails`; or `limitReached` for one that no gateway could follow. It is the last step of whatever changes rules, resources, tests, memberships or gateways. Tests that
- * failed before and that the change leaves as they are don't stand in its way.
+ * `policyTestFails`; or `limitReached` for one that no gateway could follow. It is the last step of whatever changes rules,
+ * resources, tests, memberships or gateways. Tests that failed before and that the change leaves as they are don't stand in
+ * its way.
  */
 export async function refuseBrokenTests(services: Services, writing: Writing): Promise<void> {
   if (writing.pending.some(({ kind }) => kind === 'rule' || kind === 'resource'))
