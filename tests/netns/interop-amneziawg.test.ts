@@ -1,8 +1,6 @@
 /** Our device and gateway with AmneziaWG's own device, in both roles. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
@@ -23,9 +21,10 @@ import {
 import { VARIANT_KEYS, type Variant } from '@sallyport/wireguard';
 import type { GatewayConfiguration } from './amneziawg-gateway-child.ts';
 import { assertReachable, assertUnreachable, families, transfer, uplink, withPair } from './pair.ts';
+import { unpacked } from './unpacked.ts';
 
 /** As scripts/install-system builds it. */
-const path = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport', 'amneziawg-go-0.2.13');
+const path = unpacked('amneziawg-go-0.2.13');
 const amneziaDevice: Program = { command: [path] };
 const skip = existsSync(path) ? false : 'amneziawg-go is not installed: scripts/install-system';
 

@@ -1,12 +1,11 @@
 /** Other releases of openvpn as clients of our gateway: 2.5, which knows less, and 2.7, which has data packets with epochs. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { iperf, ping, type Process } from '@sallyport/netlab';
 import type { Observed } from './openvpn-gateway-child.ts';
 import { connected, INNER4, INNER6, OUTER4, OUTER6, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { unpacked } from './unpacked.ts';
 
 interface Release {
   readonly name: string;
@@ -16,8 +15,7 @@ interface Release {
 }
 
 function release(name: string): Release {
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  const program = join(cache, 'sallyport', `openvpn-${name}`, 'openvpn');
+  const program = unpacked(`openvpn-${name}`, 'openvpn');
   return { name, program, skip: existsSync(program) ? false : `openvpn ${name} is not there: scripts/unpack-peers` };
 }
 

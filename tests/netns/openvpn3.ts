@@ -1,11 +1,11 @@
 /** Debian's OpenVPN 3 Linux in the client's machine: the library that OpenVPN Connect is made of, behind a message bus. */
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CommandError, describeExit, until, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { until, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { printed, unpacked } from './unpacked.ts';
 
 /** As scripts/unpack-peers unpacks it. */
-const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport', 'openvpn-3');
+const folder = unpacked('openvpn-3');
 
 export const skip = existsSync(join(folder, 'openvpn3')) ? false : 'OpenVPN 3 is not there: scripts/unpack-peers';
 
@@ -54,11 +54,11 @@ export class OpenVpn3 {
   static async start(machine: NetworkNamespace): Promise<OpenVpn3> {
     await machine.ownFolders();
     await machine.run(['sh', '-ec', SET_UP], { input: BUS });
-    await ready(await machine.start(['dbus-daemon', '--config-file=/run/bus.conf', '--nofork', '--nopidfile', '--print-address']), 'unix:'); // prettier-ignore
+    await printed(await machine.start(['dbus-daemon', '--config-file=/run/bus.conf', '--nofork', '--nopidfile', '--print-address']), 'unix:'); // prettier-ignore
     const service = (name: string, user: string, ...args: readonly string[]): Promise<Process> =>
       machine.start(['chroot', `--userspec=${user}:${user}`, ROOT, `${SERVICES}${name}`, '--idle-exit', '0', ...args]);
     const log = await service('log', USER, '--log-level', '6', '--log-file', 'stdout:');
-    await ready(log, 'Log method');
+    await printed(log, 'Log method');
     await service('configmgr', USER);
     await service('netcfg', 'root', '--resolv-conf', '/etc/resolv.conf');
     await service('backendstart', USER, '--client-log-level', '6');
@@ -94,11 +94,4 @@ export class OpenVpn3 {
       throw new Error(`${(cause as Error).message}\n${this.log.slice(-6000)}`, { cause });
     }
   }
-}
-
-async function ready(program: Process, sign: string): Promise<void> {
-  await until(program.argv.join(' '), () => {
-    if (program.exit !== undefined) throw new CommandError(program.argv, describeExit(program.exit), program.stderr);
-    return program.stdout.includes(sign);
-  });
 }

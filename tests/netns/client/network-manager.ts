@@ -1,11 +1,11 @@
 /** Debian's NetworkManager with its OpenVPN plug-in in a machine of the laboratory: a root and a message bus of its own. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { until, type NetworkNamespace, type Process, type RunOptions, type RunResult } from '@sallyport/netlab';
+import { printed, unpacked } from '../unpacked.ts';
 
 /** As scripts/unpack-peers unpacks it. */
-const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport', 'networkmanager-1.42');
+const folder = unpacked('networkmanager-1.42');
 
 export const skip = existsSync(join(folder, 'nmcli')) ? false : 'NetworkManager is not there: scripts/unpack-peers';
 
@@ -91,10 +91,7 @@ export class NetworkManager {
     mkdirSync(root);
     const own = ['unshare', '--mount', '--uts', '--propagation', 'private', 'sh', '-ec', BOOT, 'sh', root, folder];
     const bus = await machine.start(own, { input: CONFIGURATION });
-    await until('the message bus', () => {
-      if (bus.exit !== undefined) throw new Error(bus.stderr);
-      return bus.stdout.includes('unix:');
-    });
+    await printed(bus, 'unix:');
     const manager = new NetworkManager(machine, bus);
     const home = [
       ...['[connection]', 'id=home', 'type=ethernet', `interface-name=${device}`],

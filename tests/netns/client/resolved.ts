@@ -1,11 +1,11 @@
 /** Debian's systemd-resolved in the client's machine, with a message bus of its own. */
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CommandError, describeExit, until, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { until, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { printed, unpacked } from '../unpacked.ts';
 
 /** As scripts/unpack-peers unpacks it. */
-const folder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sallyport', 'resolved-252');
+const folder = unpacked('resolved-252');
 const resolvectl = join(folder, 'resolvectl');
 
 export const skip = existsSync(resolvectl) ? false : 'systemd-resolved is not there: scripts/unpack-peers';
@@ -52,7 +52,7 @@ export class Resolved {
   static async start(machine: NetworkNamespace): Promise<Resolved> {
     await machine.ownFolders();
     await machine.run(['sh', '-ec', SET_UP], { input: BUS });
-    await ready(await machine.start(['dbus-daemon', '--config-file=/run/dbus/bus.conf', '--nofork', '--nopidfile', '--print-address']), 'stdout', 'unix:'); // prettier-ignore
+    await printed(await machine.start(['dbus-daemon', '--config-file=/run/dbus/bus.conf', '--nofork', '--nopidfile', '--print-address']), 'unix:'); // prettier-ignore
     const resolved = new Resolved(machine);
     await resolved.#begin();
     return resolved;
@@ -115,11 +115,4 @@ export class Resolved {
   async isSilent(name: string): Promise<boolean> {
     return (await this.#machine.run(['timeout', '2', 'getent', 'ahostsv4', name], { allowFailure: true })).code !== 0;
   }
-}
-
-async function ready(program: Process, output: 'stdout' | 'stderr', sign: string): Promise<void> {
-  await until(program.argv.join(' '), () => {
-    if (program.exit !== undefined) throw new CommandError(program.argv, describeExit(program.exit), program.stderr);
-    return program[output].includes(sign);
-  });
 }
