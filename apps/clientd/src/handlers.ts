@@ -4,6 +4,7 @@ import { setImmediate as soon } from 'node:timers/promises';
 import { ApiUnreachable, routes } from '@sallyport/api';
 import {
   intentOf,
+  isKillSwitchRequired,
   isPrivateNetwork,
   killSwitchOf,
   means,
@@ -75,7 +76,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
   /** `explicitly`: somebody named the networks, if only those that were set before, which the service may not know. */
   const setSettings = async (settings: ClientSettings, explicitly: boolean): Promise<ClientSettings> => {
     const { state } = machine;
-    if (state.configuration?.requirements.killSwitch === true) {
+    if (isKillSwitchRequired(state)) {
       if (!settings.killSwitch && !settings.lockdown) throw new DaemonFailure('notPermitted', REQUIRED);
       const { mode, networks } = settings.split;
       const isNew = JSON.stringify(settings.split) !== JSON.stringify(state.settings.split);
@@ -165,7 +166,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     set: (settings) => setSettings(settings, JSON.stringify(settings) === JSON.stringify(machine.state.settings)),
     doctor: async (_, { tell, signal }) => ({ items: await examine(daemon, facts, tell, signal) }),
     outside: async ({ pid }, { caller }) => {
-      if (machine.state.configuration?.requirements.killSwitch === true)
+      if (isKillSwitchRequired(machine.state))
         throw new DaemonFailure('notPermitted', `${REQUIRED}: no program goes beside the tunnel`);
       await letOutside(pid, caller, () => daemon.outside());
       return {};

@@ -8,7 +8,7 @@ export { parsePrefix } from './ip.ts';
 export { rulesetOf } from './firewall/ruleset.ts';
 export { keyRenewalAt, RENEW_KEY_MS } from './keys/renewal.ts';
 export { backOffMs } from './machine/back-off.ts';
-export { controlAddressesOf, killSwitchOf } from './machine/desired.ts';
+export { controlAddressesOf, isKillSwitchRequired, killSwitchOf } from './machine/desired.ts';
 export { nextDeadline } from './machine/serve.ts';
 export { initialState, type Block, type Hop, type Remembered, type Session, type State } from './machine/state.ts';
 export { intentOf, step, type Step } from './machine/step.ts';

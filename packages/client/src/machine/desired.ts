@@ -16,16 +16,21 @@ const PORTAL_PORT = 80;
 const maxServers = 8;
 const maxDomains = 32;
 
+/** Whether an administrator demands the kill switch. */
+export function isKillSwitchRequired({ configuration }: State): boolean {
+  return configuration?.requirements.killSwitch === true;
+}
+
 /** The kill switch as it is in force: set, part of lockdown, or demanded. */
-export function killSwitchOf({ settings, configuration }: State): boolean {
-  return settings.killSwitch || settings.lockdown || configuration?.requirements.killSwitch === true;
+export function killSwitchOf(state: State): boolean {
+  return state.settings.killSwitch || state.settings.lockdown || isKillSwitchRequired(state);
 }
 
 /** The networks beside the tunnel. Private ones alone where the kill switch is demanded: it could be set to keep nothing. */
-function excludedOf({ settings, configuration }: State): readonly string[] {
-  const { mode, networks } = settings.split;
+function excludedOf(state: State): readonly string[] {
+  const { mode, networks } = state.settings.split;
   if (mode !== 'exclude') return [];
-  return configuration?.requirements.killSwitch === true ? networks.filter(isPrivateNetwork) : networks;
+  return isKillSwitchRequired(state) ? networks.filter(isPrivateNetwork) : networks;
 }
 
 export function desiredOf(state: State): Omit<Desired, 'revision'> {
@@ -60,7 +65,7 @@ function firewallOf(state: State, tunnels: readonly TunnelPlan[]): FirewallPolic
   const { mode, networks } = settings.split;
   // Lockdown is for everything: without a tunnel there is nothing that a part could be kept for. And so is the kill
   // switch that is demanded.
-  const whole = settings.lockdown || configuration?.requirements.killSwitch === true;
+  const whole = settings.lockdown || isKillSwitchRequired(state);
   const only = mode === 'include' && !whole ? networks : undefined;
   const interfaces = tunnels.map((tunnel) => tunnel.interface);
   return {
@@ -74,7 +79,7 @@ function firewallOf(state: State, tunnels: readonly TunnelPlan[]): FirewallPolic
     localNetworks: localOf(state),
     dnsByTunnel: only === undefined,
     excluded: excludedOf(state),
-    splitGroup: configuration?.requirements.killSwitch === true ? undefined : state.splitGroup,
+    splitGroup: isKillSwitchRequired(state) ? undefined : state.splitGroup,
     connector: tunnels.length === 0 ? [] : connectorOf(state),
     outside: tunnels.length === 0 ? [] : state.network.devices,
   };
