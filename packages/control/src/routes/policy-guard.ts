@@ -12,9 +12,13 @@ const MAX_NAMED = 100;
  * its way.
  */
 export async function refuseBrokenTests(services: Services, writing: Writing): Promise<void> {
-  if (writing.pending.some(({ kind }) => kind === 'rule' || kind === 'resource'))
-    refuseTooMuch(services.directory.model, await services.directory.preview(writing));
-  const broken = await testsBrokenBy(services, writing);
+  const before = services.directory.model;
+  const mayReachMore = writing.pending.some(({ kind }) => kind === 'rule' || kind === 'resource');
+  const isTested = hasTests(before, writing);
+  if (!mayReachMore && !isTested) return;
+  const after = await services.directory.preview(writing);
+  if (mayReachMore) refuseTooMuch(before, after);
+  const broken = isTested ? brokenTests(before, after) : [];
   if (broken.length === 0) return;
   const names = broken.slice(0, 3).map(({ test }) => JSON.stringify(test.name));
   const more = broken.length > 3 ? ` and ${String(broken.length - 3)} more` : '';
@@ -35,9 +39,12 @@ export function refuseTooMuch(before: AccessModel, after: AccessModel): void {
 /** The tests that a change breaks that was made in `writing` and isn't committed yet. */
 export async function testsBrokenBy(services: Services, writing: Writing): Promise<readonly FailingTest[]> {
   const before = services.directory.model;
-  // Nothing to compile the rules for.
-  if (before.tests.size === 0 && !writing.pending.some(({ kind }) => kind === 'policyTest')) return [];
-  return brokenTests(before, await services.directory.preview(writing));
+  return hasTests(before, writing) ? brokenTests(before, await services.directory.preview(writing)) : [];
+}
+
+/** Where there is no test, there is nothing to compile the rules for. */
+function hasTests(before: AccessModel, writing: Writing): boolean {
+  return before.tests.size > 0 || writing.pending.some(({ kind }) => kind === 'policyTest');
 }
 
 /** The tests that fail after a change, but for those that failed before and are the same. */
