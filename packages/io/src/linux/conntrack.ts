@@ -64,9 +64,7 @@ export class Conntrack {
     writeAttribute(view, 8, CTA_MARK_MASK, 0xffff_ffff);
     const fd = openSocket();
     try {
-      this.#send(fd, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF_UNSPEC, filter);
-      const failed = this.#acknowledged(fd);
-      if (failed !== 0) throw new SystemCallError('delete connections', failed);
+      this.#deleteEntry(fd, { family: AF_UNSPEC, attributes: filter });
     } finally {
       libc.close(fd);
     }
@@ -189,7 +187,7 @@ function bytesOf({ family, value }: FlowAddress): string {
   return Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex').toString('latin1');
 }
 
-/** What names an entry to the kernel. */
+/** What names an entry, or several, to the kernel. */
 interface Entry {
   readonly family: number;
   readonly attributes: Uint8Array;
