@@ -1,6 +1,6 @@
 /** The keys of sallyport.toml: what each may be, and what it is where the file does not name it. */
 import { isIP } from 'node:net';
-import { hasHostBits, parsePrefix, prefixContains } from '@sallyport/policy';
+import { hasHostBits, isNowhere, parsePrefix } from '@sallyport/policy';
 import { z } from 'zod';
 
 /** Where to listen. */
@@ -72,14 +72,6 @@ function isNetwork(value: string): boolean {
 function isPool4(value: string): boolean {
   const prefix = parsePrefix(value);
   return prefix?.family === 4 && prefix.length >= 8 && prefix.length <= 28 && !hasHostBits(value);
-}
-
-/** Of which no machine takes an address: this network, loopback, link-local, multicast, reserved. */
-const NO_POOL4 = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map((text) => parsePrefix(text)!);
-
-function isUsable4(value: string): boolean {
-  const pool = parsePrefix(value);
-  return pool === undefined || !NO_POOL4.some((no) => prefixContains(no, pool) || prefixContains(pool, no));
 }
 
 /** Unique local, or global unicast but 6to4 (RFC 4291, section 2.4). */
@@ -166,7 +158,10 @@ export const configurationSchema = z.strictObject({
   network: z.strictObject({
     pool4: text
       .refine(isPool4, 'write an IPv4 prefix from /8 to /28 whose further bits are 0: "10.77.0.0/16"')
-      .refine(isUsable4, 'no device can have such an address; write a private prefix: "10.77.0.0/16"')
+      .refine(
+        (value) => !isNowhere(value),
+        'no device can have such an address; write a private prefix: "10.77.0.0/16"',
+      )
       .default('10.77.0.0/16'),
     pool6: orEmpty(
       text

@@ -37,9 +37,9 @@ export function faultOfNetwork(text: string, taken: readonly string[]): string |
   return met === undefined ? undefined : `${text} meets ${met}`;
 }
 
-/** Whether no router passes on what is for an address: loopback, link-local, multicast, reserved. */
-export function isNowhere(address: string): boolean {
-  return NOWHERE.some(([range]) => prefixesOverlap(address, range));
+/** Whether no router passes on what is for an address, or for some of a prefix: loopback, link-local, multicast, reserved. */
+export function isNowhere(text: string): boolean {
+  return NOWHERE.some(([range]) => prefixesOverlap(text, range));
 }
 
 /** Whether an address is in both prefixes (or addresses). */
