@@ -88,7 +88,7 @@ function pathsOf(names: readonly string[]): string[] {
 const giveWay = ['--import', 'data:text/javascript,import{setPriority}from"node:os";setPriority(19)'];
 
 // For the many processes that the tests start: Node need not compile the same files for each of them.
-process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node-compile-cache');
+process.env['NODE_COMPILE_CACHE'] = join(root, 'node_modules/.cache/node-compile-cache');
 
 const counterNames = ['tests', 'suites', 'passed', 'failed', 'cancelled', 'skipped', 'todo'] as const;
 /** The words that the runner's closing lines use for its own counters. */

@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 
 const root = resolve(import.meta.dirname, '../..');
 /** What the scripts need of the system, without a Node. */
-const systemPrograms = ['cat', 'dirname', 'readlink', 'sh'];
+const systemPrograms = ['cat', 'dirname', 'mkdir', 'readlink', 'sh'];
 
 describe('bin/sallyport and scripts/node', () => {
   let folder: string;
@@ -69,6 +80,52 @@ describe('bin/sallyport and scripts/node', () => {
     placeNode(join(folder, 'second/node'), 'v26.1.0', 'second');
     path += `:${join(folder, 'second')}`;
     assert.match(launch(join(checkout, 'bin/sallyport')).stdout, /^second\|/);
+  });
+
+  describe('where compiled code is kept, for a user who is not root', () => {
+    const nobody = 65534;
+    let caches: string;
+
+    beforeEach(() => {
+      chmodSync(folder, 0o755);
+      caches = join(folder, 'caches');
+      mkdirSync(caches);
+      chownSync(caches, nobody, nobody);
+      const node = join(checkout, 'node_modules/node/bin/node');
+      mkdirSync(dirname(node), { recursive: true });
+      writeFileSync(
+        node,
+        '#!/bin/sh\nif [ "$*" = --version ]; then echo v26.1.0; else echo "$NODE_COMPILE_CACHE"; fi\n',
+      );
+      chmodSync(node, 0o755);
+    });
+
+    function cacheWith(environment: Record<string, string>): string {
+      const env = { PATH: path, ...environment };
+      const options = { cwd: '/', env, uid: nobody, gid: nobody, encoding: 'utf8' } as const;
+      const { status, stdout, stderr } = spawnSync(join(checkout, 'bin/sallyport'), ['status'], options);
+      assert.deepEqual([status, stderr], [0, '']);
+      return stdout.trim();
+    }
+
+    test('is a folder of that user alone, which is made', () => {
+      const folder = join(caches, '.cache/sallyport');
+      assert.equal(cacheWith({ HOME: caches }), folder);
+      assert.equal(statSync(folder).mode & 0o777, 0o700);
+      assert.equal(cacheWith({ HOME: '/', XDG_CACHE_HOME: caches }), join(caches, 'sallyport'));
+    });
+
+    test('is none that somebody else made, nor one where none can be', () => {
+      mkdirSync(join(caches, 'sallyport'), { mode: 0o777 });
+      assert.equal(cacheWith({ XDG_CACHE_HOME: caches }), '');
+      assert.equal(cacheWith({ HOME: '/nowhere' }), '');
+      assert.equal(cacheWith({}), '');
+      assert.ok(!existsSync('/nowhere'));
+    });
+
+    test('is the one that the environment names', () => {
+      assert.equal(cacheWith({ HOME: caches, NODE_COMPILE_CACHE: '/elsewhere' }), '/elsewhere');
+    });
   });
 
   test('without a Node that is new enough it says what to do', () => {

@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
 import { PrivilegedClient, startRestricted, type RestrictedProcess } from '@sallyport/privileged';
 import type { CarrierConfiguration } from './carrier/carrier-configuration.ts';
-import { compileCacheFolder } from './compile-cache.ts';
 import type { ControlConfiguration } from './control-configuration.ts';
 import type { GatewayConfigurationInput } from './gateway/gateway-configuration.ts';
 import type { Running } from './keep-running.ts';
@@ -131,8 +130,8 @@ export function startNamesProcess(configuration: NamesConfiguration): Started {
 }
 
 function environment(): Record<string, string> {
-  const folder = compileCacheFolder();
-  return { ...(folder !== undefined && { NODE_COMPILE_CACHE: folder }), ...MALLOC };
+  const cache = process.env['NODE_COMPILE_CACHE'];
+  return { ...(cache !== undefined && { NODE_COMPILE_CACHE: cache }), ...MALLOC };
 }
 
 function startHelper(configuration: object): RestrictedProcess {
