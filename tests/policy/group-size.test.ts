@@ -45,3 +45,17 @@ test('from what is too much already less can be made step by step', () => {
   const over = giving(giving(giving(world(150, 150, 150), 'a', ['r0']), 'b', ['r1']), 'c', ['r2']);
   assert.equal(faultOfGroupSize(over, changed(over, 'rules', 'c', undefined)), undefined);
 });
+
+test('what another rule or resource covered counts once that is gone', () => {
+  let model = world(150, 150);
+  model = changed(model, 'resources', 'all', resource({ id: 'all', kind: 'network', prefixes: ['10.0.0.0/8'] }));
+  const covered = giving(giving(giving(model, 'a', ['r0']), 'b', ['r1']), 'c', ['all']);
+  assert.equal(faultOfGroupSize(model, covered), undefined);
+  for (const uncovered of [
+    changed(covered, 'rules', 'c', undefined),
+    changed(covered, 'rules', 'c', rule({ id: 'c', groups: ['g'], resources: ['all'], enabled: false })),
+    changed(covered, 'resources', 'all', undefined),
+    changed(covered, 'resources', 'all', resource({ id: 'all', kind: 'network', prefixes: ['10.64.0.0/10'] })),
+  ])
+    assert.match(faultOfGroupSize(covered, uncovered) ?? '', /more than 200000/);
+});

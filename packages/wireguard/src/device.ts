@@ -232,8 +232,13 @@ export class WireGuardDevice {
    * What each peer that has ever completed a handshake has done so far: less than {@link peerStates} tells, and cheap enough
    * for every second.
    */
-  *peerActivity(): Generator<PeerActivity, void, void> {
-    for (const peer of this.#peers.all()) if (peer.lastHandshakeUnixMs > 0) yield this.#activityOf(peer);
+  peerActivity(): PeerActivity[] {
+    const list: PeerActivity[] = [];
+    // Code that runs once a second is never compiled so well that an iterator would cost nothing for each peer.
+    this.#peers.forEach((peer) => {
+      if (peer.lastHandshakeUnixMs > 0) list.push(this.#activityOf(peer));
+    });
+    return list;
   }
 
   /** What one peer has done so far. */

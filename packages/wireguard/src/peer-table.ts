@@ -24,6 +24,10 @@ export class PeerTable {
     return this.#byPublicKey.values();
   }
 
+  forEach(look: (peer: Peer) => void): void {
+    this.#byPublicKey.forEach(look);
+  }
+
   add(peer: Peer): void {
     this.#byPublicKey.set(keyOf(peer.publicKey), peer);
     this.#bySession.set(peer.session, peer);

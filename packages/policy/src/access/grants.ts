@@ -13,18 +13,46 @@ export interface CompiledRule {
 /** The enabled rules of each group, by id. */
 export type RulesByGroup = ReadonlyMap<string, readonly CompiledRule[]>;
 
-export function compileRules(model: AccessModel): RulesByGroup {
+/** The rules of all groups, or of those in `wanted`. */
+export function compileRules(model: AccessModel, wanted?: ReadonlySet<string>): RulesByGroup {
+  const isWanted = (group: string): boolean => wanted === undefined || wanted.has(group);
+  const rules: RuleModel[] = [];
+  for (const rule of model.rules.values()) if (rule.enabled && rule.groups.some(isWanted)) rules.push(rule);
   const byGroup = new Map<string, CompiledRule[]>();
-  for (const rule of [...model.rules.values()].sort(byId)) {
-    if (!rule.enabled) continue;
+  for (const rule of rules.sort(byId)) {
     const compiled = compileRule(model, rule);
-    for (const group of new Set(rule.groups)) {
+    for (const group of new Set(rule.groups.filter(isWanted))) {
       const list = byGroup.get(group);
       if (list === undefined) byGroup.set(group, [compiled]);
       else list.push(compiled);
     }
   }
   return byGroup;
+}
+
+/**
+ * The groups that may be granted something else in one of two models than in the other, where these share what is the same
+ * in both.
+ */
+export function groupsOfChangedRules(a: AccessModel, b: AccessModel): ReadonlySet<string> {
+  const groups = new Set<string>();
+  if (a.rules === b.rules && a.resources === b.resources) return groups;
+  const resources = a.resources === b.resources ? undefined : changedResources(a, b);
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const)
+    for (const rule of from.rules.values())
+      if (to.rules.get(rule.id) !== rule || (resources !== undefined && rule.resources.some((id) => resources.has(id))))
+        for (const group of rule.groups) groups.add(group);
+  return groups;
+}
+
+function changedResources(a: AccessModel, b: AccessModel): ReadonlySet<string> {
+  const changed = new Set<string>();
+  for (const [id, resource] of a.resources) if (b.resources.get(id) !== resource) changed.add(id);
+  for (const id of b.resources.keys()) if (!a.resources.has(id)) changed.add(id);
+  return changed;
 }
 
 /** What a group reaches through a gateway, or undefined where that is nothing. */

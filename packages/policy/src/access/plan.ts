@@ -65,8 +65,10 @@ export function groupPlansAt(rules: RulesByGroup, gatewayId: string): ReadonlyMa
   return plans;
 }
 
-/** A function that gives a group's plan at a gateway, the same object where every gateway has the same. */
-export function groupPlanner(group: string, rules: readonly CompiledRule[]) {
+/** Gives a group's plan at a gateway, the same object where every gateway has the same. */
+export type GroupPlanner = (gatewayId: string) => GroupPlan | undefined;
+
+export function groupPlanner(group: string, rules: readonly CompiledRule[]): GroupPlanner {
   if (!applyEverywhere(rules)) return (gatewayId: string) => groupPlanAt(group, rules, gatewayId);
   const shared = groupPlanAt(group, rules, '');
   return () => shared;

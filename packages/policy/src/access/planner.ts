@@ -3,9 +3,9 @@ import type { AccessModel } from '../model.ts';
 import { isEmpty, sameGateway, sameGroup } from '../change.ts';
 import type { DesiredState, DevicePlan, GatewayPlan, GroupPlan, Neighbour, StateChange } from '../state.ts';
 import { DeviceChanges } from './device-changes.ts';
-import { compileRules, type RulesByGroup } from './grants.ts';
+import { compileRules, groupsOfChangedRules, type RulesByGroup } from './grants.ts';
 import { activeDevice, connectedNetworks, entrances, gatewayPlan, grantedGroups, groupPlanner, ownEgress, planDevice } from './plan.ts'; // prettier-ignore
-import type { ActiveDevice, DeviceContext, GrantedGroups } from './plan.ts';
+import type { ActiveDevice, DeviceContext, GrantedGroups, GroupPlanner } from './plan.ts';
 import { admits, demandedPlaces, placeOf, type Place } from './requirements.ts';
 import { groupsOf } from './standing.ts';
 
@@ -106,8 +106,9 @@ export class Planner {
     const gatewaysBefore = this.#gateways;
     const affected = this.#affectedDevices(model, now);
     const active = this.#activeAfter(model, now, affected);
-    const rules = sameRules(this.#model, model) ? this.#rules : compileRules(model);
-    const gateways = this.#gatewaysAfter(model, rules, affected);
+    const changed = groupsOfChangedRules(this.#model, model);
+    const rules = rulesAfter(this.#rules, model, changed);
+    const gateways = this.#gatewaysAfter(model, rules, changed, affected);
 
     const deviceChanges = new DeviceChanges(before, { model, active }, affected);
     const changes = new Map<string, StateChange>();
@@ -168,6 +169,7 @@ export class Planner {
   #gatewaysAfter(
     model: AccessModel,
     rules: RulesByGroup,
+    changed: ReadonlySet<string>,
     affected: ReadonlySet<string>,
   ): ReadonlyMap<string, PlannedGateway> {
     const old = this.#model;
@@ -183,15 +185,19 @@ export class Planner {
     const sameNeighbours = all === this.#entrances;
     this.#entrances = all;
     const demanded = demandedPlaces(model);
-    const planners = new Map([...rules].map(([group, list]) => [group, groupPlanner(group, list)]));
-    const changed = changedGroups(this.#rules, rules);
+    const planners = new Map<string, GroupPlanner>();
+    const plannerOf = (group: string): GroupPlanner => {
+      const planner = planners.get(group) ?? groupPlanner(group, rules.get(group) ?? []);
+      planners.set(group, planner);
+      return planner;
+    };
     const granted = new Map<string, GrantedGroups>();
     for (const { granted: known } of this.#gateways.values()) granted.set(known.key, known);
 
     const gateways = new Map<string, PlannedGateway>();
     for (const gateway of model.gateways.values()) {
       const known = this.#gateways.get(gateway.id);
-      const groups = groupsAfter(known?.groups, known === undefined ? planners.keys() : changed, planners, gateway.id);
+      const groups = groupsAfter(known?.groups, known === undefined ? rules.keys() : changed, plannerOf, gateway.id);
       const place = placeOf(gateway, demanded);
       const sameGranted = known?.groups === groups && samePlace(known.granted.place, place);
       const samePlan =
@@ -239,13 +245,13 @@ function samePlace(a: Place, b: Place): boolean {
 function groupsAfter(
   known: ReadonlyMap<string, GroupPlan> | undefined,
   changed: Iterable<string>,
-  planners: ReadonlyMap<string, (gatewayId: string) => GroupPlan | undefined>,
+  plannerOf: (group: string) => GroupPlanner,
   gatewayId: string,
 ): ReadonlyMap<string, GroupPlan> {
   let groups: Map<string, GroupPlan> | undefined;
   for (const id of changed) {
     const old = known?.get(id);
-    const plan = planners.get(id)?.(gatewayId);
+    const plan = plannerOf(id)(gatewayId);
     if (old === plan || (old !== undefined && plan !== undefined && sameGroup(old, plan))) continue;
     groups ??= new Map(known);
     if (plan === undefined) groups.delete(id);
@@ -264,19 +270,17 @@ function groupChange(from: ReadonlyMap<string, GroupPlan> | undefined, to: Reado
   return { putGroups, removeGroups };
 }
 
-function changedGroups(from: RulesByGroup, to: RulesByGroup): ReadonlySet<string> {
-  const changed = new Set<string>();
-  if (from === to) return changed;
-  for (const [group, rules] of to) {
-    const old = from.get(group);
-    if (old?.length !== rules.length || old.some((rule, i) => rule !== rules[i])) changed.add(group);
+/** The rules of before, with those of the groups that changed. */
+function rulesAfter(before: RulesByGroup, model: AccessModel, changed: ReadonlySet<string>): RulesByGroup {
+  if (changed.size === 0) return before;
+  const rules = new Map(before);
+  const compiled = compileRules(model, changed);
+  for (const group of changed) {
+    const list = compiled.get(group);
+    if (list === undefined) rules.delete(group);
+    else rules.set(group, list);
   }
-  for (const group of from.keys()) if (!to.has(group)) changed.add(group);
-  return changed;
-}
-
-function sameRules(a: AccessModel, b: AccessModel): boolean {
-  return a.rules === b.rules && a.resources === b.resources;
+  return rules;
 }
 
 function changedIds<T>(from: ReadonlyMap<string, T>, to: ReadonlyMap<string, T>): Set<string> {

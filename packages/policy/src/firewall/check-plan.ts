@@ -9,11 +9,13 @@ const MAX_DEVICES = 1_000_000;
 const MAX_GROUPS = 1_000_000;
 const PROTOCOLS: readonly string[] = ['any', 'tcp', 'udp', 'icmp'];
 
-/**
- * Throws a FirewallPlanError that names the first value that is not what the types promise; destinations are read later.
+/*
+ * Each throws a FirewallPlanError that names the first value that is not what the types promise; destinations are read later.
  * Lists and entries that were found good are added to `good`, and not looked at again.
  */
-export function checkPlan(plan: FirewallPlan, good: WeakSet<object>): void {
+
+/** All but groups and devices, and what lies behind devices. */
+export function checkSite(plan: FirewallPlan): void {
   const { gateway } = plan;
   expect(/^[A-Za-z0-9][\w.-]{0,14}$/.test(plan.interfaceName) && plan.interfaceName !== 'lo', 'interfaceName');
   expect(isPrefix(gateway.pool4, 4), 'gateway.pool4');
@@ -27,13 +29,11 @@ export function checkPlan(plan: FirewallPlan, good: WeakSet<object>): void {
   for (const port of [...udp, ...tcp]) expect(isPort(port) && port > 0, 'tunnelPorts');
   for (const { port } of plan.neighbours ?? []) expect(isPort(port) && port > 0, 'neighbours');
   for (const network of plan.connectedNetworks ?? []) expect(isPrefix(network, familyOf(network)), 'connectedNetworks');
-  checkGroups(plan, good);
-  checkDevices(plan, good);
   const { faults } = usableNetworks(plan.devices, [gateway.pool4, gateway.pool6, ...plan.ownAddresses]);
   expect(faults.length === 0, `networks, of which ${faults[0] ?? ''}`);
 }
 
-function checkGroups({ groups }: FirewallPlan, good: WeakSet<object>): void {
+export function checkGroups({ groups }: FirewallPlan, good: WeakSet<object>): void {
   if (good.has(groups)) return;
   expect(groups.length <= MAX_GROUPS, 'number of groups');
   const ids = new Set<string>();
@@ -52,7 +52,7 @@ function checkGroups({ groups }: FirewallPlan, good: WeakSet<object>): void {
   good.add(groups);
 }
 
-function checkDevices({ devices }: FirewallPlan, good: WeakSet<object>): void {
+export function checkDevices({ devices }: FirewallPlan, good: WeakSet<object>): void {
   if (good.has(devices)) return;
   expect(devices.length <= MAX_DEVICES, 'number of devices');
   const [ids, addresses] = [new Set<string>(), new Set<string>()];

@@ -16,7 +16,7 @@ import { formatAddress, parsePrefix } from '../access/ip.ts';
 import type { GroupPlan } from '../state.ts';
 import { rangeOf, rangesOf, type AddressRange, type Family } from './address-ranges.ts';
 import { disjointBoxes, type Claim } from './boxes.ts';
-import { checkPlan, invalid } from './check-plan.ts';
+import { checkDevices, checkGroups, checkSite, invalid } from './check-plan.ts';
 import { leavingRules, postroutingRules } from './egress.ts';
 import { addNeighbours, localRules } from './local.ts';
 import { Names } from './names.ts';
@@ -40,20 +40,22 @@ const FAMILIES = [4, 6] as const;
 const ADDRESS_TYPE = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
 
 /**
- * Compiles one plan after another, and takes from the one before what did not change: the parts of a group or of the
- * devices are the same objects in both rulesets then. So it must stay as it is what a plan once held.
+ * Compiles one plan after another, and takes from the one before what did not change: the parts of a group, of the
+ * devices or of the surroundings are the same objects in both rulesets then. So it must stay as it is what a plan once held.
  */
 export class FirewallCompiler {
   readonly #good = new WeakSet<object>();
   readonly #groups = new WeakMap<GroupPlan, GroupPart>();
-  #internet: Internet | undefined;
-  #devices: DevicePart | undefined;
+  #before: Common | undefined;
 
   /** Throws a FirewallPlanError for a plan that isn't what its types promise, or that is too large. */
   compile(plan: FirewallPlan): Ruleset {
-    checkPlan(plan, this.#good);
-    const internet = internetOf(plan, this.#internet);
-    this.#internet = internet;
+    const before = this.#before;
+    const isSameSite = before !== undefined && sameSite(before.plan, plan);
+    if (!isSameSite) checkSite(plan);
+    checkGroups(plan, this.#good);
+    checkDevices(plan, this.#good);
+    const internet = isSameSite ? before.internet : internetOf(plan, before?.internet);
     const sets = new Map<string, ElementSet>();
     const chains = new Map<string, Chain>();
     const groupChains = new Map<string, string>();
@@ -69,26 +71,14 @@ export class FirewallCompiler {
       chains.set(name, part.chain);
       groupChains.set(group.id, name);
     }
-    const devices = devicePart(plan, groupChains, this.#devices);
-    this.#devices = devices;
+    const devices = devicePart(plan, groupChains, before?.devices);
+    const common = isSameSite && before.devices === devices ? before.chains : commonChains(plan, devices);
+    this.#before = { plan, internet, devices, chains: common };
     const { meters, owners, egress } = devices;
     for (const [name, set] of devices.sets) sets.set(name, set);
     for (const [name, chain] of devices.chains) chains.set(name, chain);
     addNeighbours(plan, sets);
-
-    chains.set(KNOWN, { rules: [] });
-    chains.set(ALLOW, { rules: [] });
-    chains.set('local', { rules: localRules(plan) });
-    chains.set('decide', { rules: decideRules() });
-    chains.set('refuse', { rules: refuseRules(plan) });
-    const base = (type: 'filter' | 'nat', hook: string, prio: number) =>
-      // A chain whose rules somebody has taken away lets nothing pass.
-      ({ type, hook, prio, policy: hook === 'forward' ? ('drop' as const) : ('accept' as const) });
-    chains.set('prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) });
-    chains.set('forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, meters.size > 0) });
-    chains.set('input', { base: base('filter', 'input', 0), rules: inputRules(plan) });
-    chains.set('leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) });
-    chains.set('postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) });
+    for (const [name, chain] of common) chains.set(name, chain);
     return { meters, sets, chains, owners, egress, ownAddresses: new Set(plan.ownAddresses) };
   }
 }
@@ -96,6 +86,40 @@ export class FirewallCompiler {
 /** Compiles a single plan: see {@link FirewallCompiler}. */
 export function compileFirewall(plan: FirewallPlan): Ruleset {
   return new FirewallCompiler().compile(plan);
+}
+
+/** What was made of the plan before, but for its groups. */
+interface Common {
+  readonly plan: FirewallPlan;
+  readonly internet: Internet;
+  readonly devices: DevicePart;
+  readonly chains: ReadonlyMap<string, Chain>;
+}
+
+/** Whether two plans are the same objects, but for groups and names. */
+function sameSite(a: FirewallPlan, b: FirewallPlan): boolean {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)] as (keyof FirewallPlan)[]);
+  for (const key of keys) if (key !== 'groups' && key !== 'names' && a[key] !== b[key]) return false;
+  return true;
+}
+
+/** The chains that every packet may meet. */
+function commonChains(plan: FirewallPlan, { meters, sets }: DevicePart): ReadonlyMap<string, Chain> {
+  const base = (type: 'filter' | 'nat', hook: string, prio: number) =>
+    // A chain whose rules somebody has taken away lets nothing pass.
+    ({ type, hook, prio, policy: hook === 'forward' ? ('drop' as const) : ('accept' as const) });
+  return new Map<string, Chain>([
+    [KNOWN, { rules: [] }],
+    [ALLOW, { rules: [] }],
+    ['local', { rules: localRules(plan) }],
+    ['decide', { rules: decideRules() }],
+    ['refuse', { rules: refuseRules(plan) }],
+    ['prerouting', { base: base('filter', 'prerouting', -300), rules: preroutingRules(plan) }],
+    ['forward', { base: base('filter', 'forward', 0), rules: forwardRules(plan, meters.size > 0) }],
+    ['input', { base: base('filter', 'input', 0), rules: inputRules(plan) }],
+    ['leaving', { base: base('filter', 'postrouting', 110), rules: leavingRules(plan, sets) }],
+    ['postrouting', { base: base('nat', 'postrouting', 100), rules: postroutingRules(plan) }],
+  ]);
 }
 
 /** What a group's grants mean depends on this: what is the internet, and what of it or of networks is not reached. */

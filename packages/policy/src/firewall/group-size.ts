@@ -1,5 +1,11 @@
 /** Whether the packet filter can hold what groups reach, so that a policy is refused before a gateway has to. */
-import { applyEverywhere, compileRules, groupPlanAt, type CompiledRule } from '../access/grants.ts';
+import {
+  applyEverywhere,
+  compileRules,
+  groupPlanAt,
+  groupsOfChangedRules,
+  type CompiledRule,
+} from '../access/grants.ts';
 import type { AccessModel } from '../model.ts';
 import type { GroupPlan } from '../state.ts';
 import { disjointBoxes } from './boxes.ts';
@@ -14,10 +20,10 @@ const FAMILIES = [4, 6] as const;
  * such group. What names resolve to is not known here and counts as nothing.
  */
 export function faultOfGroupSize(before: AccessModel, after: AccessModel): string | undefined {
-  const rulesBefore = compileRules(before);
-  for (const [group, rules] of compileRules(after)) {
+  const changed = groupsOfChangedRules(before, after);
+  const rulesBefore = compileRules(before, changed);
+  for (const [group, rules] of compileRules(after, changed)) {
     const known = rulesBefore.get(group) ?? [];
-    if (rules.length === known.length && rules.every((rule, i) => rule === known[i])) continue;
     const fault = faultOfRules(after, group, rules);
     // From what was too much already less can be made step by step.
     if (fault !== undefined && faultOfRules(before, group, known) === undefined) return fault;
