@@ -82,7 +82,7 @@ async function play({ steps, laboratory }: Stage, world: ServiceWorld, { admin, 
   const seenOfBob = await steps.step('What the internet sees of bob', () => addressesSeen(world.bob));
 
   const pulse = await Pulse.start(world.alice, internet.ipv4);
-  await until('a pulse', () => pulse.beats > 20, 10_000);
+  await until('a pulse', () => pulse.beats > 20);
   const revoked = await steps.step(
     "alice's device is removed while she transfers",
     async () => {

@@ -122,13 +122,12 @@ async function play({ steps, device }: Stage, world: ServiceWorld, running: Runn
     await until(
       'bob by way of Oslo',
       async () => (await seenFrom(world.bob, internet.ipv4)) === ADDRESSES.gateway2.ipv4,
-      20_000,
     );
     return { ipv4: await seenFrom(world.bob, internet.ipv4), ipv6: await seenFrom(world.bob, internet.ipv6) };
   });
 
   const pulse = await Pulse.start(world.alice, internet.ipv4);
-  await until('a pulse', () => pulse.beats > 20, 10_000);
+  await until('a pulse', () => pulse.beats > 20);
   const cut = await steps.step(
     'alice is disabled while she transfers',
     async () => {

@@ -224,7 +224,6 @@ describe('hostile names', () => {
             (one as HTMLInputElement).value.includes(text),
           ),
         shows,
-        { timeout: 5000 },
       );
       await isShown.catch(() => faults.push(`${path} does not show ${shows}`));
       await look(path);

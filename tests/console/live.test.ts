@@ -323,7 +323,7 @@ async function follow(page: Page, place: string): Promise<void> {
 }
 
 describe('a network', () => {
-  test('that is slow shows every page in the end, and nothing twice', { timeout: 120_000 }, async (context) => {
+  test('that is slow shows every page in the end, and nothing twice', async (context) => {
     await using window = await world.openAs('ada');
     const { page } = window;
     page.setDefaultTimeout(60_000);
@@ -365,7 +365,7 @@ describe('a network', () => {
     assert.equal(items.length, 1);
   });
 
-  test('that loses one request of three leaves sound pages', { timeout: 60_000 }, async () => {
+  test('that loses one request of three leaves sound pages', async () => {
     await using window = await world.openAs('ada');
     const { page, complaints } = window;
     const next = numbers(4);

@@ -45,12 +45,12 @@ describe('a control plane that is away', () => {
     } finally {
       process.kill(stopped, 'SIGKILL');
     }
-    await until('its return', isReady, 30_000, 100);
+    await until('its return', isReady, undefined, 100);
     await rig.healthy(local);
     await rig.healthy('oslo');
   }
 
-  test('is killed: flows go on, a new handshake works, changes apply afterwards', { timeout: 90_000 }, async () => {
+  test('is killed: flows go on, a new handshake works, changes apply afterwards', async () => {
     const flows = await startFlows(alice.machine, INTERNET);
     await rig.user('bob');
     let bob: Client | undefined;
@@ -76,7 +76,7 @@ describe('a control plane that is away', () => {
     if (bob !== undefined) await rig.disconnect(bob);
   });
 
-  test("is not needed for what it said about a device's end", { timeout: 90_000 }, async () => {
+  test("is not needed for what it said about a device's end", async () => {
     await rig.user('carol');
     const carol = await rig.connect('bob', 'carol', { gateway: local });
     const flows = await startFlows(carol.machine, INTERNET);
@@ -93,7 +93,7 @@ describe('a control plane that is away', () => {
     await rig.disconnect(carol);
   });
 
-  test('with its whole machine: another gateway starts without it', { timeout: 120_000 }, async () => {
+  test('with its whole machine: another gateway starts without it', async () => {
     await rig.user('dave');
     const dave = await rig.connect('bob', 'dave', { gateway: 'oslo' });
     const throughOslo = async () => (await seenFrom(dave.machine, ADDRESSES.internet.ipv4)) === ADDRESSES.gateway2.ipv4;
@@ -102,21 +102,17 @@ describe('a control plane that is away', () => {
     rig.service.process.signal('SIGKILL');
     await rig.service.process.exited;
     oslo.signal('SIGTERM');
-    assert.equal((await oslo.end(20_000)).code, 0, oslo.stderr);
+    assert.equal((await oslo.end()).code, 0, oslo.stderr);
     assert.equal(await throughOslo(), false);
     oslo = await runGateway(rig.world);
     // The client does nothing: it begins a handshake by itself, 15 seconds after the last answer at the latest.
-    await until('the client', throughOslo, 40_000);
+    await until('the client', throughOslo);
     assert.equal(await seenFrom(dave.machine, ADDRESSES.internet.ipv6), ADDRESSES.gateway2.ipv6);
 
     rig.service = await startService(rig.world);
     await rig.healthy('oslo');
     await rig.healthy(local);
-    await until(
-      "alice's return",
-      async () => (await seenFrom(alice.machine, ADDRESSES.internet.ipv4)) !== undefined,
-      40_000,
-    );
+    await until("alice's return", async () => (await seenFrom(alice.machine, ADDRESSES.internet.ipv4)) !== undefined);
     const flows = await startFlows(dave.machine, INTERNET);
     const { sentAt } = await rig.api.change('getUser', 'updateUser', { userId: 'dave' }, { disabled: true });
     const late = (await flows.lastArrival()) - sentAt;

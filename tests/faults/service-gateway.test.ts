@@ -21,21 +21,17 @@ describe('a gateway that is killed', () => {
   });
 
   for (const part of ['gateway', 'helper'] as const) {
-    test(`the ${part} process comes back, and so do its clients`, { timeout: 90_000 }, async () => {
+    test(`the ${part} process comes back, and so do its clients`, async () => {
       const { supervisor } = rig.service.processes;
       const control = processesOf(supervisor).control;
       const flows = await startFlows(alice.machine, INTERNET);
       assert.equal(await seenFrom(alice.machine, LEDGER[0] ?? ''), undefined);
       await killPart(supervisor, part);
       for (const address of INTERNET) {
-        await until(
-          `${address} again`,
-          async () => {
-            assert.equal(await seenFrom(alice.machine, LEDGER[0] ?? ''), undefined, 'what is denied stays so');
-            return (await seenFrom(alice.machine, address)) !== undefined;
-          },
-          45_000,
-        );
+        await until(`${address} again`, async () => {
+          assert.equal(await seenFrom(alice.machine, LEDGER[0] ?? ''), undefined, 'what is denied stays so');
+          return (await seenFrom(alice.machine, address)) !== undefined;
+        });
       }
       assert.equal(await seenFrom(alice.machine, ADDRESSES.internet.ipv4), ADDRESSES.gateway1.ipv4);
       assert.equal(processesOf(supervisor).control, control);

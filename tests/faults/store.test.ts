@@ -53,7 +53,7 @@ describe('SQLite', () => {
         ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh'],
         ...[folder, process.execPath, writer],
       ]);
-      const { code } = await child.end(60_000);
+      const { code } = await child.end();
       assert.equal(code, 0, child.stderr);
       assert.match(child.stdout, /\ndone\n$/);
     } finally {
@@ -102,7 +102,7 @@ describe('PostgreSQL', () => {
       });
       const working = async (): Promise<void> => {
         const { length } = acknowledged;
-        await until('changes go through', () => acknowledged.length > length + 20, 20_000);
+        await until('changes go through', () => acknowledged.length > length + 20);
       };
       await working();
       // Gone for a moment: who waits gets through. Gone for longer: they are told.
@@ -135,7 +135,7 @@ describe('PostgreSQL', () => {
       assert.deepEqual([verdict.ok, verdict.entries], [true, stored.size]);
       const changes = (await db.selectFrom('change').select('id').orderBy('version').execute()).map(({ id }) => id);
       for (const list of heard) {
-        await until('every node hears of every change', () => list.length >= changes.length, 15_000);
+        await until('every node hears of every change', () => list.length >= changes.length);
         assert.deepEqual(
           list.map(({ id }) => id),
           changes,

@@ -108,7 +108,7 @@ async function answers({ near }: Net, address: string, bytes = 56): Promise<bool
   return (await ping(near, address, { count: 1, waitMs: 500, bytes, dontFragment: true })).received === 1;
 }
 
-suite('WireGuard over TLS', { timeout: 120_000 }, () => {
+suite('WireGuard over TLS', () => {
   test('carries both families up to the MTU, where no UDP passes; and again after the gateway has restarted', () =>
     withLaboratory(async (laboratory) => {
       const net = await openNet(laboratory);
@@ -179,14 +179,10 @@ suite('WireGuard over TLS', { timeout: 120_000 }, () => {
             ],
           });
           await device.up([`${ipv4}/32`]);
-          await until(
-            `a handshake of ${name}`,
-            async () => {
-              const shown = await server.call('GET', `/api/v1/me/devices/${id}`, undefined, session);
-              return (shown.body as { lastHandshakeAt: string | null }).lastHandshakeAt !== null;
-            },
-            30_000,
-          );
+          await until(`a handshake of ${name}`, async () => {
+            const shown = await server.call('GET', `/api/v1/me/devices/${id}`, undefined, session);
+            return (shown.body as { lastHandshakeAt: string | null }).lastHandshakeAt !== null;
+          });
           carried.client.signal('SIGKILL');
           await near.ip('link', 'delete', device.name);
         }
@@ -198,10 +194,8 @@ suite('WireGuard over TLS', { timeout: 120_000 }, () => {
         );
         assert.equal(uid, 64_873);
         process.kill(server.processes()['carrier'] ?? 0, 'SIGKILL');
-        const again = await until(
-          'the carrier that was started again, by the port of the console',
-          () => startClientEnd(near, '192.0.2.2', '443', consoleCertificate, '0', identity.path).catch(() => undefined),
-          30_000,
+        const again = await until('the carrier that was started again, by the port of the console', () =>
+          startClientEnd(near, '192.0.2.2', '443', consoleCertificate, '0', identity.path).catch(() => undefined),
         );
         again.client.signal('SIGKILL');
         assert.doesNotMatch(server.process.stderr, new RegExp(identity.path), 'the path is not logged');

@@ -42,7 +42,7 @@ describe('every day', () => {
     assert.match(waiting.client, /^Sallyport on /);
     assert.equal(waiting.address, ACCESS.home.outside);
     await rig.service.call('POST', `/me/device-authorizations/${userCode}`, { decision: 'approve' });
-    assert.equal((await login.end(20_000)).code, 0, login.stderr);
+    assert.equal((await login.end()).code, 0, login.stderr);
     const status = JSON.parse(login.stdout.trim().split('\n').at(-1) ?? '') as {
       account: { deviceName: string; user: string };
     };
@@ -181,10 +181,10 @@ esac
     // It asks for its configuration when it starts, and connects again by itself.
     await connector.killDaemon();
     await connector.startDaemon();
-    await until('the approval', async () => (await connector.status()).advertised[0]?.approved, 30_000);
+    await until('the approval', async () => (await connector.status()).advertised[0]?.approved);
     await rig.connect('gatewayb');
     // The connector speaks for whoever comes through it: its network needs no route back.
-    await until('the ledger', async () => (await seenFrom(client, '10.88.0.10', 2)) === '10.88.0.1', 20_000);
+    await until('the ledger', async () => (await seenFrom(client, '10.88.0.10', 2)) === '10.88.0.1');
     await connector.run(['disconnect']);
     await until('its end', async () => (await seenFrom(client, '10.88.0.10', 1)) === undefined);
     await connector.stopDaemon();

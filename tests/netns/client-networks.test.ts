@@ -21,14 +21,10 @@ describe('in every network', () => {
 
   /** That the destination is reached, and by the gateway in use. */
   async function assertThrough(seconds = 4): Promise<void> {
-    await until(
-      'the destination',
-      async () => {
-        const exit = (await rig.status()).hops.at(-1)?.endpoint.split(':')[0];
-        return exit !== undefined && (await seenFrom(rig.world.client, WEB.ipv4, seconds)) === exit;
-      },
-      30_000,
-    );
+    await until('the destination', async () => {
+      const exit = (await rig.status()).hops.at(-1)?.endpoint.split(':')[0];
+      return exit !== undefined && (await seenFrom(rig.world.client, WEB.ipv4, seconds)) === exit;
+    });
   }
 
   /** A page in full packets, both ways. */

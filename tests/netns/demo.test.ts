@@ -45,7 +45,7 @@ function temporaryFolders(): string[] {
 }
 
 test('the tunnel demonstration tells what happened', async () => {
-  const { stdout } = await execute(process.execPath, [main, 'tunnel', '--json'], { timeout: 120_000 });
+  const { stdout } = await execute(process.execPath, [main, 'tunnel', '--json']);
   const facts = JSON.parse(stdout) as TunnelFacts;
   assert.deepEqual(facts.faults, []);
   assert.equal(facts['scenario'], 'tunnel');

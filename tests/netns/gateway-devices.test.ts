@@ -179,7 +179,7 @@ describe('the tunnel service', () => {
     await begin(Buffer.alloc(32, 1).toString('base64'));
     assert.equal((await ping(alice.namespace, GATEWAY[4], { count: 10, intervalMs: 100 })).received, 0);
     await begin(agreed as string);
-    await until('the session', () => reaches(alice.namespace, GATEWAY[4]), 10_000);
+    await until('the session', () => reaches(alice.namespace, GATEWAY[4]));
     const [peer] = await alice.tunnel.peers();
     assert.ok(peer?.hasPresharedKey && peer.latestHandshake > 0);
   });
@@ -201,7 +201,7 @@ describe('the tunnel service', () => {
     await serve([alice.plan, carol.plan, connector.plan]);
     // The key went with her.
     await begin();
-    await until('alice to be back', () => reaches(alice.namespace, GATEWAY[4]), 10_000);
+    await until('alice to be back', () => reaches(alice.namespace, GATEWAY[4]));
   });
 });
 

@@ -1,7 +1,7 @@
 /** The laboratory itself: it leaves nothing behind, and what it reads is what was there. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -13,9 +13,20 @@ import {
   parsePing,
   ping,
   readPcap,
+  until,
   wire,
   withLaboratory,
 } from '@sallyport/netlab';
+
+/** Whether the process is there, and not only its number, which its new parent has to take notice of. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+}
 
 function namespacesOf(pid: number): string[] {
   return readdirSync('/run/netns').filter((name) => name.startsWith(`sp-${String(pid)}`));
@@ -44,10 +55,13 @@ test('a closed laboratory starts nothing', async () => {
   await assert.rejects(laboratory.run(['true']), LaboratoryClosed);
 });
 
+/** Prints the sleeper's number when it is that: until then setpriv may not have asked for its death with the script's. */
 const script = `
-  import { Laboratory } from ${JSON.stringify(fileURLToPath(import.meta.resolve('@sallyport/netlab')))};
+  import { readFileSync } from 'node:fs';
+  import { Laboratory, until } from ${JSON.stringify(fileURLToPath(import.meta.resolve('@sallyport/netlab')))};
   const namespace = await Laboratory.open().namespace('one');
   const { pid } = await namespace.start(['sleep', '1000']);
+  await until('the sleeper', () => readFileSync('/proc/' + pid + '/comm', 'utf8') === 'sleep\\n');
   console.log(pid);
   await new Promise((resolve) => setTimeout(resolve, 100_000));
 `;
@@ -79,9 +93,7 @@ for (const [signal, number] of [
 
 test('after SIGKILL its processes are dead and the next laboratory removes its namespaces', async () => {
   const { pid, sleeper } = await endBySignal('SIGKILL');
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const state = spawnSync('ps', ['-o', 'stat=', '-p', String(sleeper)], { encoding: 'utf8' }).stdout;
-  assert.match(state, /^(Z.*)?\s*$/);
+  while (isRunning(sleeper)) await new Promise((resolve) => setTimeout(resolve, 20));
   await Laboratory.open().close();
   assert.deepEqual(namespacesOf(pid), []);
   assert.deepEqual(
@@ -99,7 +111,8 @@ test('a wire carries both families at once, and a capture holds what passed', ()
     );
     const capture = await b.capture('wire');
     for (const address of ['192.0.2.2', '2001:db8::2']) {
-      assert.equal((await ping(a, address, { count: 2 })).received, 2, address);
+      // The interval is how long ping waits for the last answer at least.
+      assert.equal((await ping(a, address, { count: 2, intervalMs: 500 })).received, 2, address);
     }
     const { packets, dropped } = await capture.stop();
     assert.equal(dropped, 0);
@@ -170,9 +183,7 @@ test('processor time of a process and its children', async () => {
   await withLaboratory(async (laboratory) => {
     const busy = 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done';
     const parent = await laboratory.start(['sh', '-c', `sh -c '${busy}; sleep 100' & wait`]);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    const spent = cpuSeconds(parent.pid);
-    assert.ok(spent > 0.05, String(spent));
+    await until('the time of the child', () => cpuSeconds(parent.pid) > 0.05);
     await parent.stop();
     assert.equal(cpuSeconds(parent.pid), 0);
   });

@@ -9,7 +9,7 @@ const main = resolve(import.meta.dirname, '../../demo/main.ts');
 const execute = promisify(execFile);
 
 test('the OpenVPN demonstration tells what happened', async () => {
-  const { stdout } = await execute(process.execPath, [main, 'openvpn', '--json'], { timeout: 180_000 });
+  const { stdout } = await execute(process.execPath, [main, 'openvpn', '--json']);
   const facts = JSON.parse(stdout) as OpenvpnFacts & { readonly scenario: string; readonly faults: string[] };
   assert.deepEqual(facts.faults, []);
   assert.equal(facts.scenario, 'openvpn');

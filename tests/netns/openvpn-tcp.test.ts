@@ -40,7 +40,7 @@ async function loginShowsAddress(server: Server, session: string, near: NetworkN
   ] as const) {
     writeFileSync(file, withRemote(profile, remote), { mode: 0o600 });
     const client = await near.start([sallyport, 'openvpn', 'up', '--foreground', file]);
-    const code = await until('the page', () => /[?&]code=(\S+)/.exec(client.stderr)?.[1], 20_000);
+    const code = await until('the page', () => /[?&]code=(\S+)/.exec(client.stderr)?.[1]);
     const login = await server.call('GET', `/api/v1/me/tunnel-logins/${code}`, undefined, session);
     assert.equal((login.body as { address: string }).address, wanted, JSON.stringify(login.body));
     await client.stop();
@@ -59,7 +59,7 @@ async function consoleAnswers(near: NetworkNamespace): Promise<void> {
   assert.notEqual(stdout, '');
 }
 
-test('by TCP on its own port, and on that of the console', { timeout: 240_000 }, () =>
+test('by TCP on its own port, and on that of the console', () =>
   withLaboratory(async (laboratory) => {
     const gateway = await laboratory.namespace('gateway');
     const near = await laboratory.namespace('near');
@@ -72,7 +72,7 @@ test('by TCP on its own port, and on that of the console', { timeout: 240_000 },
     try {
       const server = await Server.start(gateway, ['--data', data.path, '--config', config]);
       const session = await server.setUp();
-      const first = await until('a profile', () => profileOf(server, session, 'laptop').catch(() => undefined), 20_000);
+      const first = await until('a profile', () => profileOf(server, session, 'laptop').catch(() => undefined));
       // What profiles name is the console's port.
       assert.match(first, /^remote \S+ 443 tcp/m);
       for (const remote of ['192.0.2.2 1194 tcp', '192.0.2.2 443 tcp', '2001:db8::2 443 tcp6']) {
@@ -87,14 +87,10 @@ test('by TCP on its own port, and on that of the console', { timeout: 240_000 },
           '--verb',
           '3',
         ]);
-        await until(
-          `openvpn by ${remote}`,
-          () => {
-            if (openvpn.exit !== undefined) throw new Error(openvpn.stdout);
-            return openvpn.stdout.includes('Initialization Sequence Completed');
-          },
-          20_000,
-        );
+        await until(`openvpn by ${remote}`, () => {
+          if (openvpn.exit !== undefined) throw new Error(openvpn.stdout);
+          return openvpn.stdout.includes('Initialization Sequence Completed');
+        });
         const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100 });
         assert.ok(received >= 2, output);
         await consoleAnswers(near);
@@ -114,5 +110,4 @@ test('by TCP on its own port, and on that of the console', { timeout: 240_000 },
     } finally {
       data.remove();
     }
-  }),
-);
+  }));

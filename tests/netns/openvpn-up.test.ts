@@ -313,10 +313,10 @@ suite('openvpn up against openvpn', () => {
     await first.stop('SIGKILL');
     const beside = await ping(client, '192.0.2.53', { count: 2, intervalMs: 100 });
     assert.equal(beside.received, 0);
-    await until('it knows', async () => (await statusOf(name)).status?.state === 'connecting', 30_000);
+    await until('it knows', async () => (await statusOf(name)).status?.state === 'connecting');
     assert.equal((await statusOf(name)).code, 1);
     await serve({ push: ['redirect-gateway def1'] });
-    await until('it is back', async () => (await ping(client, '198.51.100.7', { count: 1 })).received > 0, 30_000);
+    await until('it is back', async () => (await ping(client, '198.51.100.7', { count: 1 })).received > 0);
     // The first is from before the command has returned.
     await until('its log', () =>
       / is up: (.*\n)*.* connecting to (.*\n)*.* is up: /.test(readFileSync(logOf(name), 'utf8')),
@@ -405,11 +405,7 @@ suite('openvpn up against openvpn', () => {
       assert.match(stderr, /log in with your browser: https:\/\/login\.example\/x\?y=1/);
       await reaches('198.51.100.7');
       // New keys: the token is shown, and nobody asks.
-      await until(
-        'the token',
-        () => /auth-token authentication succeeded for username 'alice'/.test(process.stdout),
-        30_000,
-      );
+      await until('the token', () => /auth-token authentication succeeded for username 'alice'/.test(process.stdout));
       await reaches('198.51.100.7');
       await down(name);
     } finally {
@@ -438,16 +434,16 @@ suite('openvpn up against openvpn', () => {
     const { name, file } = profile();
     const first = await client.start([sallyport, 'openvpn', 'up', '--foreground', file]);
     running.push(first);
-    await until('it is up', () => first.stderr.includes(`${name} is up`), 30_000);
+    await until('it is up', () => first.stderr.includes(`${name} is up`));
     await reaches('198.51.100.7');
     first.signal('SIGTERM');
-    await first.end(10_000);
+    await first.end();
     assert.equal(await snapshot(), before);
     const second = await client.start([sallyport, 'openvpn', 'up', '--foreground', file]);
     running.push(second);
-    await until('it is up', () => second.stderr.includes(`${name} is up`), 30_000);
+    await until('it is up', () => second.stderr.includes(`${name} is up`));
     second.signalGroup('SIGKILL');
-    await second.end(10_000);
+    await second.end();
     assert.equal((await statusOf(name)).status?.state, 'killed');
     await down(name);
     assert.equal(await snapshot(), before);

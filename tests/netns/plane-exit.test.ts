@@ -13,6 +13,6 @@ for (const { how, code } of [
   test(`a process that ends by ${how}`, () =>
     withLaboratory(async (laboratory) => {
       const child = await laboratory.start([process.execPath, CHILD, how]);
-      const exit = await child.end(10_000);
+      const exit = await child.end();
       assert.deepEqual(exit, { code, signal: null }, child.stderr);
     }));

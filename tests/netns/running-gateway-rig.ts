@@ -37,7 +37,7 @@ export class RunningRig {
   /** The newest of this kind that came after the first `after` of all. */
   async next(kind: string, after = 0): Promise<Told> {
     const find = () => this.told.slice(after).findLast((message) => message.kind === kind);
-    await until(`the gateway to say "${kind}"`, () => Promise.resolve(find() !== undefined), 20_000);
+    await until(`the gateway to say "${kind}"`, () => Promise.resolve(find() !== undefined));
     return find() as Told;
   }
 }

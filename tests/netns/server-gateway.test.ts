@@ -31,7 +31,7 @@ describe('machines of their own', () => {
     data.remove();
   });
 
-  test('a gateway joins by a token, and serves on while its control plane is away', { timeout: 120_000 }, async () => {
+  test('a gateway joins by a token, and serves on while its control plane is away', async () => {
     const options = ['--data', `${data.path}/central`, '--listen', '192.0.2.1:443', '--no-gateway'];
     let control = await Server.start(central, options);
     const session = await control.setUp();
@@ -68,11 +68,7 @@ describe('machines of their own', () => {
     await edge.run(join, { input: token });
     const run = (): Promise<Process> => edge.start([sallyport, 'gateway', 'run', '--json', ...here]);
     const gateway = await run();
-    await until(
-      'the gateway',
-      () => (assert.equal(gateway.exit, undefined, gateway.stderr), gateway.stdout !== ''),
-      30_000,
-    );
+    await until('the gateway', () => (assert.equal(gateway.exit, undefined, gateway.stderr), gateway.stdout !== ''));
     const facts = JSON.parse(gateway.stdout) as Server['facts'];
     assert.equal(facts.control, null);
     assert.equal(facts.gateway?.connected, true);
@@ -86,24 +82,20 @@ describe('machines of their own', () => {
       );
       return health;
     };
-    await until('its health', async () => (await health()) === 'healthy', 20_000);
+    await until('its health', async () => (await health()) === 'healthy');
 
     await control.stop();
     gateway.signal('SIGTERM');
-    assert.equal((await gateway.end(20_000)).code, 0);
+    assert.equal((await gateway.end()).code, 0);
     assert.equal((await edge.run(['nft', 'list', 'tables'])).stdout, '');
 
     // It starts without its control plane, with the state that it had, and finds it again.
     const alone = await run();
-    await until(
-      'the gateway alone',
-      () => (assert.equal(alone.exit, undefined, alone.stderr), alone.stdout !== ''),
-      30_000,
-    );
+    await until('the gateway alone', () => (assert.equal(alone.exit, undefined, alone.stderr), alone.stdout !== ''));
     assert.equal((JSON.parse(alone.stdout) as Server['facts']).gateway?.connected, false);
     assert.match((await edge.run(['nft', 'list', 'tables'])).stdout, /inet sallyport/);
     control = await Server.start(central, options);
-    await until('the link', async () => (await health()) === 'healthy', 40_000);
+    await until('the link', async () => (await health()) === 'healthy');
 
     // Who is removed ends, and says why, with the exit code that keeps systemd from trying again.
     const { body, status } = await control.call('GET', '/api/v1/gateways', undefined, session);
@@ -117,39 +109,35 @@ describe('machines of their own', () => {
       {},
     );
     assert.equal(removal.stdout, '');
-    assert.equal((await alone.end(20_000)).code, 77, alone.stderr);
+    assert.equal((await alone.end()).code, 77, alone.stderr);
     assert.match(alone.stderr, /^sallyport: .*removed/m);
     await control.stop();
   });
 
-  test(
-    "a certificate of one's own, which only root can read, is taken up when it changes",
-    { timeout: 60_000 },
-    async () => {
-      const [first, second] = [makeSelfSigned(['192.0.2.1'], Date.now()), makeSelfSigned(['192.0.2.1'], Date.now())];
-      const chain = laboratory.file('chain.pem', first.chain);
-      const key = laboratory.file('key.pem', first.key.reveal());
-      const text = `[web]\ntls = "files"\ncertificate = "${chain}"\nkey = "${key}"\n`;
-      const file = laboratory.file('files.toml', text);
-      const options = ['--data', `${data.path}/files`, '--listen', '192.0.2.1:443', '--no-gateway', '--config', file];
-      const server = await Server.start(central, options);
-      const shown = async (): Promise<string> => {
-        const { stdout } = await central.run(['openssl', 's_client', '-connect', '192.0.2.1:443'], {
-          input: '',
-          allowFailure: true,
-        });
-        const pem = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----\n/.exec(stdout)?.[0] ?? '';
-        return fingerprintOf({ chain: pem, key: first.key });
-      };
-      assert.equal(await shown(), fingerprintOf(first));
-      writeFileSync(chain, second.chain);
-      writeFileSync(key, second.key.reveal());
-      await until('the other certificate', async () => (await shown()) === fingerprintOf(second), 20_000, 500);
-      await server.stop();
-    },
-  );
+  test("a certificate of one's own, which only root can read, is taken up when it changes", async () => {
+    const [first, second] = [makeSelfSigned(['192.0.2.1'], Date.now()), makeSelfSigned(['192.0.2.1'], Date.now())];
+    const chain = laboratory.file('chain.pem', first.chain);
+    const key = laboratory.file('key.pem', first.key.reveal());
+    const text = `[web]\ntls = "files"\ncertificate = "${chain}"\nkey = "${key}"\n`;
+    const file = laboratory.file('files.toml', text);
+    const options = ['--data', `${data.path}/files`, '--listen', '192.0.2.1:443', '--no-gateway', '--config', file];
+    const server = await Server.start(central, options);
+    const shown = async (): Promise<string> => {
+      const { stdout } = await central.run(['openssl', 's_client', '-connect', '192.0.2.1:443'], {
+        input: '',
+        allowFailure: true,
+      });
+      const pem = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----\n/.exec(stdout)?.[0] ?? '';
+      return fingerprintOf({ chain: pem, key: first.key });
+    };
+    assert.equal(await shown(), fingerprintOf(first));
+    writeFileSync(chain, second.chain);
+    writeFileSync(key, second.key.reveal());
+    await until('the other certificate', async () => (await shown()) === fingerprintOf(second), undefined, 500);
+    await server.stop();
+  });
 
-  test('a backup of a service that runs is restored on another machine', { timeout: 60_000 }, async () => {
+  test('a backup of a service that runs is restored on another machine', async () => {
     const options = ['--data', `${data.path}/one`, '--listen', '192.0.2.1:443', '--no-gateway'];
     const one = await Server.start(central, options);
     const session = await one.setUp();
@@ -177,61 +165,49 @@ describe('machines of their own', () => {
     );
   });
 
-  test(
-    'it waits for a PostgreSQL that is away, says so, and is ready once it is there',
-    { timeout: 120_000 },
-    async (t) => {
-      const postgres = await PostgresServer.start();
-      t.after(() => postgres.remove());
-      chmodSync(postgres.folder, 0o711);
-      const urlFile = laboratory.file('url', await postgres.createDatabase());
-      const file = laboratory.file('postgres.toml', `[storage]\npostgresql_url_file = "${urlFile}"\n`);
-      const options = [
-        '--data',
-        `${data.path}/postgres`,
-        '--listen',
-        '192.0.2.1:443',
-        '--no-gateway',
-        '--config',
-        file,
-      ];
-      await postgres.stop();
-      const starting = await Server.launch(central, [...options, '--json']);
-      const status = async (path: string): Promise<string> =>
-        (
-          await central.run(
-            [
-              'curl',
-              '--silent',
-              '--insecure',
-              '--output',
-              '/dev/null',
-              '--write-out',
-              '%{http_code}',
-              `https://192.0.2.1${path}`,
-            ],
-            { allowFailure: true },
-          )
-        ).stdout;
-      await until('the wait', () => starting.stderr.includes('the control plane waits: '), 20_000);
-      assert.deepEqual(
-        [await status('/healthz'), await status('/readyz'), await status('/api/v1/users')],
-        ['200', '503', '503'],
-      );
-      assert.equal(starting.stdout, '');
-      await postgres.restart();
-      await until('its readiness', () => starting.stdout !== '', 20_000);
-      assert.equal(await status('/readyz'), '200');
+  test('it waits for a PostgreSQL that is away, says so, and is ready once it is there', async (t) => {
+    const postgres = await PostgresServer.start();
+    t.after(() => postgres.remove());
+    chmodSync(postgres.folder, 0o711);
+    const urlFile = laboratory.file('url', await postgres.createDatabase());
+    const file = laboratory.file('postgres.toml', `[storage]\npostgresql_url_file = "${urlFile}"\n`);
+    const options = ['--data', `${data.path}/postgres`, '--listen', '192.0.2.1:443', '--no-gateway', '--config', file];
+    await postgres.stop();
+    const starting = await Server.launch(central, [...options, '--json']);
+    const status = async (path: string): Promise<string> =>
+      (
+        await central.run(
+          [
+            'curl',
+            '--silent',
+            '--insecure',
+            '--output',
+            '/dev/null',
+            '--write-out',
+            '%{http_code}',
+            `https://192.0.2.1${path}`,
+          ],
+          { allowFailure: true },
+        )
+      ).stdout;
+    await until('the wait', () => starting.stderr.includes('the control plane waits: '));
+    assert.deepEqual(
+      [await status('/healthz'), await status('/readyz'), await status('/api/v1/users')],
+      ['200', '503', '503'],
+    );
+    assert.equal(starting.stdout, '');
+    await postgres.restart();
+    await until('its readiness', () => starting.stdout !== '');
+    assert.equal(await status('/readyz'), '200');
 
-      await postgres.kill();
-      await until('the loss', async () => (await status('/readyz')) === '503', 20_000);
-      assert.equal(await status('/healthz'), '200');
-      await postgres.restart();
-      await until('its return', async () => (await status('/readyz')) === '200', 20_000);
-      starting.signal('SIGTERM');
-      assert.equal((await starting.end(20_000)).code, 0);
-      const password = /sallyport:(\w+)@/.exec(readFileSync(urlFile, 'utf8'))?.[1] ?? '?';
-      assert.ok(!starting.stderr.includes(password), 'the password is not logged');
-    },
-  );
+    await postgres.kill();
+    await until('the loss', async () => (await status('/readyz')) === '503');
+    assert.equal(await status('/healthz'), '200');
+    await postgres.restart();
+    await until('its return', async () => (await status('/readyz')) === '200');
+    starting.signal('SIGTERM');
+    assert.equal((await starting.end()).code, 0);
+    const password = /sallyport:(\w+)@/.exec(readFileSync(urlFile, 'utf8'))?.[1] ?? '?';
+    assert.ok(!starting.stderr.includes(password), 'the password is not logged');
+  });
 });

@@ -43,14 +43,10 @@ export class Server {
   /** Starts it with `--json` and waits until it is ready. */
   static async start(namespace: NetworkNamespace, argv: readonly string[]): Promise<Server> {
     const process = await Server.launch(namespace, [...argv, '--json']);
-    await until(
-      'the server',
-      () => {
-        assert.equal(process.exit, undefined, `it ended: ${process.stderr}`);
-        return process.stdout.includes('\n');
-      },
-      30_000,
-    );
+    await until('the server', () => {
+      assert.equal(process.exit, undefined, `it ended: ${process.stderr}`);
+      return process.stdout.includes('\n');
+    });
     return new Server(namespace, process, JSON.parse(process.stdout) as ServerFacts);
   }
 
@@ -107,7 +103,7 @@ export class Server {
 
   async stop(): Promise<void> {
     this.process.signal('SIGTERM');
-    const { code } = await this.process.end(20_000);
+    const { code } = await this.process.end();
     assert.equal(code, 0, this.process.stderr);
   }
 }

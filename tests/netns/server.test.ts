@@ -70,7 +70,7 @@ describe('sallyport server', () => {
     assert.equal(await rules(), untouched);
   }
 
-  test('becomes ready, is set up, and keeps what it has across a restart', { timeout: 120_000 }, async () => {
+  test('becomes ready, is set up, and keeps what it has across a restart', async () => {
     const first = await Server.start(namespace, options);
     assert.equal(first.facts.control?.url, `https://${LISTEN}`);
     assert.match(first.facts.control.setupUrl ?? '', /^https:\/\/127\.0\.0\.1:8443\/setup#spf_/);
@@ -103,7 +103,7 @@ describe('sallyport server', () => {
     assert.doesNotMatch(first.process.stderr + second.process.stderr, /spj_|spf_/, 'no token is logged');
   });
 
-  test('no process that parses what comes from the network has privileges', { timeout: 60_000 }, async () => {
+  test('no process that parses what comes from the network has privileges', async () => {
     const server = await Server.start(namespace, options);
     const { supervisor = 0, control = 0, helper = 0, gateway = 0 } = server.facts.processes;
     // Its addresses come with the gateway's first state, and it is root until it has them.
@@ -172,65 +172,57 @@ describe('sallyport server', () => {
     await server.stop();
   });
 
-  test(
-    'the control plane is started again, and the gateway keeps its tunnel meanwhile',
-    { timeout: 60_000 },
-    async () => {
-      const server = await Server.start(namespace, options);
-      const before = server.processes();
-      const interfaceIndex = async (): Promise<number> => {
-        const [link] = JSON.parse(await namespace.ip('-json', 'link', 'show', 'sallyport0')) as { ifindex: number }[];
-        return link?.ifindex ?? 0;
-      };
-      const index = await interfaceIndex();
-      process.kill(before['control'] ?? 0, 'SIGKILL');
-      const control = await until('another control plane', () => {
-        const { control: pid } = server.processes();
-        return pid !== undefined && pid !== before['control'] && pid;
-      });
-      assert.equal(await interfaceIndex(), index);
-      await until('its readiness', async () => (await server.call('GET', '/readyz')).status === 200, 20_000);
-      await until('the link', () => server.process.stderr.split('linked to the control plane').length === 3, 20_000);
-      assert.deepEqual(server.processes(), { ...before, control });
-      assert.equal(await interfaceIndex(), index);
-      await server.stop();
-      await leavesNothing([...Object.values(before), control]);
-    },
-  );
+  test('the control plane is started again, and the gateway keeps its tunnel meanwhile', async () => {
+    const server = await Server.start(namespace, options);
+    const before = server.processes();
+    const interfaceIndex = async (): Promise<number> => {
+      const [link] = JSON.parse(await namespace.ip('-json', 'link', 'show', 'sallyport0')) as { ifindex: number }[];
+      return link?.ifindex ?? 0;
+    };
+    const index = await interfaceIndex();
+    process.kill(before['control'] ?? 0, 'SIGKILL');
+    const control = await until('another control plane', () => {
+      const { control: pid } = server.processes();
+      return pid !== undefined && pid !== before['control'] && pid;
+    });
+    assert.equal(await interfaceIndex(), index);
+    await until('its readiness', async () => (await server.call('GET', '/readyz')).status === 200);
+    await until('the link', () => server.process.stderr.split('linked to the control plane').length === 3);
+    assert.deepEqual(server.processes(), { ...before, control });
+    assert.equal(await interfaceIndex(), index);
+    await server.stop();
+    await leavesNothing([...Object.values(before), control]);
+  });
 
-  test('the gateway is started again with its helper', { timeout: 60_000 }, async () => {
+  test('the gateway is started again with its helper', async () => {
     for (const victim of ['gateway', 'helper']) {
       const server = await Server.start(namespace, options);
       const before = server.processes();
       process.kill(before[victim] ?? 0, 'SIGKILL');
-      const now = await until(
-        'another gateway',
-        async () => {
-          const { gateway, helper } = server.processes();
-          if (gateway === undefined || helper === undefined) return false;
-          if (gateway === before['gateway'] || helper === before['helper']) return false;
-          const table = await namespace.run(['nft', 'list', 'table', 'inet', 'sallyport'], { allowFailure: true });
-          const link = await namespace.run(['ip', 'link', 'show', 'sallyport0', 'up'], { allowFailure: true });
-          return table.code === 0 && link.stdout !== '' && { gateway, helper };
-        },
-        20_000,
-      );
+      const now = await until('another gateway', async () => {
+        const { gateway, helper } = server.processes();
+        if (gateway === undefined || helper === undefined) return false;
+        if (gateway === before['gateway'] || helper === before['helper']) return false;
+        const table = await namespace.run(['nft', 'list', 'table', 'inet', 'sallyport'], { allowFailure: true });
+        const link = await namespace.run(['ip', 'link', 'show', 'sallyport0', 'up'], { allowFailure: true });
+        return table.code === 0 && link.stdout !== '' && { gateway, helper };
+      });
       assert.equal(server.processes()['control'], before['control']);
       await server.stop();
       await leavesNothing([...Object.values(before), ...Object.values(now)]);
     }
   });
 
-  test('what a gateway that was killed has left is taken away at the end', { timeout: 60_000 }, async () => {
+  test('what a gateway that was killed has left is taken away at the end', async () => {
     const server = await Server.start(namespace, options);
     const before = server.processes();
     process.kill(before['gateway'] ?? 0, 'SIGKILL');
     server.process.signal('SIGTERM');
-    assert.equal((await server.process.end(20_000)).code, 0);
+    assert.equal((await server.process.end()).code, 0);
     await leavesNothing(Object.values(before));
   });
 
-  test('a supervisor that is killed takes its processes along', { timeout: 60_000 }, async () => {
+  test('a supervisor that is killed takes its processes along', async () => {
     const server = await Server.start(namespace, options);
     const before = server.processes();
     // The gateway finds the control plane and the supervisor gone in the same moment, and can tell nobody.
@@ -238,7 +230,7 @@ describe('sallyport server', () => {
     server.process.signal('SIGKILL');
     await delay(500);
     process.kill(before['gateway'] ?? 0, 'SIGCONT');
-    await until('their end', () => Object.values(before).every((pid) => !isAlive(pid)), 15_000);
+    await until('their end', () => Object.values(before).every((pid) => !isAlive(pid)));
     // What was there before is each namespace's own, though its interface has the same name, and /run is one.
     const elsewhere = await Server.start(neighbour, ['--data', `${data.path}-elsewhere`, '--listen', LISTEN]);
     await elsewhere.stop();
@@ -247,36 +239,36 @@ describe('sallyport server', () => {
     await leavesNothing(Object.values(before));
   });
 
-  test('a signal to all processes at once ends it in order too', { timeout: 60_000 }, async () => {
+  test('a signal to all processes at once ends it in order too', async () => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       const server = await Server.start(namespace, options);
       const before = server.processes();
       server.process.signalGroup(signal);
-      assert.equal((await server.process.end(20_000)).code, 0);
+      assert.equal((await server.process.end()).code, 0);
       assert.doesNotMatch(server.process.stderr, /started again/);
       await leavesNothing(Object.values(before));
     }
   });
 
-  test('without a gateway, without a control plane', { timeout: 60_000 }, async () => {
+  test('without a gateway, without a control plane', async () => {
     const alone = await Server.start(namespace, [...options, '--no-gateway']);
     assert.equal(alone.facts.gateway, null);
     assert.deepEqual(Object.keys(alone.processes()), ['control']);
     await alone.stop();
     const file = laboratory.file('gateway.toml', '[control]\nenabled = false\n');
     const lost = await Server.launch(namespace, [...options, '--config', file]);
-    assert.equal((await lost.end(20_000)).code, 1);
+    assert.equal((await lost.end()).code, 1);
     assert.match(lost.stderr, /belongs to no service yet.*sallyport gateway join URL TOKEN/);
   });
 
   describe('says what to do where it can not start:', () => {
     async function failure(argv: readonly string[], code = 1): Promise<string> {
       const process = await Server.launch(namespace, argv);
-      assert.equal((await process.end(20_000)).code, code, process.stderr);
+      assert.equal((await process.end()).code, code, process.stderr);
       return process.stderr;
     }
 
-    test('a port that is taken', { timeout: 60_000 }, async () => {
+    test('a port that is taken', async () => {
       const other = await Server.start(namespace, ['--data', `${data.path}2`, '--listen', LISTEN, '--no-gateway']);
       assert.match(await failure(options), /can't listen on 127\.0\.0\.1:8443: another program listens there/);
       await other.stop();
@@ -289,7 +281,7 @@ describe('sallyport server', () => {
       await gateway.stop();
     });
 
-    test('a data folder below one that is closed', { timeout: 60_000 }, async () => {
+    test('a data folder below one that is closed', async () => {
       const open = dataFolder();
       chmodSync(join(open.path, '..'), 0o700);
       const said = await failure(['--data', open.path, '--listen', LISTEN]);
@@ -297,7 +289,7 @@ describe('sallyport server', () => {
       open.remove();
     });
 
-    test('a faulty configuration', { timeout: 60_000 }, async () => {
+    test('a faulty configuration', async () => {
       const file = laboratory.file('faulty.toml', '[web]\ntls = "fils"\n[gatway]\n');
       assert.equal(
         await failure(['--config', file], 65),
@@ -306,7 +298,7 @@ describe('sallyport server', () => {
       );
     });
 
-    test('a certificate that can not be used', { timeout: 60_000 }, async () => {
+    test('a certificate that can not be used', async () => {
       const pem = laboratory.file('pem', 'no certificate');
       const text = `[web]\ntls = "files"\ncertificate = "${pem}"\nkey = "${pem}"\n`;
       const file = laboratory.file('files.toml', text);
@@ -315,7 +307,7 @@ describe('sallyport server', () => {
       assert.match(await failure([...options, '--config', file]), /web\.certificate: \/nonexistent can't be read/);
     });
 
-    test('pools that are not those of the first start', { timeout: 60_000 }, async () => {
+    test('pools that are not those of the first start', async () => {
       const file = laboratory.file('pools.toml', '[network]\npool4 = "10.99.0.0/16"\n');
       assert.match(await failure([...options, '--config', file]), /was set to 10\.77\.0\.0\/16 at its first start/);
     });

@@ -11,7 +11,7 @@ const execute = promisify(execFile);
 for (const device of [undefined, 'wireguard-go']) {
   test(`the service demonstration tells what happened, with ${device ?? 'our own device'}`, async () => {
     const argv = [main, 'service', '--json', ...(device === undefined ? [] : ['--device', device])];
-    const { stdout } = await execute(process.execPath, argv, { timeout: 120_000 });
+    const { stdout } = await execute(process.execPath, argv);
     const facts = JSON.parse(stdout) as ServiceFacts & { readonly scenario: string; readonly faults: string[] };
     assert.deepEqual(facts.faults, []);
     assert.equal(facts.scenario, 'service');

@@ -119,7 +119,7 @@ export class SystemdMachine {
         const state = await this.attempt(['systemctl', 'is-system-running']);
         return /^(running|degraded)/.test(state.stdout);
       },
-      60_000,
+      undefined,
       50,
     );
   }

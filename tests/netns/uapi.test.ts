@@ -198,7 +198,7 @@ test('ip link del ends the program cleanly and removes its socket', () =>
   withPair({ a: sallyportDevice, b: wireguardGo }, {}, async ({ a, b }) => {
     await assertReachable(a, b);
     await a.namespace.ip('link', 'del', a.device.name);
-    assert.deepEqual(await a.device.process.end(5000), { code: 0, signal: null }, a.device.process.stderr);
+    assert.deepEqual(await a.device.process.end(), { code: 0, signal: null }, a.device.process.stderr);
     assert.equal(existsSync(a.device.socketPath), false);
   }));
 
@@ -207,7 +207,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     withPair({ a: sallyportDevice, b: wireguardGo }, {}, async ({ a, b }) => {
       await assertReachable(a, b);
       a.device.process.signal(signal);
-      assert.deepEqual(await a.device.process.end(5000), { code: 0, signal: null }, a.device.process.stderr);
+      assert.deepEqual(await a.device.process.end(), { code: 0, signal: null }, a.device.process.stderr);
       assert.equal(existsSync(a.device.socketPath), false);
       assert.equal(await a.device.exists(), false);
     }));

@@ -91,7 +91,7 @@ describe('the process that answers names', () => {
     await gateway.ip('link', 'set', 'sallyport0', 'up');
   }
 
-  test('waits for its addresses, gives up root, and answers', { timeout: 60_000 }, async () => {
+  test('waits for its addresses, gives up root, and answers', async () => {
     order({ upstreams: ['udp://192.0.2.53:53'] });
     const settings = JSON.stringify({ port: 53, folder: data, user: { uid: UID, gid: UID }, logLevel: 'debug' });
     part = await gateway.start([join(root, 'scripts/node'), join(import.meta.dirname, 'names-part-run.ts'), settings, orders]); // prettier-ignore
@@ -100,7 +100,7 @@ describe('the process that answers names', () => {
     assert.equal(await listens(), false);
     assert.equal(namesProcess(), pid, 'it waits');
     await tunnel();
-    await until('its sockets', listens, 20_000);
+    await until('its sockets', listens);
     await until('an unprivileged user', () => processPrivileges(pid)[0]?.userIds[0] === UID);
     const threads = processPrivileges(pid);
     assert.ok(threads.length > 1);
@@ -111,7 +111,7 @@ describe('the process that answers names', () => {
     assert.equal(texts?.length, 10, 'longer than a datagram: by TCP on both ways');
   });
 
-  test('answers nobody but its clients', { timeout: 60_000 }, async () => {
+  test('answers nobody but its clients', async () => {
     await internet.ip('route', 'add', '10.77.0.0/16', 'via', '192.0.2.10');
     const outside = await ask('A', ['www.example.com'], ADDRESSES[0], internet);
     assert.deepEqual(outside, ['ETIMEOUT']);
@@ -119,73 +119,58 @@ describe('the process that answers names', () => {
     await until('answers to a client', async () => JSON.stringify(await ask('A', ['www.example.com'], ADDRESSES[0], internet)) === '[["192.0.2.80"]]'); // prettier-ignore
   });
 
-  test(
-    'follows the orders: another plan at once, by itself; other addresses as another process',
-    { timeout: 60_000 },
-    async () => {
-      const pid = namesProcess();
-      order({ upstreams: ['udp://[2001:db8::53]:53'], blocked: ['www.example.com'], hosts: [{ name: 'db.corp', addresses: ['10.77.0.9'] }] }); // prettier-ignore
-      await until('the plan', async () => JSON.stringify(await ask('A', ['www.example.com', 'db.corp'])) === '["ENOTFOUND",["10.77.0.9"]]'); // prettier-ignore
-      assert.equal(namesProcess(), pid);
-      await gateway.address('sallyport0', '10.77.0.2/16');
-      order({ upstreams: ['udp://192.0.2.53:53'] }, ['10.77.0.2']);
-      await until('another process', () => namesProcess() !== undefined && namesProcess() !== pid);
-      await until('its answers', async () => JSON.stringify(await ask('A', ['www.example.com'], '10.77.0.2')) === '[["192.0.2.80"]]'); // prettier-ignore
-      assert.deepEqual(await ask('A', ['www.example.com'], '10.77.0.1'), ['ECONNREFUSED']);
-      order({ upstreams: ['udp://192.0.2.53:53'] });
-      await until('the first addresses', async () => JSON.stringify(await ask('A', ['www.example.com'])) === '[["192.0.2.80"]]'); // prettier-ignore
-    },
-  );
+  test('follows the orders: another plan at once, by itself; other addresses as another process', async () => {
+    const pid = namesProcess();
+    order({ upstreams: ['udp://[2001:db8::53]:53'], blocked: ['www.example.com'], hosts: [{ name: 'db.corp', addresses: ['10.77.0.9'] }] }); // prettier-ignore
+    await until('the plan', async () => JSON.stringify(await ask('A', ['www.example.com', 'db.corp'])) === '["ENOTFOUND",["10.77.0.9"]]'); // prettier-ignore
+    assert.equal(namesProcess(), pid);
+    await gateway.address('sallyport0', '10.77.0.2/16');
+    order({ upstreams: ['udp://192.0.2.53:53'] }, ['10.77.0.2']);
+    await until('another process', () => namesProcess() !== undefined && namesProcess() !== pid);
+    await until('its answers', async () => JSON.stringify(await ask('A', ['www.example.com'], '10.77.0.2')) === '[["192.0.2.80"]]'); // prettier-ignore
+    assert.deepEqual(await ask('A', ['www.example.com'], '10.77.0.1'), ['ECONNREFUSED']);
+    order({ upstreams: ['udp://192.0.2.53:53'] });
+    await until('the first addresses', async () => JSON.stringify(await ask('A', ['www.example.com'])) === '[["192.0.2.80"]]'); // prettier-ignore
+  });
 
-  test(
-    'stays when the interface goes and comes again, and is started again when it dies',
-    { timeout: 60_000 },
-    async () => {
-      const pid = namesProcess() ?? 0;
-      await gateway.ip('link', 'delete', 'sallyport0');
-      await tunnel();
-      assert.deepEqual(await ask('A', ['www.example.com']), [['192.0.2.80']]);
-      assert.equal(namesProcess(), pid);
-      process.kill(pid, 'SIGKILL');
-      await until('another one', () => namesProcess() !== undefined && namesProcess() !== pid);
-      await until(
-        'its answers',
-        async () => JSON.stringify(await ask('A', ['www.example.com'])) === '[["192.0.2.80"]]',
-      );
-    },
-  );
+  test('stays when the interface goes and comes again, and is started again when it dies', async () => {
+    const pid = namesProcess() ?? 0;
+    await gateway.ip('link', 'delete', 'sallyport0');
+    await tunnel();
+    assert.deepEqual(await ask('A', ['www.example.com']), [['192.0.2.80']]);
+    assert.equal(namesProcess(), pid);
+    process.kill(pid, 'SIGKILL');
+    await until('another one', () => namesProcess() !== undefined && namesProcess() !== pid);
+    await until('its answers', async () => JSON.stringify(await ask('A', ['www.example.com'])) === '[["192.0.2.80"]]');
+  });
 
-  test(
-    'keeps block lists in its own folder, and says nothing about who asked for what',
-    { timeout: 60_000 },
-    async () => {
-      const page = join(folder, 'list.txt');
-      writeFileSync(page, 'ads.example.com\nwww.example.com\n');
-      const server = `require('node:http').createServer((q, r) => r.end(require('node:fs').readFileSync('${page}'))).listen(8080, '192.0.2.53')`; // prettier-ignore
-      await internet.start([join(root, 'scripts/node'), '-e', server]);
-      await until('the web server', async () => (await internet.run(['ss', '-Htln', 'sport = 8080'])).stdout !== '');
-      order({ upstreams: ['udp://192.0.2.53:53'], blockLists: ['http://192.0.2.53:8080/list'] });
-      await until(
-        'the list',
-        async () => JSON.stringify(await ask('A', ['www.example.com'])) === '["ENOTFOUND"]',
-        20_000,
-      );
-      const [file = ''] = readdirSync(data);
-      const { uid, mode } = statSync(join(data, file));
-      assert.deepEqual([uid, mode & 0o777, readFileSync(join(data, file), 'utf8')], [UID, 0o600, readFileSync(page, 'utf8')]); // prettier-ignore
-      assert.doesNotMatch(part.stderr, /example\.com|ads\.|10\.77\.0\.9/);
-      assert.match(part.stderr, /2 names of block lists are blocked/);
-    },
-  );
+  test('keeps block lists in its own folder, and says nothing about who asked for what', async () => {
+    const page = join(folder, 'list.txt');
+    writeFileSync(page, 'ads.example.com\nwww.example.com\n');
+    const server = `require('node:http').createServer((q, r) => r.end(require('node:fs').readFileSync('${page}'))).listen(8080, '192.0.2.53')`; // prettier-ignore
+    await internet.start([join(root, 'scripts/node'), '-e', server]);
+    await until('the web server', async () => (await internet.run(['ss', '-Htln', 'sport = 8080'])).stdout !== '');
+    order({ upstreams: ['udp://192.0.2.53:53'], blockLists: ['http://192.0.2.53:8080/list'] });
+    await until(
+      'the list',
+      async () => JSON.stringify(await ask('A', ['www.example.com'])) === '["ENOTFOUND"]',
+      20_000,
+    );
+    const [file = ''] = readdirSync(data);
+    const { uid, mode } = statSync(join(data, file));
+    assert.deepEqual([uid, mode & 0o777, readFileSync(join(data, file), 'utf8')], [UID, 0o600, readFileSync(page, 'utf8')]); // prettier-ignore
+    assert.doesNotMatch(part.stderr, /example\.com|ads\.|10\.77\.0\.9/);
+    assert.match(part.stderr, /2 names of block lists are blocked/);
+  });
 
-  test('ends when nobody wants it, and with the supervisor', { timeout: 60_000 }, async () => {
+  test('ends when nobody wants it, and with the supervisor', async () => {
     order(undefined);
     await until('its end', () => namesProcess() === undefined);
     order({ upstreams: ['udp://192.0.2.53:53'] });
     const pid = await until('another one', namesProcess);
-    await until('its sockets', listens, 20_000);
+    await until('its sockets', listens);
     part.signal('SIGTERM');
-    assert.equal((await part.end(20_000)).code, 0);
+    assert.equal((await part.end()).code, 0);
     assert.equal(existsSync(`/proc/${pid}`), false);
   });
 });

@@ -21,7 +21,7 @@ export async function startTraffic({ client }: ClientWorld): Promise<Traffic> {
     async stop() {
       // Its children, the pings, as well.
       running.signal('SIGTERM');
-      await running.end(5000);
+      await running.end();
       running.signalGroup('SIGKILL');
       return JSON.parse(running.stdout.replace('ready\n', '')) as Record<string, number>;
     },

@@ -58,26 +58,22 @@ export class ClientMachine {
     const folders = ['--state-folder', join(this.folder, 'state'), '--run-folder', join(this.folder, 'run')];
     const daemon = await this.machine.start([node, daemonProgram, ...folders], { env });
     this.#daemon = daemon;
-    await until(
-      'the daemon',
-      () => {
-        if (daemon.exit !== undefined) throw new CommandError(daemon.argv, describeExit(daemon.exit), daemon.stderr);
-        return daemon.stderr.includes('"ready"');
-      },
-      20_000,
-    );
+    await until('the daemon', () => {
+      if (daemon.exit !== undefined) throw new CommandError(daemon.argv, describeExit(daemon.exit), daemon.stderr);
+      return daemon.stderr.includes('"ready"');
+    });
   }
 
   /** As a crash, which leaves it no time for anything. */
   async killDaemon(): Promise<void> {
     this.daemon.signal('SIGKILL');
-    await this.daemon.end(5000);
+    await this.daemon.end();
   }
 
   /** Asks it to end, as the system does. */
   async stopDaemon(): Promise<void> {
     this.daemon.signal('SIGTERM');
-    const exit = await this.daemon.end(15_000);
+    const exit = await this.daemon.end();
     if (exit.code !== 0) throw new CommandError(this.daemon.argv, describeExit(exit), this.daemon.stderr);
   }
 

@@ -65,7 +65,7 @@ export class ClientService {
         const { items } = await service.call<{ items: { health: string }[] }>('GET', '/gateways');
         return items.length === 1 + others.length && items.every(({ health }) => health === 'healthy');
       },
-      40_000,
+      undefined,
       100,
     );
     return service;

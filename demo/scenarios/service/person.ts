@@ -115,10 +115,8 @@ export class App {
 
   /** Waits for a handshake with the gateway of the configuration. */
   async connected(): Promise<void> {
-    await until(
-      'a handshake',
-      async () => (await this.device.peers()).some(({ latestHandshake }) => latestHandshake > 0),
-      20_000,
+    await until('a handshake', async () =>
+      (await this.device.peers()).some(({ latestHandshake }) => latestHandshake > 0),
     );
   }
 }

@@ -89,7 +89,7 @@ export async function buildTunnel(world: World, device: Program): Promise<Tunnel
   await world.client.route('::/0', 'dev', client.name);
   await world.gateway.masquerade(toInternet);
   const answers = async () => (await ping(world.client, '10.66.0.1', { count: 1, waitMs: 500 })).received === 1;
-  await until('the gateway, through the tunnel', answers, 20_000);
+  await until('the gateway, through the tunnel', answers);
   return { client, gateway };
 }
 

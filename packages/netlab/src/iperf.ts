@@ -1,5 +1,5 @@
 import type { NetworkNamespace } from './namespace.ts';
-import { CommandError, describeExit, until, type Process } from './process.ts';
+import { CommandError, describeExit, PATIENCE_MS, until, type Process } from './process.ts';
 
 export interface IperfOptions {
   readonly seconds: number;
@@ -70,7 +70,7 @@ async function startServer(namespace: NetworkNamespace, port: number): Promise<P
 async function runClient(namespace: NetworkNamespace, address: string, options: IperfOptions): Promise<IperfResult> {
   const { udp } = options;
   const argv = [
-    ...['iperf3', '--json', '--interval', '0', '--connect-timeout', '5000', '--client', address],
+    ...['iperf3', '--json', '--interval', '0', '--connect-timeout', String(PATIENCE_MS), '--client', address],
     ...['--port', String(options.port ?? 5201), '--time', String(options.seconds)],
     ...['--parallel', String(options.streams ?? 1)],
     ...(options.warmUpSeconds === undefined ? [] : ['--omit', String(options.warmUpSeconds)]),
@@ -81,7 +81,7 @@ async function runClient(namespace: NetworkNamespace, address: string, options: 
     ...(udp === undefined ? [] : ['--window', '4M']),
   ];
   const run = await namespace.run(argv, {
-    timeoutMs: (options.seconds + (options.warmUpSeconds ?? 0) + 20) * 1000,
+    timeoutMs: (options.seconds + (options.warmUpSeconds ?? 0)) * 1000 + PATIENCE_MS,
     allowFailure: true,
   });
   const report = JSON.parse(run.stdout) as IperfReport;

@@ -15,7 +15,7 @@ export class LaboratoryClosed extends Error {
 }
 
 export interface RunOptions extends StartOptions {
-  /** Default: 30,000. */
+  /** Default: `PATIENCE_MS`. */
   readonly timeoutMs?: number;
   /** Return the exit code rather than throw. */
   readonly allowFailure?: boolean;
@@ -26,6 +26,8 @@ export interface RunResult extends ProcessExit {
   readonly stderr: string;
 }
 
+/** Some let no signal but SIGKILL end them. */
+const END_GRACE_MS = 3000;
 const prefix = 'sp';
 const netnsFolder = '/run/netns';
 /** `ip netns exec` lays the files below /etc/netns/NAME over those of /etc. */
@@ -108,7 +110,7 @@ export class Laboratory {
   /** Runs a program to its end. @throws CommandError when it fails or takes longer than `timeoutMs`. */
   async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     const running = await this.#start(argv, options);
-    const exit = await running.end(options.timeoutMs ?? 30_000);
+    const exit = await running.end(options.timeoutMs);
     if (this.closing.aborted) throw new LaboratoryClosed();
     if (exit.code !== 0 && options.allowFailure !== true) {
       throw new CommandError(argv, describeExit(exit), running.stderr === '' ? running.stdout : running.stderr);
@@ -132,7 +134,7 @@ export class Laboratory {
 
   async #close(): Promise<void> {
     this.#abort.abort();
-    await Promise.all([...this.#processes].map((running) => running.stop()));
+    await Promise.all([...this.#processes].map((running) => running.stop('SIGTERM', END_GRACE_MS)));
     this.removeNow();
     open.delete(this);
     if (open.size === 0) ignoreSignals();

@@ -1,4 +1,5 @@
 import type { NetworkNamespace } from './namespace.ts';
+import { PATIENCE_MS } from './process.ts';
 
 export interface PingOptions {
   readonly count: number;
@@ -32,18 +33,22 @@ export async function ping(namespace: NetworkNamespace, address: string, options
     ...(source === undefined ? [] : ['-I', source]),
     address,
   ];
-  const timeoutMs = count * Math.max(intervalMs, 1) * 2 + waitMs + 20_000;
+  const timeoutMs = count * Math.max(intervalMs, 1) * 2 + waitMs + PATIENCE_MS;
   const { stdout, stderr } = await namespace.run(argv, { timeoutMs, allowFailure: true });
   return parsePing(stdout + stderr);
 }
 
 /**
  * Pings until all requests of one run are answered, three times at the most. On a machine that is full one may count as lost
- * that only came late: once something has come, ping(8) waits no longer than two round trips for the last.
+ * that only came late: once something has come, ping(8) waits no longer than two round trips, or the interval, for the last.
  */
-export async function pingSteadily(...args: Parameters<typeof ping>): Promise<PingResult> {
+export async function pingSteadily(
+  namespace: NetworkNamespace,
+  address: string,
+  options: PingOptions,
+): Promise<PingResult> {
   for (let tries = 1; ; tries++) {
-    const result = await ping(...args);
+    const result = await ping(namespace, address, { waitMs: 10_000, ...options });
     if (result.received === result.sent || tries === 3) return result;
   }
 }

@@ -3,9 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chownSync, existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CommandError, Process } from './process.ts';
-
-const startTimeoutMs = 30_000;
+import { CommandError, PATIENCE_MS, Process } from './process.ts';
 
 /**
  * A throw-away PostgreSQL server, reached by a socket in a folder of its own and by a password.
@@ -82,12 +80,12 @@ export class PostgresServer {
     };
     const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     this.#process = await Process.start(this.#argv('postgres', ['-D', this.#data, ...options]));
-    const deadline = performance.now() + startTimeoutMs;
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const { exit, stderr, argv } = this.#process;
       if (exit !== undefined) throw new CommandError(argv, 'it ended', stderr);
       const probe = await Process.start([join(this.#programs, 'pg_isready'), '--host', this.folder]);
-      if ((await probe.end(startTimeoutMs)).code === 0) return;
+      if ((await probe.end()).code === 0) return;
       if (performance.now() > deadline) throw new CommandError(argv, 'it does not answer', stderr);
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
@@ -124,7 +122,7 @@ export class PostgresServer {
 
   async #end(program: string, options: readonly string[]): Promise<string> {
     const process = await Process.start(this.#argv(program, options), { env: { PGPASSWORD: this.#password } });
-    const { code } = await process.end(startTimeoutMs);
+    const { code } = await process.end();
     if (code !== 0) throw new CommandError(process.argv, `exit code ${String(code)}`, process.stderr);
     return process.stdout.trim();
   }

@@ -38,6 +38,11 @@ export class CommandError extends Error {
 const outputLimit = 16 << 20;
 
 /**
+ * For what is certain to come, if late on a machine that is full or slow: who proves that something comes soon says so.
+ */
+export const PATIENCE_MS = 120_000;
+
+/**
  * One child in a process group of its own, so that a terminal's Ctrl-C reaches only the laboratory, which then ends its
  * children in order.
  */
@@ -103,7 +108,7 @@ export class Process {
   }
 
   /** Ends the group: `signal` first, and after `graceMs` SIGKILL. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', graceMs = 3000): Promise<void> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', graceMs = 30_000): Promise<void> {
     if (this.exit !== undefined) return;
     this.signalGroup(signal);
     const timer = setTimeout(() => this.signalGroup('SIGKILL'), graceMs);
@@ -112,7 +117,7 @@ export class Process {
   }
 
   /** Waits for the end. @throws CommandError after `timeoutMs`, when the process has been killed. */
-  async end(timeoutMs: number): Promise<ProcessExit> {
+  async end(timeoutMs = PATIENCE_MS): Promise<ProcessExit> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -132,7 +137,7 @@ export class Process {
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 10_000,
+  timeoutMs = PATIENCE_MS,
   intervalMs = 20,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { NetworkNamespace } from './namespace.ts';
-import { CommandError, describeExit, until, type Process, type Program } from './process.ts';
+import { CommandError, describeExit, PATIENCE_MS, until, type Process, type Program } from './process.ts';
 import { cpuSeconds, residentBytes } from './process-tree.ts';
 
 export interface WireGuardKeys {
@@ -145,7 +145,7 @@ export class WireGuardDevice {
 
   /** Runs `wg ARGS` and returns what it printed. */
   async wg(...args: readonly string[]): Promise<string> {
-    return (await this.namespace.run(['wg', ...args], { timeoutMs: 60_000 })).stdout;
+    return (await this.namespace.run(['wg', ...args])).stdout;
   }
 
   /** Runs `wg setconf` (or addconf, syncconf) with a configuration in a file that only its owner can read. */
@@ -192,7 +192,7 @@ export class WireGuardDevice {
    * Sends one operation of the cross-platform UAPI and returns the answer, which may come before all of the request is
    * written: a device refuses as soon as it meets something that it doesn't like.
    */
-  uapi(request: string, timeoutMs = 120_000): Promise<string> {
+  uapi(request: string, timeoutMs = PATIENCE_MS): Promise<string> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.socketPath);
       let answer = '';

@@ -106,7 +106,7 @@ export class NetworkManager {
         if (manager.#service?.exit !== undefined) throw new Error(manager.log);
         return (await manager.attempt(['-g', 'GENERAL.STATE', 'connection', 'show', 'home'])).stdout === 'activated\n';
       },
-      20_000,
+      undefined,
       100,
     );
     return manager;

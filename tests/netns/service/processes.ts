@@ -19,12 +19,8 @@ export async function killPart(supervisor: number, part: Part): Promise<number> 
   const before = processesOf(supervisor)[part] ?? 0;
   if (before === 0) throw new Error(`the ${part} process does not run`);
   process.kill(before, 'SIGKILL');
-  return until(
-    `another ${part} process`,
-    () => {
-      const now = processesOf(supervisor)[part];
-      return now !== before && now;
-    },
-    20_000,
-  );
+  return until(`another ${part} process`, () => {
+    const now = processesOf(supervisor)[part];
+    return now !== before && now;
+  });
 }

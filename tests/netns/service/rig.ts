@@ -153,7 +153,7 @@ export class ServiceRig {
 
   /** Waits until a gateway is healthy. */
   async healthy(name: string): Promise<void> {
-    await until(`the gateway ${name}`, async () => (await this.#gateway(name))?.health === 'healthy', 40_000, 100);
+    await until(`the gateway ${name}`, async () => (await this.#gateway(name))?.health === 'healthy', undefined, 100);
   }
 
   /** Changes something that a gateway has to know, and waits until it does. */
@@ -163,7 +163,7 @@ export class ServiceRig {
     await until(
       `what is new at ${name}`,
       async () => ((await this.#gateway(name))?.appliedVersion ?? 0) > before,
-      40_000,
+      undefined,
       100,
     );
     return result;
