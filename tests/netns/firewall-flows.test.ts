@@ -352,8 +352,10 @@ for (const family of [4, 6] as const) {
         return count;
       };
       // 256 KiB of burst are some 213 packets, and a tenth of a megabyte a second comes on top.
+      const start = performance.now();
       const count = passed(2);
-      assert.ok(count >= 200 && count < 350, `passed: ${String(count)}`);
+      const most = 225 + (performance.now() - start) / 10;
+      assert.ok(count >= 200 && count < Math.min(400, most), `passed: ${String(count)} of at most ${most.toFixed(0)}`);
       assert.equal(passed(3), 400);
       // Another rate begins afresh, and none has no bounds.
       rig.apply({ ...limited, devices: [{ ...limited.devices[0], bitsPerSecond: 1_600_000 }, device(3, 'office')] });

@@ -66,27 +66,29 @@ test('the gateway without privileges serves real clients: admitted, observed, cu
       await client.route('10.9.0.0/24', 'dev', tunnel.name);
       await client.route('fd99::/64', 'dev', tunnel.name);
       for (const address of ['10.9.0.2', 'fd99::2'])
-        assert.ok((await ping(client, address, { count: 5, intervalMs: 100 })).received >= 4, address);
+        assert.ok((await ping(client, address, { count: 5, intervalMs: 100, waitMs: 10_000 })).received >= 4, address);
 
-      await new Promise((resolve) => setTimeout(resolve, 6500));
+      // It reports every five seconds. Ten echo requests and answers of 84 and 104 bytes.
+      await until('the reports', async () => {
+        const mark = rig.told.length;
+        rig.say({ kind: 'look' });
+        const reported = (await rig.next('looked', mark))['devices'] as {
+          id: string;
+          lastHandshakeAt: number;
+          sentBytes: number;
+          receivedBytes: number;
+        }[];
+        assert.ok(reported.every(({ id }) => id === 'd1'));
+        const sum = (field: 'sentBytes' | 'receivedBytes'): number =>
+          reported.reduce((total, entry) => total + entry[field], 0);
+        const isSeen = reported.some(({ lastHandshakeAt }) => lastHandshakeAt > 0);
+        return isSeen && sum('sentBytes') > 800 && sum('receivedBytes') > 800;
+      });
+
       let mark = rig.told.length;
-      rig.say({ kind: 'look' });
-      const reported = (await rig.next('looked', mark))['devices'] as {
-        id: string;
-        lastHandshakeAt: number;
-        sentBytes: number;
-        receivedBytes: number;
-      }[];
-      assert.ok(reported.every(({ id }) => id === 'd1') && reported.some(({ lastHandshakeAt }) => lastHandshakeAt > 0));
-      // Ten echo requests and answers of 84 and 104 bytes.
-      for (const field of ['sentBytes', 'receivedBytes'] as const)
-        assert.ok(reported.reduce((sum, entry) => sum + entry[field], 0) > 800, field);
-
-      mark = rig.told.length;
-      const start = performance.now();
       rig.say({ kind: 'state', devices: [], groups });
-      await rig.next('inForce', mark);
-      assert.ok(performance.now() - start < 1000, 'it took longer than a second');
+      const { milliseconds } = await rig.next('inForce', mark);
+      assert.ok((milliseconds as number) < 1000, 'it took longer than a second');
       assert.equal((await ping(client, '10.9.0.2', { count: 3, intervalMs: 50 })).received, 0);
 
       // Admitted again, the same client comes back by itself.

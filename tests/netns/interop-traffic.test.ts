@@ -1,7 +1,7 @@
 /** How much goes between our device and wireguard-go, in both roles. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ping } from '@sallyport/netlab';
+import { pingSteadily } from '@sallyport/netlab';
 import { assertReachable, families, roles, transfer, withPair } from './pair.ts';
 
 for (const { name, ...programs } of roles) {
@@ -26,7 +26,7 @@ for (const { name, ...programs } of roles) {
       await assertReachable(a, b);
       for (const family of families) {
         for (const bytes of [56, 1300]) {
-          const { sent, received, output } = await ping(a.namespace, b.inner[family], {
+          const { sent, received, output } = await pingSteadily(a.namespace, b.inner[family], {
             count: 5000,
             intervalMs: 0,
             bytes,

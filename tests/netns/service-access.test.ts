@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ping, type NetworkNamespace } from '@sallyport/netlab';
 import { ADDRESSES, controlPort, seenFrom, startMirror } from '../../demo/scenarios/service/world.ts';
-import { sleep } from './service/flows.ts';
 import { INTERNET, LEDGER, ServiceRig, type Client } from './service/rig.ts';
 
 const METRICS_PORT = 9586;
@@ -50,16 +49,18 @@ describe('access through the service', () => {
     assert.deepEqual(await reached(alice.machine, addressesOf(bob)), []);
     assert.deepEqual(await reached(bob.machine, addressesOf(alice)), []);
 
-    await rig.allow('finance-bob', 'finance', addressesOf(bob));
-    await sleep(1000);
+    const { items } = (await rig.api.call('listGateways')) as { items: { name: string }[] };
+    const gateway = items[0]?.name ?? '';
+    await rig.applied(gateway, () => rig.allow('finance-bob', 'finance', addressesOf(bob)));
     assert.deepEqual(await reached(alice.machine, addressesOf(bob)), both(addressesOf(bob)));
     // The other one is seen by the address of its tunnel.
     assert.equal(await seenFrom(alice.machine, bob.device.ipv4), alice.device.ipv4);
     assert.equal(await seenFrom(alice.machine, bob.device.ipv6), alice.device.ipv6);
     assert.deepEqual(await reached(bob.machine, addressesOf(alice)), []);
 
-    await rig.api.change('getRule', 'updateRule', { ruleId: 'finance-bob' }, { enabled: false });
-    await sleep(1000);
+    await rig.applied(gateway, () =>
+      rig.api.change('getRule', 'updateRule', { ruleId: 'finance-bob' }, { enabled: false }),
+    );
     assert.deepEqual(await reached(alice.machine, addressesOf(bob)), []);
   });
 

@@ -18,12 +18,14 @@ export interface PeerTask {
     | { readonly kind: 'pathMtu'; readonly mtu: number }
     /** The two WireGuard public keys, base64; the agreed key is printed. */
     | { readonly kind: 'agree'; readonly gateway: string; readonly device: string };
+  /** Whether there is to be an answer: it is waited for, then. */
+  readonly answered: boolean;
 }
 
-const TRIES = 3;
 const PAUSE_MS = 400;
 
 const task = JSON.parse(process.argv[2] ?? '') as PeerTask;
+const tries = task.answered ? Infinity : 3;
 const socket = createSocket(task.to.includes(':') ? 'udp6' : 'udp4');
 await new Promise<void>((resolve) => socket.bind({ address: task.from }, resolve));
 
@@ -35,7 +37,7 @@ async function ask(message: TunnelServiceMessage): Promise<TunnelServiceMessage 
       if (answer?.id === message.id) resolve(answer);
     });
   });
-  for (let i = 0; i < TRIES; i++) {
+  for (let i = 0; i < tries; i++) {
     socket.send(encodeMessage(message), TUNNEL_SERVICE_PORT, task.to, () => undefined);
     const pause = new Promise<void>((resolve) => setTimeout(resolve, PAUSE_MS));
     const answer = await Promise.race([answered, pause]);

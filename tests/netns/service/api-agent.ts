@@ -9,7 +9,7 @@ import type { AgentAnswer, AgentRequest } from './api.ts';
 async function answer({ url, fingerprint, token, route, input }: AgentRequest): Promise<AgentAnswer> {
   const contract = allRoutes.find(({ id }) => id === route);
   if (contract === undefined) throw new Error(`there is no route ${route}`);
-  const client = new ApiClient({ url, token, certificateSha256: fingerprint, timeoutMs: 15_000 });
+  const client = new ApiClient({ url, token, certificateSha256: fingerprint, timeoutMs: 60_000 });
   const sentAt = Date.now();
   try {
     const result = await client.callUntyped(contract, input);

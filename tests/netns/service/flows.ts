@@ -70,10 +70,10 @@ export class Flows {
   }
 
   /** Waits until something new arrived, twenty times, in every flow. */
-  async flowing(timeoutMs = 15_000): Promise<void> {
+  async flowing(): Promise<void> {
     const before = this.flows.map((flow) => flow.arrivals().length);
     for (const [i, flow] of this.flows.entries()) {
-      await until(flow.name, () => flow.arrivals().length >= (before[i] ?? 0) + 20, timeoutMs);
+      await until(flow.name, () => flow.arrivals().length >= (before[i] ?? 0) + 20);
     }
   }
 

@@ -158,15 +158,26 @@ export class ServiceRig {
 
   /** Changes something that a gateway has to know, and waits until it does. */
   async applied<T>(name: string, change: () => Promise<T>): Promise<T> {
-    const before = (await this.#gateway(name))?.appliedVersion ?? 0;
+    const before = await this.#appliedAll(name, -1);
     const result = await change();
-    await until(
+    await this.#appliedAll(name, before);
+    return result;
+  }
+
+  /** Waits until a gateway serves all that it was sent, and something newer than this version; answers with its version. */
+  async #appliedAll(name: string, newerThan: number): Promise<number> {
+    const { appliedVersion } = await until(
       `what is new at ${name}`,
-      async () => ((await this.#gateway(name))?.appliedVersion ?? 0) > before,
+      async () => {
+        const gateway = await this.#gateway(name);
+        return (
+          gateway?.appliedVersion === gateway?.stateVersion && (gateway?.appliedVersion ?? -1) > newerThan && gateway
+        );
+      },
       undefined,
       100,
     );
-    return result;
+    return appliedVersion;
   }
 
   async #gateway(name: string): Promise<Gateway | undefined> {
