@@ -49,6 +49,13 @@ describe('with systemd-resolved', { skip }, () => {
   }
 
   const inside = /^198\.51\.100\./;
+
+  /** Whether a name below the domain is asked for in the tunnel; while that changes, each way may find something else. */
+  const isInside = (domain: string): Promise<boolean> =>
+    askerFor(domain).then(
+      (asker) => inside.test(asker ?? ''),
+      () => false,
+    );
   const outside = ACCESS.home.outside;
 
   test('names go into the tunnel only, whatever the network around says; and all comes back exactly', async () => {
@@ -76,7 +83,7 @@ describe('with systemd-resolved', { skip }, () => {
       assert.equal(tight.names, 0, JSON.stringify(tight.kinds));
       if (killSwitch) assert.deepEqual(tight.kinds, {});
       await rig.disconnect();
-      assert.deepEqual(await resolved.settings(), before);
+      await resolved.isAsBefore(before);
     }
     await rig.set({ killSwitch: true });
   });
@@ -93,7 +100,7 @@ describe('with systemd-resolved', { skip }, () => {
       await resolved.restart();
       assert.match((await askerFor('example.net')) ?? '', inside);
       await rig.world.client.ip('link', 'delete', 'sallyport');
-      await until('names', async () => inside.test((await askerFor('example.net')) ?? ''));
+      await until('names', () => isInside('example.net'));
     });
     assert.deepEqual(tight.kinds, {});
     await rig.connect('gatewaya', 'gatewayb');
@@ -101,7 +108,7 @@ describe('with systemd-resolved', { skip }, () => {
     await rig.connect('gatewayb', 'none');
     assert.match((await askerFor('example.net')) ?? '', inside);
     await rig.disconnect();
-    assert.deepEqual(await resolved.settings(), before);
+    await resolved.isAsBefore(before);
   });
 
   test('some networks inside alone: their names there, the others outside', async () => {
@@ -112,8 +119,8 @@ describe('with systemd-resolved', { skip }, () => {
     assert.match((await askerFor(INSIDE)) ?? '', inside);
     assert.equal(await askerFor('example.net'), outside);
     await rig.set({ split: SPLIT_OFF });
-    await until('all names', async () => inside.test((await askerFor('example.net')) ?? ''));
+    await until('all names', () => isInside('example.net'));
     await rig.disconnect();
-    assert.deepEqual(await resolved.settings(), before);
+    await resolved.isAsBefore(before);
   });
 });

@@ -12,7 +12,7 @@ async function tcp(address: string): Promise<{ connected: string; refused: strin
   const server = createServer((socket) => socket.end('hello'));
   server.listen(7000, address);
   await once(server, 'listening');
-  const socket = connectMarkedTcp(address, 7000, { mark: MARK }, 2000);
+  const socket = connectMarkedTcp(address, 7000, { mark: MARK }, 20_000);
   socket.setEncoding('utf8');
   const [connected] = (await once(socket, 'data')) as [string];
   server.close();
@@ -20,7 +20,7 @@ async function tcp(address: string): Promise<{ connected: string; refused: strin
     const [error] = (await once(connectMarkedTcp(to, port, { mark: MARK }, timeoutMs), 'error')) as [Error];
     return error.message;
   };
-  return { connected, refused: await failing(7001, address, 2000), silent: await failing(7002, peer, 300) };
+  return { connected, refused: await failing(7001, address, 20_000), silent: await failing(7002, peer, 300) };
 }
 
 async function udp(address: string, device: string, bytes: number, probing: boolean): Promise<string> {
@@ -39,12 +39,13 @@ async function udp(address: string, device: string, bytes: number, probing: bool
   }
 }
 
+const overTcp = await tcp(own);
 const seen: string[] = [];
-const capture = captureOutgoing(1500, ({ etherType, bytes }) => {
+const capture = captureOutgoing(2000, ({ etherType, bytes }) => {
   if (etherType === 0x0800 && bytes[9] === 17) seen.push(bytes.subarray(16, 20).join('.'));
 });
 const result = {
-  tcp: await tcp(own),
+  tcp: overTcp,
   // By the interface it goes to the neighbour; by loopback it doesn't get there.
   byDevice: await udp(peer, 'eth0', 100, false),
   noDevice: await udp(peer, 'nosuch0', 100, false),

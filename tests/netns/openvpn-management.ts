@@ -1,7 +1,6 @@
 // The other end of openvpn's management interface: where a graphical program would sit.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '@sallyport/netlab';
 
 export class Management {
@@ -16,16 +15,14 @@ export class Management {
 
   /** To the socket of a profile's line `management PATH unix`. */
   static async open(path: string): Promise<Management> {
-    for (let tries = 0; ; tries++) {
+    const connected = async (): Promise<Socket | undefined> => {
       const socket = createConnection(path);
-      try {
-        await once(socket, 'connect');
-        return new Management(socket);
-      } catch (error) {
-        if (tries === 100) throw error;
-        await sleep(50);
-      }
-    }
+      return once(socket, 'connect').then(
+        () => socket,
+        () => undefined,
+      );
+    };
+    return new Management(await until("openvpn's management", connected));
   }
 
   say(line: string): void {

@@ -18,7 +18,7 @@ import { formatTlsCryptV2ClientKey, METADATA_USER, wrapClientKey } from '@sallyp
 import { nodeOpenVpnCrypto } from '@sallyport/openvpn-plane';
 import type { DevicePlan, GatewayPlan, OpenVpnDevice, OpenVpnGateway } from '@sallyport/policy';
 import { TestAuthority, type Issued } from '../openvpn/authority.ts';
-import type { Command, GatewayStart } from './openvpn-gateway-child.ts';
+import type { Command, GatewayStart, Observed } from './openvpn-gateway-child.ts';
 
 const CHILD = fileURLToPath(new URL('openvpn-gateway-child.ts', import.meta.url));
 const NODE = fileURLToPath(new URL('../../scripts/node', import.meta.url));
@@ -239,6 +239,12 @@ async function startGateway(
   await namespace.address(interfaceName, `${INNER4}/16`, `${INNER6}/64`);
   await namespace.ip('link', 'set', interfaceName, 'up');
   return new RunningGateway(namespace, interfaceName, child, start.socket);
+}
+
+/** Neither end had a packet that no key of its own opened. */
+export async function assertKeysServed(gateway: RunningGateway, client: Process): Promise<void> {
+  assert.deepEqual((await gateway.ask<Observed>({ kind: 'observe' })).drops, {});
+  assert.doesNotMatch(client.stdout, /packet decryption error|decrypt packet error|keys are out of sync/i);
 }
 
 /** Until openvpn says that it is connected; where it ends or takes too long its log is in the error. */

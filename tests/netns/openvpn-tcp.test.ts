@@ -91,7 +91,7 @@ test('by TCP on its own port, and on that of the console', () =>
           if (openvpn.exit !== undefined) throw new Error(openvpn.stdout);
           return openvpn.stdout.includes('Initialization Sequence Completed');
         });
-        const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100 });
+        const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100, waitMs: 10_000 });
         assert.ok(received >= 2, output);
         await consoleAnswers(near);
         await openvpn.stop();
@@ -100,7 +100,7 @@ test('by TCP on its own port, and on that of the console', () =>
       laboratory.removeAtEnd('/run/sallyport/openvpn-own.json');
       const up = await near.run([sallyport, 'openvpn', 'up', '--json', own], { timeoutMs: 60_000, allowFailure: true });
       assert.equal(up.code, 0, up.stderr);
-      const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100 });
+      const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100, waitMs: 10_000 });
       assert.ok(received >= 2, output);
       await near.run([sallyport, 'openvpn', 'down', own]);
       laboratory.removeAtEnd('/run/sallyport/openvpn-phone.json');

@@ -1,6 +1,8 @@
 /** Debian's systemd-resolved in the client's machine, with a message bus of its own. */
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { until, type NetworkNamespace, type Process } from '@sallyport/netlab';
 import { printed, unpacked } from '../unpacked.ts';
 
@@ -85,6 +87,15 @@ export class Resolved {
       link: await show('readlink', '/etc/resolv.conf'),
       file: await show('cat', '/etc/resolv.conf'),
     };
+  }
+
+  /** It learns by messages from the kernel that an interface is gone. */
+  async isAsBefore(before: NameSettings): Promise<void> {
+    let now: NameSettings | undefined;
+    await until('the settings of before', async () => isDeepStrictEqual((now = await this.settings()), before)).catch(
+      () => undefined,
+    );
+    assert.deepEqual(now, before);
   }
 
   /** What `resolvectl` shows of one interface: its words. */
