@@ -134,14 +134,18 @@ async function whatIsSeen(world: ClientWorld, machine: ClientMachine) {
   const name = `${String(Date.now())}.example`;
   const found = await world.client.run(['getent', 'ahostsv4', name], { allowFailure: true });
   // The gateway asks with letters of random case, so that answers can't be guessed.
-  const askedBy = new RegExp(`^(\\S+) ${name.replace('.', '\\.')}$`, 'im').exec(world.nameServer.stdout.slice(before));
+  const asked = new RegExp(`^(\\S+) ${name.replace('.', '\\.')}$`, 'im');
+  const whoAsked = (): string | undefined => asked.exec(world.nameServer.stdout.slice(before))?.[1];
+  const nameFound = found.stdout.startsWith(WEB.ipv4);
+  // It is read a moment after the answer has come.
+  if (nameFound) await until('the question', whoAsked);
   return {
     destinationSawIpv4: (await seenFrom(world.client)) ?? '',
     destinationSawIpv6: (await seenFrom(world.client, WEB.ipv6)) ?? '',
     exitIpv4: GATEWAYS[exit].ipv4,
     exitIpv6: GATEWAYS[exit].ipv6,
-    nameFound: found.stdout.startsWith(WEB.ipv4),
-    nameServerSawIpv4: askedBy?.[1] ?? '',
+    nameFound,
+    nameServerSawIpv4: whoAsked() ?? '',
     hops: hops.length,
   };
 }

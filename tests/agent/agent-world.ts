@@ -379,7 +379,7 @@ export async function startGateway(
 
 export async function until(what: string, condition: () => boolean, clock?: TestClock): Promise<void> {
   for (let waited = 0; !condition(); waited += 5) {
-    if (waited > 4000) throw new Error(`it did not come to this within four seconds: ${what}`);
+    if (waited > 60_000) throw new Error(`it did not come to this within a minute: ${what}`);
     if (clock !== undefined) await clock.pass(100);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -186,6 +186,9 @@ describe('the desired state', () => {
       control.delta(version, version - 1, { putDevices: [device(version)] });
     control.delta(40, 39, { removeDevices: ['d2'] });
     await until('one is under way', () => kernel.underWay === 1);
+    // What it can't use is answered behind all that came before.
+    control.snapshot(1);
+    await until('all have come', () => control.of('resync').length === 1);
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(kernel.underWay, 1);
     assert.equal(control.acknowledged(2), false, 'acknowledged before it is in force');

@@ -82,21 +82,19 @@ suite('OpenVPN over TCP at the gateway', () => {
       socket.write(framed(reset()));
       await until('its tunnel', () => server.stats.tunnels === 1);
       socket.write(wrong);
-      await until('its end', ended);
-      assert.equal(server.stats.tunnels, 0);
+      await until('its end', () => ended() && server.stats.tunnels === 0);
     }
     const { socket, ended } = await openStream(t, port);
     socket.write(Buffer.concat([framed(reset()), Buffer.from([0, 0])]));
     await until('its end', ended);
-    await until('all resets', () => device.received.length === 4);
-    assert.equal(server.stats.tunnels, 0);
+    await until('all resets', () => device.received.length === 4 && server.stats.tunnels === 0);
   });
 
   test('there are so many connections from one place, and none for who is not answered or idle', async (t) => {
     const { port, device, server } = await openOpenVpnGateway(t, {
       connectionsPerAddress: 2,
-      answerMs: 200,
-      idleMs: 600,
+      answerMs: 1000,
+      idleMs: 3000,
     });
     const first = await openStream(t, port);
     const second = await openStream(t, port);
@@ -111,15 +109,15 @@ suite('OpenVPN over TCP at the gateway', () => {
     await until('its answer', () => second.packets().length === 2);
     const since = performance.now();
     await until('it is idle', second.ended);
-    assert.ok(performance.now() - since > 400);
-    assert.equal(server.stats.tunnels, 0);
+    assert.ok(performance.now() - since > 1000);
+    await until('no tunnel', () => server.stats.tunnels === 0);
     const again = await openStream(t, port);
     again.socket.write(framed(reset()));
     await until('there is room again', () => again.packets().length === 1);
   });
 
   test('only what the gateway sends is life: pings to who is in, and no answers to resets', async (t) => {
-    const { port, device, server } = await openOpenVpnGateway(t, { loginMs: 600, idleMs: 600 });
+    const { port, device, server } = await openOpenVpnGateway(t, { loginMs: 2000, idleMs: 2000 });
     device.echo();
     const pinged = await openStream(t, port);
     pinged.socket.write(framed(reset(), data(60, 1)));
@@ -139,9 +137,8 @@ suite('OpenVPN over TCP at the gateway', () => {
       clearInterval(timer);
     });
     device.echo((message) => message.length > 1);
-    await until('the end of both', () => reseter.ended() && junk.ended());
+    await until('the end of both', () => reseter.ended() && junk.ended() && server.stats.tunnels === 1);
     assert.equal(pinged.ended(), false);
-    assert.equal(server.stats.tunnels, 1);
   });
 
   test('a network has so many connections, however many addresses it has', async (t) => {
@@ -303,7 +300,7 @@ suite('OpenVPN over TCP at the gateway', () => {
   });
 
   test('the web server of the machine says where a connection comes from', async (t) => {
-    const { webPort, device, server } = await openOpenVpnGateway(t, { connectionsPerAddress: 1, firstPacketMs: 300 });
+    const { webPort, device, server } = await openOpenVpnGateway(t, { connectionsPerAddress: 1, firstPacketMs: 2000 });
     device.echo();
     const bytes = (from: string): Buffer => Buffer.concat([Buffer.from(`${from}\n`), framed(reset())]);
     const first = await openStream(t, webPort);

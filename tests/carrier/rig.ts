@@ -157,7 +157,7 @@ export async function ask(socket: TLSSocket, request: string): Promise<string> {
     answer += text;
   });
   socket.write(request);
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 60_000;
   const whole = /^HTTP\/1\.1 (?:101 [^]*\r\n\r\n|[^]*\r\n\r\n[^]*\n)$/;
   while (!whole.test(answer)) {
     if (socket.closed || Date.now() > deadline) break;

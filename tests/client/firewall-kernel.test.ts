@@ -438,9 +438,9 @@ describe('the packet filter in the kernel', () => {
       await client.ip('rule', 'add', 'priority', '5110', 'table', '51921');
       const group = `sallyport-test-${String(process.pid)}`;
       const folder = `/sys/fs/cgroup/${group}`;
-      const connect = `timeout 1 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
+      const connect = `timeout 2 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
       const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir ${folder} && nft -f - || exit 1
-        ${connect}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${connect.replaceAll("'", `'"'"'`)}'; echo; sleep 0.1; rmdir ${folder}`;
+        ${connect}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${connect.replaceAll("'", `'"'"'`)}'; echo; until rmdir ${folder}; do sleep 0.05; done`;
       for (const [more, expected] of [
         [{}, ['', '192.168.1.2']],
         [{ splitGroup: undefined }, ['', '']],

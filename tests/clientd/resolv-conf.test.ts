@@ -33,7 +33,7 @@ const OURS = 'nameserver 10.77.0.1\n';
 const odd = Buffer.from([0x6e, 0, 0xff, 0xfe, 0x0a, 0x0d]);
 
 async function eventually(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 3000; i++) {
     if (holds()) return;
     await delay(20);
   }

@@ -7,7 +7,7 @@ import { ApiClient, routes, type User } from '@sallyport/api';
 import { loadConsole, startControl, SYSTEM, WebServer, type Control } from '@sallyport/control';
 import { pino } from 'pino';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import { generateKeys, until } from '@sallyport/netlab';
+import { generateKeys, PATIENCE_MS, until } from '@sallyport/netlab';
 
 export const ADMINISTRATOR = { name: 'ada', password: 'correct horse battery' } as const;
 
@@ -125,6 +125,8 @@ export async function consoleWorld({ organisation = true, now = Date.now }: Worl
         locale: 'en-GB',
         timezoneId: 'UTC',
       });
+      // A machine that is full takes its time.
+      context.setDefaultTimeout(PATIENCE_MS);
       const page = await context.newPage();
       const complaints: string[] = [];
       page.on('console', (message) => {

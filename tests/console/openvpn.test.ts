@@ -78,7 +78,7 @@ async function assertTaken(profile: string): Promise<void> {
     execFile(
       'openvpn',
       [...words, ...(asksLogin ? ['--auth-user-pass', login] : [])],
-      { timeout: 30_000 },
+      { timeout: 120_000 },
       (_, out) => {
         resolve(out);
       },

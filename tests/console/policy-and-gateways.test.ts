@@ -11,7 +11,6 @@ let page: Page;
 before(async () => {
   world = await consoleWorld();
   ({ page } = await world.openAs('ada'));
-  page.setDefaultTimeout(10_000);
 });
 after(async () => {
   await page.context().close();

@@ -355,6 +355,7 @@ describe('desired state', () => {
       await node.setUser(`u${String(i)}`, { disabled: 1 });
       await sleep(15);
     }
+    await eventually('four states', () => gateway.received.length - before >= 4);
     await sleep(100);
     assert.equal(gateway.received.length - before, 4);
     gateway.acknowledges = true;

@@ -340,7 +340,7 @@ describe('a hostile provider', () => {
     const begun = performance.now();
     assert.equal(await logIn({ instead: dripping }), unreachable);
     const took = performance.now() - begun;
-    assert.ok(took > 4000 && took < 9000, `${took} ms`);
+    assert.ok(took > 4000 && took < 60_000, `${took} ms`);
   });
 
   test('answers that are none', async () => {

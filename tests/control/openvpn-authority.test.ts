@@ -273,7 +273,7 @@ function start(args: readonly string[]): {
     process: child,
     output: () => text,
     async says(what) {
-      const until = performance.now() + 20_000;
+      const until = performance.now() + 120_000;
       while (!what.test(text)) {
         if (performance.now() > until || child.exitCode !== null) throw new Error(`not said: ${String(what)}\n${text}`);
         await new Promise((resolve) => setTimeout(resolve, 20));

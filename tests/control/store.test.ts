@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { ApiError, describeDatabaseUrl, openStore, sealedSecret, type Change } from '@sallyport/control';
+import { until } from '@sallyport/netlab';
 import { addUser, administrator, onBothDatabases, quiet, userRow } from './databases.ts';
 
 onBothDatabases('the store', ({ dialect, create, open, folder }) => {
@@ -166,10 +167,7 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
         assert.ok(heard[node].some(({ id }) => id === `u${index}`));
       }),
     );
-    const deadline = Date.now() + 3000;
-    while (heard.some((list) => list.length < 40) && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await until('all of it everywhere', () => heard.every((list) => list.length >= 40));
     for (const list of heard) {
       assert.equal(new Set(list.map(({ id }) => id)).size, 40);
       assert.equal(list.length, 40);
@@ -197,10 +195,11 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
     }
     delays.sort((a, b) => a - b);
     t.diagnostic(`median ${delays[10].toFixed(1)} ms from the call to the other node's listener`);
-    assert.ok(delays[10] < 200);
+    // Without a notice it would be found by asking, every ten seconds.
+    assert.ok(delays[10] < 1000);
   });
 
-  test('what would wait for itself fails instead', { timeout: 10_000 }, async () => {
+  test('what would wait for itself fails instead', { timeout: 120_000 }, async () => {
     const store = await open(await create());
     await assert.rejects(
       store.write(administrator, () => store.write(administrator, () => Promise.resolve())),
@@ -242,7 +241,7 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
     const heard: { readonly changes: readonly Change[]; readonly complete: boolean }[] = [];
     store.onChange((changes, complete) => void heard.push({ changes, complete }));
     // The notice of its own change has come by then.
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     now += 13 * 3_600_000;
     await store.write(administrator, (writing) => addUser(writing, 'u2'));
     assert.equal(heard[0]?.complete, true);

@@ -13,7 +13,8 @@ test('a thread sets its own slice, and no other one', (t) => {
   assert.equal(sliceOf(process.pid), 0.1);
   const others = readdirSync('/proc/self/task').map(Number).filter((thread) => thread !== process.pid); // prettier-ignore
   assert.ok(others.length > 0);
-  for (const thread of others) assert.equal(sliceOf(thread), usual);
+  // One that has ended meanwhile has none.
+  for (const thread of others) assert.ok([usual, 0].includes(sliceOf(thread)));
   // Beyond what the kernel grants.
   assert.ok(setSlice(1000));
   assert.equal(sliceOf(process.pid), 100);

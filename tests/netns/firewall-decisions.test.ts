@@ -134,10 +134,8 @@ test('step by step leads to what is made anew, and decides as the model says', (
 test('a large set is made anew rather than emptied one by one', () => {
   const base = randomPlanWith(2000);
   rig.apply(base, true);
-  const start = performance.now();
   const { transactions } = rig.apply(randomPlanWith(1000));
   assert.ok(transactions[0].length < 20);
-  assert.ok(performance.now() - start < 5000);
   const stepwise = rig.listing();
   rig.apply(randomPlanWith(1000), true);
   assert.deepEqual(stepwise, rig.listing());

@@ -45,7 +45,10 @@ test('names that a server pushes servers for are asked in the tunnel, and all co
     const askerFor = async (domain: string): Promise<string | undefined> => {
       const question = `n${String(++serial)}.${domain}`;
       assert.ok(await resolved.finds(question));
-      return asked.stdout.split('\n').flatMap((line) => (line.endsWith(` ${question}`) ? [line.split(' ')[0]] : []))[0];
+      return until('the question', () => {
+        const line = asked.stdout.split('\n').find((one) => one.endsWith(` ${question}`));
+        return line?.split(' ')[0];
+      });
     };
     const before = await resolved.settings();
     assert.equal(await askerFor('example.net'), '192.0.2.1');

@@ -53,7 +53,7 @@ async function consoleAnswers(near: NetworkNamespace): Promise<void> {
     '--silent',
     '--insecure',
     '--max-time',
-    '10',
+    '60',
     'https://192.0.2.2/api/v1/setup',
   ]);
   assert.notEqual(stdout, '');
@@ -98,7 +98,7 @@ test('by TCP on its own port, and on that of the console', () =>
       }
       const own = laboratory.file('own.ovpn', withRemote(await profileOf(server, session, 'own'), '192.0.2.2 443 tcp'));
       laboratory.removeAtEnd('/run/sallyport/openvpn-own.json');
-      const up = await near.run([sallyport, 'openvpn', 'up', '--json', own], { timeoutMs: 60_000, allowFailure: true });
+      const up = await near.run([sallyport, 'openvpn', 'up', '--json', own], { allowFailure: true });
       assert.equal(up.code, 0, up.stderr);
       const { received, output } = await ping(near, '10.77.0.1', { count: 3, intervalMs: 100, waitMs: 10_000 });
       assert.ok(received >= 2, output);

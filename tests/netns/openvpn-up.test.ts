@@ -157,7 +157,6 @@ function profile({ lines = [], remotes = ['remote 192.0.2.2'], certificate = tru
 function run(args: readonly string[], input?: string): Promise<RunResult> {
   return client.run([sallyport, ...args], {
     allowFailure: true,
-    timeoutMs: 60_000,
     ...(input === undefined ? {} : { input }),
   });
 }

@@ -75,7 +75,7 @@ export class Server {
   async call(method: string, path: string, body?: unknown, token?: string): Promise<{ status: number; body: unknown }> {
     const { stdout } = await this.namespace.run(
       [
-        ...['curl', '--silent', '--insecure', '--max-time', '10', '--request', method, '--write-out', '\n%{http_code}'],
+        ...['curl', '--silent', '--insecure', '--max-time', '60', '--request', method, '--write-out', '\n%{http_code}'],
         ...(body === undefined ? [] : ['--header', 'content-type: application/json', '--data-binary', '@-']),
         ...(token === undefined ? [] : ['--header', `authorization: Bearer ${token}`]),
         `${this.facts.control?.url ?? ''}${path}`,

@@ -161,7 +161,7 @@ describe('access through the service', () => {
     }
     const url = `https://${ADDRESSES.gateway1.endpoint}:${String(controlPort)}/healthz`;
     const before = (await app.device.peers())[0]?.sent ?? 0;
-    const argv = ['curl', '-s', '-k', '--noproxy', '*', '--max-time', '5', '-w', '%{http_code} %{local_ip}', url];
+    const argv = ['curl', '-s', '-k', '--noproxy', '*', '--max-time', '20', '-w', '%{http_code} %{local_ip}', url];
     const { stdout } = await machine.run([...argv, '-o', '/dev/null']);
     assert.equal(stdout, `200 ${alice.device.ipv4}`);
     assert.ok(((await app.device.peers())[0]?.sent ?? 0) > before);

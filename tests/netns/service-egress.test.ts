@@ -80,7 +80,7 @@ describe('egress addresses', () => {
     };
     // A firewall has no login, and is no client of the tunnel.
     const fetch = async (url: string): Promise<string[]> => {
-      const argv = ['curl', '-s', '-k', '--noproxy', '*', '--max-time', '5', '-w', '\n%{http_code}', url];
+      const argv = ['curl', '-s', '-k', '--noproxy', '*', '--max-time', '20', '-w', '\n%{http_code}', url];
       return (await rig.world.internal.run(argv)).stdout.trim().split(/\n+/);
     };
     const [status, ...listed] = (await fetch(link.url)).reverse();

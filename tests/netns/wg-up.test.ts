@@ -109,7 +109,7 @@ function configuration(settings: Settings): { name: string; file: string } {
 }
 
 function run(args: readonly string[], env: Record<string, string> = {}): Promise<RunResult> {
-  return client.run([sallyport, ...args], { allowFailure: true, timeoutMs: 60_000, env });
+  return client.run([sallyport, ...args], { allowFailure: true, env });
 }
 
 async function succeed(args: readonly string[], env?: Record<string, string>): Promise<RunResult> {

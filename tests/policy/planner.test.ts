@@ -302,9 +302,11 @@ test('10,000 devices, 100 gateways, 1,000 rules: one change is planned within 50
     let best = Infinity;
     for (let i = 0; i < 5; i++) {
       change(i);
-      const began = performance.now();
+      // Its own time: what the machine does besides is no matter.
+      const began = process.threadCpuUsage();
       const changes = planner.update(model, START);
-      best = Math.min(best, performance.now() - began);
+      const { user, system } = process.threadCpuUsage(began);
+      best = Math.min(best, (user + system) / 1000);
       assert.equal(changes.size, expected);
     }
     return best;

@@ -56,9 +56,11 @@ test('a plan of 10,000 devices is checked in full within some tens of millisecon
   decoder.decode(request);
   let best = Infinity;
   for (let i = 0; i < 5; i++) {
-    const start = performance.now();
+    // Its own time: what the machine does besides is no matter.
+    const start = process.threadCpuUsage();
     decoder.decode(request);
-    best = Math.min(best, performance.now() - start);
+    const { user, system } = process.threadCpuUsage(start);
+    best = Math.min(best, (user + system) / 1000);
   }
   t.diagnostic(`${best.toFixed(1)} ms`);
   assert.ok(best < 100);

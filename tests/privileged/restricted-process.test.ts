@@ -127,11 +127,7 @@ test('it dies with a parent that is killed', { skip }, async () => {
   const pid = Number(text.toString());
   assert.ok(processPrivileges(pid).length > 0);
   parent.kill('SIGKILL');
-  const deadline = Date.now() + 3000;
-  while (isAlive(pid)) {
-    assert.ok(Date.now() < deadline, 'the child lives on');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
 });
 
 function isAlive(pid: number): boolean {

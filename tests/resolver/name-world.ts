@@ -255,7 +255,7 @@ export class World {
   }
 
   async ask(wanted: Wanted): Promise<Answered> {
-    const answered = await this.tryAsk(wanted, 15_000);
+    const answered = await this.tryAsk(wanted, 60_000);
     if (answered === undefined) throw new Error('no answer');
     return answered;
   }

@@ -37,7 +37,7 @@ describe('what a client asks', () => {
       );
       assert.deepEqual(answered.additionals, [], 'no EDNS for who does not speak it');
     }
-    const client = new NodeResolver({ timeout: 2000, tries: 1 });
+    const client = new NodeResolver({ timeout: 20_000, tries: 1 });
     client.setServers([`127.0.0.1:${names.port}`]);
     assert.deepEqual(await client.resolve4('node.example.com', { ttl: true }), [{ address: '192.0.2.1', ttl: 300 }]);
   });
@@ -354,7 +354,7 @@ describe('the plan', () => {
     const next = await upstream(t, (asked) => address(asked, '192.0.2.2'));
     const names = await world(t, { upstreams: [at(old)] });
     const early = names.ask({ name: 'a.example' });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    while (old.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     names.resolver.setPlan({ upstreams: [at(next)], blocked: [], blockLists: [], hosts: [], domains: [] });
     assert.deepEqual(dataOf(await names.ask({ name: 'a.example' })), ['192.0.2.2']);
     open.resolve(undefined);
@@ -380,6 +380,7 @@ describe('limits', () => {
     const limits = { perSecond: 1000, burst: 1000, pending: 3 };
     const one = await world(t, { upstreams: [at(server)] }, {}, { limits });
     void Promise.all(Array.from({ length: 10 }, (_, i) => one.tryAsk({ name: `${i}.example` })));
+    while (server.asked.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal(server.asked.length, 3);
     const all = await world(t, { upstreams: [at(server)] }, { maxPending: 3 });

@@ -95,7 +95,7 @@ describe('index table', () => {
     assert.equal(table.insert(77 * 65_536 + 1000, 64), true);
   });
 
-  test('readers never see a wrong keypair while one thread inserts and removes', { timeout: 30_000 }, async () => {
+  test('readers never see a wrong keypair while one thread inserts and removes', async () => {
     const capacity = 12;
     const memory = Arena.create(65_536);
     const flags = memory.allocate(64);
@@ -115,7 +115,8 @@ describe('index table', () => {
         for (let k = 0; k < 6; k++) assert.ok(table.insert(k, (k + 1) * 64));
         Atomics.store(memory.i32, flags >> 2, START);
         const end = performance.now() + 700;
-        while (performance.now() < end) {
+        // The reader may be given little time by a machine that is full.
+        while (performance.now() < end || Atomics.load(memory.i32, (flags >> 2) + 1) <= 10_000) {
           for (let k = 0; k < 1000; k++) {
             const index = 64 + 32 * (random.u32() % 4);
             if (!table.remove(index)) table.insert(index, (index + 1) * 64);

@@ -79,13 +79,13 @@ export class ClientMachine {
 
   /** Runs a command of `sallyport`; `input` holds secrets. @throws CommandError when it fails. */
   async run(args: readonly string[], input = ''): Promise<string> {
-    const options = { env: this.environment, input, timeoutMs: 60_000 };
+    const options = { env: this.environment, input };
     return (await this.machine.run([sallyport, ...args], options)).stdout;
   }
 
   /** Runs a command that may fail. */
-  attempt(args: readonly string[], timeoutMs = 60_000): Promise<RunResult> {
-    return this.machine.run([sallyport, ...args], { env: this.environment, allowFailure: true, timeoutMs });
+  attempt(args: readonly string[]): Promise<RunResult> {
+    return this.machine.run([sallyport, ...args], { env: this.environment, allowFailure: true });
   }
 
   /** Starts a command that is not waited for. */

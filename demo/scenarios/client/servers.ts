@@ -75,7 +75,7 @@ export class ClientService {
   async call<T = unknown>(method: string, path: string, body?: unknown, ifMatch?: number): Promise<T> {
     const { stdout } = await this.#world.gatewayA.run(
       [
-        ...['curl', '-s', '-k', '--max-time', '10', '-X', method, '-w', '\n%{http_code}'],
+        ...['curl', '-s', '-k', '--max-time', '60', '-X', method, '-w', '\n%{http_code}'],
         ...(body === undefined ? [] : ['-H', 'content-type: application/json', '--data-binary', '@-']),
         ...(ifMatch === undefined ? [] : ['-H', `if-match: "${String(ifMatch)}"`]),
         ...(this.#session === '' ? [] : ['-H', `authorization: Bearer ${this.#session}`]),

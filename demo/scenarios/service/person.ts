@@ -29,7 +29,6 @@ export class Person {
     const run = await this.machine.run([sallyport, ...args], {
       env: { XDG_CONFIG_HOME: this.#home },
       input,
-      timeoutMs: 60_000,
     });
     return run.stdout;
   }

@@ -18,7 +18,7 @@ export interface Visit {
   readonly page: string;
 }
 
-const timeoutMs = 10_000;
+const timeoutMs = 60_000;
 
 function fetchPage(scheme: 'http' | 'https', address: string, ca: Buffer): Promise<Visit> {
   return new Promise((resolve, reject) => {

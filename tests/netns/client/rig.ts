@@ -80,19 +80,15 @@ export class ClientRig {
   }
 
   /** Waits until the client's state is as it is wanted. */
-  until(what: string, wanted: (status: ClientStatus) => boolean, timeoutMs = 30_000): Promise<ClientStatus> {
-    return until(
-      what,
-      async () => {
-        const status = await this.status();
-        return wanted(status) && status;
-      },
-      timeoutMs,
-    );
+  until(what: string, wanted: (status: ClientStatus) => boolean): Promise<ClientStatus> {
+    return until(what, async () => {
+      const status = await this.status();
+      return wanted(status) && status;
+    });
   }
 
-  connected(timeoutMs?: number): Promise<ClientStatus> {
-    return this.until('the connection', ({ state }) => state === 'connected', timeoutMs);
+  connected(): Promise<ClientStatus> {
+    return this.until('the connection', ({ state }) => state === 'connected');
   }
 
   /** The gateway that the traffic leaves by. */
