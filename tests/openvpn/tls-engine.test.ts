@@ -90,6 +90,8 @@ async function settled(ends: { server: End; client: End }): Promise<void> {
     quiet = count === before ? quiet + 1 : 0;
     before = count;
     await sleep(15);
+    // Late timers alone are no turns in which something could have been told.
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

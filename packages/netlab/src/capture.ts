@@ -33,14 +33,47 @@ export class Capture {
     return new Capture(tcpdump, path);
   }
 
-  /** Ends the capture after a moment in which packets on the way still arrive. */
+  /** Ends the capture after a moment in which packets on the way still arrive, once tcpdump has written what there was. */
   async stop(): Promise<CaptureResult> {
     await new Promise((resolve) => setTimeout(resolve, 200));
+    const then = await this.#askCounters();
+    await until('tcpdump to have written what came', async () => {
+      const now = await this.#askCounters();
+      return now.captured + now.dropped >= then.received;
+    });
     await this.#process.stop('SIGINT');
-    const dropped = /(\d+) packets? dropped by kernel/.exec(this.#process.stderr);
-    if (dropped === null) throw new CommandError(this.#process.argv, 'gave no counters', this.#process.stderr);
-    return { packets: readPcap(readFileSync(this.#path)), dropped: Number(dropped[1]) };
+    const { dropped } = this.#counters().at(-1) ?? this.#withoutCounters();
+    return { packets: readPcap(readFileSync(this.#path)), dropped };
   }
+
+  async #askCounters(): Promise<Counters> {
+    const { length } = this.#counters();
+    this.#process.signal('SIGUSR1');
+    return until('the counters of tcpdump', () => {
+      if (this.#process.exit !== undefined) this.#withoutCounters();
+      return this.#counters()[length];
+    });
+  }
+
+  /** All that it has told: `received` is by the kernel. */
+  #counters(): Counters[] {
+    const lines =
+      /(\d+) packets? captured\s*,?\s(\d+) packets? received by filter\s*,?\s(\d+) packets? dropped by kernel/g;
+    return Array.from(this.#process.stderr.matchAll(lines), ([, ...numbers]) => {
+      const [captured = 0, received = 0, dropped = 0] = numbers.map(Number);
+      return { captured, received, dropped };
+    });
+  }
+
+  #withoutCounters(): never {
+    throw new CommandError(this.#process.argv, 'gave no counters', this.#process.stderr);
+  }
+}
+
+interface Counters {
+  readonly captured: number;
+  readonly received: number;
+  readonly dropped: number;
 }
 
 let captures = 0;
