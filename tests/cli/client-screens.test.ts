@@ -140,8 +140,8 @@ describe('on a terminal', () => {
     ['Ctrl-C', '\u0003'],
   ] as const) {
     test(`status --watch draws until ${what}, and leaves the terminal as it was`, async () => {
-      daemon.answer = async (_asked, say) => {
-        for (let i = 0; i < 3; i++) {
+      daemon.answer = async (_asked, say, socket) => {
+        for (let i = 0; !socket.destroyed; i++) {
           say({ event: { ...CONNECTED, receivedBytes: i * 1e6 } });
           await new Promise((resolve) => setTimeout(resolve, 750));
         }
