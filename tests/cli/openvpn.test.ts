@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkSettings, ProfileRoute } from '@sallyport/openvpn';
 import { decodeScrv1 } from '@sallyport/openvpn';
 import { Credentials } from '../../apps/cli/src/openvpn/credentials.ts';
@@ -210,4 +213,17 @@ test('a process is told from a later one with its number', () => {
   assert.equal(isRunning(record), true);
   assert.equal(isRunning({ ...record, began: '1' }), false);
   assert.equal(beginningOf(2 ** 22 + 1), undefined);
+});
+
+test('a process that has ended does not run, though nobody has taken note of its end', async () => {
+  // The shell becomes a program that does not ask after the child that it had.
+  const parent = spawn('sh', ['-c', 'sleep 0.1 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    const [line] = (await once(parent.stdout.setEncoding('utf8'), 'data')) as [string];
+    const stat = `/proc/${line.trim()}/stat`;
+    while (!/\) Z /.test(readFileSync(stat, 'utf8'))) await sleep(5);
+    assert.equal(beginningOf(Number(line)), undefined);
+  } finally {
+    parent.kill('SIGKILL');
+  }
 });

@@ -118,8 +118,8 @@ export function commandLine(pid: number): string[] {
 
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    // One that has ended stays listed until the machine's first process has heard of it, which may take seconds.
+    return !/\) Z /.test(readFileSync(`/proc/${String(pid)}/stat`, 'utf8'));
   } catch {
     return false;
   }

@@ -81,12 +81,14 @@ export function marksInUse(): Set<number> {
   return new Set(tunnelNames().flatMap((name) => readTunnelRecord(name)?.mark ?? []));
 }
 
-/** When a process began, in the kernel's ticks; undefined where there is none of this number. */
+/** When a process began, in the kernel's ticks; undefined where none of this number runs. */
 export function beginningOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
     // Behind the program's name, which is in parentheses and may hold anything (proc(5)).
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // One that has ended stays listed until its parent has heard of it, which first processes of containers may never do.
+    return fields[0] === 'Z' ? undefined : fields[19];
   } catch {
     return undefined;
   }
