@@ -102,7 +102,7 @@ for (const { name, ...programs } of roles) {
       for (const { device } of [a, b]) await speak(device, VARIANT);
       await assertReachable(a, b);
       for (const reverse of [false, true]) {
-        await transfer(a, b, 'ipv4', { seconds: 1, reverse, streams: 2 });
+        await transfer(a, b, 'ipv4', { bytes: 10e6, reverse, streams: 2 });
         const udp = { bytes: 1200, bitsPerSecond: 20e6 };
         // How much is lost says more of the machine here, which other tests share (`netns/interop-traffic`).
         const { datagrams } = await transfer(a, b, 'ipv6', { seconds: 1, reverse, udp });

@@ -2,7 +2,10 @@ import type { NetworkNamespace } from './namespace.ts';
 import { CommandError, describeExit, PATIENCE_MS, until, type Process } from './process.ts';
 
 export interface IperfOptions {
-  readonly seconds: number;
+  /** How long it sends; default 10. */
+  readonly seconds?: number;
+  /** How much it sends instead: over in a moment where the rate is of no interest. */
+  readonly bytes?: number;
   /** Before these, in which nothing is measured; none by default. */
   readonly warmUpSeconds?: number;
   /** Parallel streams; default 1. */
@@ -71,7 +74,9 @@ async function runClient(namespace: NetworkNamespace, address: string, options: 
   const { udp } = options;
   const argv = [
     ...['iperf3', '--json', '--interval', '0', '--connect-timeout', String(PATIENCE_MS), '--client', address],
-    ...['--port', String(options.port ?? 5201), '--time', String(options.seconds)],
+    ...['--port', String(options.port ?? 5201)],
+    ...(options.seconds === undefined ? [] : ['--time', String(options.seconds)]),
+    ...(options.bytes === undefined ? [] : ['--bytes', String(options.bytes)]),
     ...['--parallel', String(options.streams ?? 1)],
     ...(options.warmUpSeconds === undefined ? [] : ['--omit', String(options.warmUpSeconds)]),
     ...(options.reverse === true ? ['--reverse'] : []),
@@ -81,7 +86,7 @@ async function runClient(namespace: NetworkNamespace, address: string, options: 
     ...(udp === undefined ? [] : ['--window', '4M']),
   ];
   const run = await namespace.run(argv, {
-    timeoutMs: (options.seconds + (options.warmUpSeconds ?? 0)) * 1000 + PATIENCE_MS,
+    timeoutMs: ((options.seconds ?? 10) + (options.warmUpSeconds ?? 0)) * 1000 + PATIENCE_MS,
     allowFailure: true,
   });
   const report = JSON.parse(run.stdout) as IperfReport;
