@@ -127,7 +127,7 @@ describe('being cut off', () => {
       INTERNET,
       async (userId, client) => {
         const used = (await rig.api.call('getUser', { params: { userId } })) as { trafficBytesThisMonth: number };
-        const limit = used.trafficBytesThisMonth + 15_000_000;
+        const limit = used.trafficBytesThisMonth + 4_000_000;
         await rig.api.change('getUser', 'updateUser', { userId }, { trafficBytesPerMonth: limit });
         // What the device sent and received is what its user pays for.
         const crossed = await until('the limit', async () => {

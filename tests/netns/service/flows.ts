@@ -5,23 +5,38 @@ import { until, type NetworkNamespace, type Process } from '@sallyport/netlab';
 /** What arrived when: Unix milliseconds, ascending. */
 export interface Flow {
   readonly name: string;
-  arrivals(): number[];
+  arrivals(): readonly number[];
   /** What a flow that goes on has lost; empty when nothing. */
   losses(): string[];
   stop(): Promise<void>;
 }
 
+/** What a process has printed, line by line as `pattern` finds it; each line is read once, for flows go on for minutes. */
+function readLines<T>(process: Process, pattern: RegExp, read: (match: RegExpExecArray) => T): () => T[] {
+  const all: T[] = [];
+  let at = 0;
+  return () => {
+    const end = process.stdout.lastIndexOf('\n') + 1;
+    for (const match of process.stdout.slice(at, end).matchAll(pattern)) all.push(read(match));
+    at = end;
+    return all;
+  };
+}
+
 /** A ping every 20 ms. */
 async function startPing(machine: NetworkNamespace, address: string): Promise<Flow> {
   const process = await machine.start(['ping', '-D', '-n', '-O', '-i', '0.02', address]);
-  const answers = () => [...process.stdout.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from \S+ icmp_seq=(\d+)/gm)];
+  const answers = readLines(process, /^\[(\d+\.\d+)\] \d+ bytes from \S+ icmp_seq=(\d+)/gm, ([, at, number]) => ({
+    at: Number(at) * 1000,
+    number: Number(number),
+  }));
   return {
     name: `ping from ${machine.label} to ${address}`,
-    arrivals: () => answers().map(([, at]) => Number(at) * 1000),
+    arrivals: () => answers().map(({ at }) => at),
     losses: () => {
       // One that waited for a neighbour's address may be overtaken.
       const numbers = answers()
-        .map(([, , number]) => Number(number))
+        .map(({ number }) => number)
         .sort((one, other) => one - other);
       // The number has 16 bits; nothing here runs for long enough that it would begin again.
       return numbers.flatMap((number, i) => {
@@ -42,10 +57,9 @@ async function startStream(machine: NetworkNamespace, address: string): Promise<
     join(import.meta.dirname, 'stream-client.ts'),
     address,
   ]);
-  const arrivals = () => [...client.stdout.matchAll(/^(\d+) \d+$/gm)].map(([, at]) => Number(at));
   return {
     name: `transfer to ${machine.label} from ${address}`,
-    arrivals,
+    arrivals: readLines(client, /^(\d+) \d+$/gm, ([, at]) => Number(at)),
     losses: () => (client.exit === undefined ? [] : [client.stdout.slice(-100) + client.stderr]),
     stop: () => client.stop(),
   };

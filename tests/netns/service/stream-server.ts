@@ -1,10 +1,10 @@
 /**
- * Sends without end to whoever connects, port 9000, both families: words of four bytes that count up from 0, 16 KiB
+ * Sends without end to whoever connects, port 9000, both families: words of four bytes that count up from 0, 4 KiB
  * every 10 ms, as long as the other side takes them.
  */
 import { createServer } from 'node:net';
 
-const CHUNK = 16_384;
+const CHUNK = 4096;
 const server = createServer((socket) => {
   let next = 0;
   const timer = setInterval(() => {
