@@ -50,7 +50,8 @@ test('each cipher of the data channel', () =>
         assert.equal((await pingSteadily(rig.client, INNER4, { count: 5, bytes })).received, 5, cipher);
       assert.equal((await pingSteadily(rig.server, device.plan.ipv6, { count: 5 })).received, 5, cipher);
       const route = { client: rig.client, server: rig.server, address: INNER4 };
-      for (const reverse of [false, true]) assert.ok((await iperf(route, { seconds: 1, reverse })).bytes > 1e6, cipher);
+      for (const reverse of [false, true])
+        assert.ok((await iperf(route, { bytes: 10e6, reverse })).bytes > 1e6, cipher);
       await client.stop();
     }
   }));
@@ -125,8 +126,8 @@ test('compression is refused, in words', () =>
   }));
 
 for (const [who, renegotiateMs, lines] of [
-  ['client', 3_600_000, ['reneg-sec 3']],
-  ['gateway', 3_000, ['reneg-sec 0']],
+  ['client', 3_600_000, ['reneg-sec 2']],
+  ['gateway', 2_000, ['reneg-sec 0']],
 ] as const)
   test(`renegotiation every few seconds under load, from the ${who}: nothing is lost`, () =>
     withOpenVpnRig(async (rig) => {
@@ -136,15 +137,14 @@ for (const [who, renegotiateMs, lines] of [
       const client = await rig.startClient(rig.service.profile(device, OUTER4, lines));
       await connected(client);
       const [pings, load] = await Promise.all([
-        ping(rig.client, INNER4, { count: 600, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 12, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
+        ping(rig.client, INNER4, { count: 400, intervalMs: 20, waitMs: 3000 }),
+        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 8, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
       ]);
-      const exchanges = client.stdout.split('Control Channel: TLSv').length - 1;
-      assert.ok(exchanges >= 4, client.stdout);
+      await saying(client, 'Control Channel: TLSv', 4);
       assert.equal(client.stdout.includes('TLS: soft reset'), who === 'client');
       await assertKeysServed(gateway, client);
       // What a busy machine loses on the way is neither's fault.
-      assert.ok(pings.received >= 580, pings.output.slice(-300));
+      assert.ok(pings.received >= 385, pings.output.slice(-300));
       // A quarter is what the time of one key of four carries.
       assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
     }));
@@ -153,7 +153,7 @@ test('a client that gets another address goes on at once (float)', () =>
   withOpenVpnRig(async (rig) => {
     const device = await rig.service.device();
     await rig.startGateway({ devices: [device.plan] });
-    const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 6']));
+    const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 4']));
     await connected(client);
     assert.equal((await pingSteadily(rig.client, INNER4, { count: 2 })).received, 2);
     await rig.client.ip('address', 'del', '198.51.100.1/24', 'dev', 'uplink');
@@ -162,7 +162,7 @@ test('a client that gets another address goes on at once (float)', () =>
     assert.equal((await pingSteadily(rig.client, INNER4, { count: 5 })).received, 5);
     assert.equal((await pingSteadily(rig.server, device.plan.ipv4, { count: 5 })).received, 5);
     // New keys are exchanged from there.
-    await saying(client, 'TLS: soft reset');
+    await saying(client, 'TLS: soft reset', client.stdout.split('TLS: soft reset').length);
     await sleep(1500);
     assert.equal((await pingSteadily(rig.client, INNER6, { count: 5 })).received, 5);
     assert.ok(!client.stdout.includes('Restart'), client.stdout);

@@ -32,17 +32,21 @@ function release(name: string): Release {
 const V25 = release('2.5');
 const V27 = release('2.7');
 
-/** Both families, both ways, small and large: 1,500 bytes are a whole packet to 2.5, which can't be told the tunnel's MTU. */
+/**
+ * Both families, both ways, small and large, all at once: 1,500 bytes are a whole packet to 2.5, which can't be told the
+ * tunnel's MTU.
+ */
 async function assertPasses(rig: OpenVpnRig, device: { readonly ipv4: string; readonly ipv6: string }): Promise<void> {
-  for (const [from, addresses] of [
-    [rig.client, [INNER4, INNER6]],
-    [rig.server, [device.ipv4, device.ipv6]],
-  ] as const)
-    for (const address of addresses)
-      for (const bytes of [56, 1472]) {
-        const { received, output } = await pingSteadily(from, address, { count: 3, bytes, intervalMs: 150 });
-        assert.equal(received, 3, output);
-      }
+  const ways = [
+    { from: rig.client, addresses: [INNER4, INNER6] },
+    { from: rig.server, addresses: [device.ipv4, device.ipv6] },
+  ].flatMap(({ from, addresses }) => addresses.flatMap((to) => [56, 1472].map((bytes) => ({ from, to, bytes }))));
+  await Promise.all(
+    ways.map(async ({ from, to, bytes }) => {
+      const { received, output } = await pingSteadily(from, to, { count: 3, bytes, intervalMs: 150 });
+      assert.equal(received, 3, output);
+    }),
+  );
 }
 
 /** The keys that data travels by, as this release says it of each negotiation. */
@@ -60,7 +64,7 @@ for (const { name, program, skip } of [V25, V27]) {
         await connected(client);
         await assertPasses(rig, device.plan);
         for (const reverse of [false, true]) {
-          const { bytes } = await iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 1, reverse }); // prettier-ignore
+          const { bytes } = await iperf({ client: rig.client, server: rig.server, address: INNER4 }, { bytes: 10e6, reverse }); // prettier-ignore
           assert.ok(bytes > 1e6, String(bytes));
         }
         const { devices } = await gateway.ask<Observed>({ kind: 'observe' });
@@ -94,16 +98,16 @@ for (const { name, program, skip } of [V25, V27]) {
     withOpenVpnRig(async (rig) => {
       const device = await rig.service.device();
       const gateway = await rig.startGateway({ devices: [device.plan] });
-      const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 3']), { program });
+      const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 2']), { program });
       await connected(client);
       const [pings, load] = await Promise.all([
-        ping(rig.client, INNER4, { count: 500, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 9, udp: { bytes: 1200, bitsPerSecond: 10e6 } }), // prettier-ignore
+        ping(rig.client, INNER4, { count: 350, intervalMs: 20, waitMs: 3000 }),
+        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 6, udp: { bytes: 1200, bitsPerSecond: 10e6 } }), // prettier-ignore
       ]);
-      assert.ok(client.stdout.split('TLS: soft reset').length - 1 >= 2, client.stdout);
+      await saying(client, 'TLS: soft reset', 2);
       await assertKeysServed(gateway, client);
       // What a busy machine loses on the way is neither's fault.
-      assert.ok(pings.received >= 480, pings.output.slice(-300));
+      assert.ok(pings.received >= 335, pings.output.slice(-300));
       // A third is what the time of one key of three carries.
       assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
     }),
@@ -131,7 +135,7 @@ test('openvpn 2.7 has data packets with epochs', { skip: V27.skip }, () =>
   withOpenVpnRig(async (rig) => {
     const device = await rig.service.device();
     await rig.startGateway({ devices: [device.plan] });
-    const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 4']), V27);
+    const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 2']), V27);
     await connected(client);
     await saying(client, "Outgoing Epoch Data key 1: Cipher 'AES-256-GCM'");
     await saying(client, 'Outgoing Epoch Data key 1', 3);

@@ -150,14 +150,15 @@ test('each cipher, with bytes both ways', () =>
       const ends = { server, ...(await startClient(rig, { settings: { dataCiphers } })) };
       assert.equal((await connect(rig, ends)).cipher, cipher);
       const route = { client: rig.client, server: rig.server, address: GATEWAY4 };
-      for (const reverse of [false, true]) assert.ok((await iperf(route, { seconds: 1, reverse })).bytes > 1e6, cipher);
+      for (const reverse of [false, true])
+        assert.ok((await iperf(route, { bytes: 10e6, reverse })).bytes > 1e6, cipher);
       await leave(ends);
     }
   }));
 
 for (const [who, lines, settings] of [
-  ['server', ['reneg-sec 3'], {}],
-  ['client', ['reneg-sec 0'], { renegotiateMs: 3000 }],
+  ['server', ['reneg-sec 2'], {}],
+  ['client', ['reneg-sec 0'], { renegotiateMs: 2000 }],
 ] as const)
   test(`new keys every few seconds under load, from the ${who}`, () =>
     withOpenVpnRig(async (rig) => {
@@ -165,14 +166,14 @@ for (const [who, lines, settings] of [
       const ends = { server, ...(await startClient(rig, { settings })) };
       await connect(rig, ends);
       const [pings, load] = await Promise.all([
-        ping(rig.client, GATEWAY4, { count: 600, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: GATEWAY4 }, { seconds: 12, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
+        ping(rig.client, GATEWAY4, { count: 400, intervalMs: 20, waitMs: 3000 }),
+        iperf({ client: rig.client, server: rig.server, address: GATEWAY4 }, { seconds: 8, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
       ]);
       await event(ends, 'renegotiated', 3);
       await leave(ends);
       // What a busy machine loses on the way is neither's fault; what lacks a key is dropped here, and counted.
       assert.equal(ends.client.stderr, '{}\n');
-      assert.ok(pings.received >= 580, pings.output.slice(-300));
+      assert.ok(pings.received >= 385, pings.output.slice(-300));
       // A quarter is what the time of one key of four carries.
       assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
     }));
@@ -186,7 +187,7 @@ test('user name and password, a token in its place; refused; the server ends', (
       `auth-user-pass-verify ${script} via-file`,
       'auth-gen-token 3600 3600',
       'verify-client-cert none',
-      'reneg-sec 8',
+      'reneg-sec 5',
       'hand-window 4',
       'explicit-exit-notify 2',
     ]);

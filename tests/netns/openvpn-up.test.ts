@@ -67,10 +67,12 @@ before(async () => {
 after(() => laboratory.close());
 
 const running: Process[] = [];
-const names: string[] = [];
+/** Of the tunnels that may still be up at the end of a test. */
+const names = new Set<string>();
 
 afterEach(async () => {
-  for (const name of names.splice(0)) await run(['openvpn', 'down', name]);
+  for (const name of names) await run(['openvpn', 'down', name]);
+  names.clear();
   for (const one of running.splice(0)) await one.stop();
 });
 
@@ -78,6 +80,8 @@ const block = (name: string, text: string): string => `<${name}>\n${text.trim()}
 
 interface ServerOptions {
   readonly proto?: string;
+  /** Both ends take the other for gone after so many seconds without a word. */
+  readonly patience?: number;
   readonly lines?: readonly string[];
   readonly push?: readonly string[];
 }
@@ -85,7 +89,7 @@ interface ServerOptions {
 let serial = 0;
 
 /** Starts a server, and waits until it takes connections. */
-async function serve({ proto = 'udp', lines = [], push = [] }: ServerOptions = {}): Promise<Process> {
+async function serve({ proto = 'udp', patience = 10, lines = [], push = [] }: ServerOptions = {}): Promise<Process> {
   const file = join(laboratory.folder, `server-${String(++serial)}.conf`);
   const text = [
     'mode server',
@@ -98,7 +102,7 @@ async function serve({ proto = 'udp', lines = [], push = [] }: ServerOptions = {
     'topology subnet',
     'server 10.8.0.0 255.255.255.0',
     'server-ipv6 fd08::/64',
-    'keepalive 1 10',
+    `keepalive 1 ${String(patience)}`,
     'dh none',
     'verb 4',
     'explicit-exit-notify 0',
@@ -150,7 +154,7 @@ function profile({ lines = [], remotes = ['remote 192.0.2.2'], certificate = tru
   laboratory.removeAtEnd(`/run/sallyport/openvpn-${name}.json`);
   laboratory.removeAtEnd(logOf(name));
   laboratory.removeAtEnd(`/run/sallyport/resolv.conf.d/${name}.json`);
-  names.push(name);
+  names.add(name);
   return { name, file };
 }
 
@@ -172,12 +176,15 @@ interface UpFacts {
 async function up(args: readonly string[], input?: string): Promise<{ facts: UpFacts; stderr: string }> {
   const result = await run(['openvpn', 'up', '--json', ...args], input);
   assert.equal(result.code, 0, result.stderr);
-  return { facts: JSON.parse(result.stdout) as UpFacts, stderr: result.stderr };
+  const facts = JSON.parse(result.stdout) as UpFacts;
+  names.add(facts.interface);
+  return { facts, stderr: result.stderr };
 }
 
 async function down(name: string): Promise<void> {
   const result = await run(['openvpn', 'down', name]);
   assert.equal(result.code, 0, result.stderr);
+  names.delete(name);
   const link = await client.run(['ip', 'link', 'show', name], { allowFailure: true });
   assert.notEqual(link.code, 0, `${name} is still there`);
   assert.equal(existsSync(`/run/sallyport/openvpn-${name}.json`), false);
@@ -189,10 +196,12 @@ function logOf(name: string): string {
 }
 
 async function reaches(...addresses: string[]): Promise<void> {
-  for (const address of addresses) {
-    const { received, output } = await ping(client, address, { count: 3, intervalMs: 100 });
-    assert.ok(received >= 2, output);
-  }
+  await Promise.all(
+    addresses.map(async (address) => {
+      const { received, output } = await ping(client, address, { count: 3, intervalMs: 100 });
+      assert.ok(received >= 2, output);
+    }),
+  );
 }
 
 /** All that bringing a tunnel up may change, as text. */
@@ -287,9 +296,11 @@ suite('openvpn up against openvpn', () => {
         const { name, file } = profile({ lines: ofClient(), remotes: [`remote 192.0.2.2 1194 ${proto}`] });
         const { facts } = await up([file]);
         assert.equal(facts.transport, proto);
-        const { received, output } = await ping(client, '198.51.100.7', { count: 35, intervalMs: 100 });
+        const [{ received, output }] = await Promise.all([
+          ping(client, '198.51.100.7', { count: 35, intervalMs: 100 }),
+          reaches('2001:db8:7::7'),
+        ]);
         assert.ok(received >= 34, output);
-        await reaches('2001:db8:7::7');
         assert.match(process.stdout, /TLS: soft reset|TLS: new session|Control Channel: .*\n[^]*Control Channel: /);
         await down(name);
       });
@@ -309,7 +320,7 @@ suite('openvpn up against openvpn', () => {
   });
 
   test('the server comes back, and the tunnel with it; meanwhile nothing passes beside it', async () => {
-    const first = await serve({ push: ['redirect-gateway def1'] });
+    const first = await serve({ patience: 4, push: ['redirect-gateway def1'] });
     const { name, file } = profile();
     await up([file]);
     await first.stop('SIGKILL');
