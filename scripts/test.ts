@@ -1,10 +1,10 @@
 /**
  * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
  *
- * Files that build network namespaces run four at a time, for they wait more than they work; beside them, with what they
- * leave of the processors, those that only compute. Then come those that tell moments, two at a time, and those that
- * measure, alone, so that the machine is theirs; the others run side by side before all these. With CI=true a skipped test
- * is a fault: nothing may pass there by not having been run.
+ * First those that wait for browsers and databases, side by side; then those that build network namespaces, five at a
+ * time, for they wait more than they work; then those that tell moments, three at a time. Beside all these, with what they
+ * leave of the processors, run those that only compute. Those that measure come last, alone, so that the machine is theirs.
+ * With CI=true a skipped test is a fault: nothing may pass there by not having been run.
  */
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -20,18 +20,38 @@ const networkAreas = ['demo', 'faults', 'interop', 'netns'];
 /** Folders, and files beside them, that compute and wait for nothing by the clock. */
 const patientAreas = ['core', 'gateway', 'policy', 'simulation', 'tunnel-service', 'wire', 'wireguard'];
 const patientFiles = pathsOf([
+  'cli/client-reference',
   'cli/command-line',
   'cli/service-commands',
   'client/model',
+  'control/access-devices',
+  'control/access-policy',
   'control/api-input',
   'control/api-permissions',
   'control/audit',
+  'control/auth-access',
   'control/auth-passkey',
+  'control/auth-second-factor',
   'control/auth-step-up',
   'control/client-routes',
+  'control/console-files',
+  'control/device-authorization',
+  'control/device-filters',
+  'control/gateways-routes',
+  'control/housekeeping',
+  'control/live-overview',
+  'control/oidc-login',
   'control/oidc-providers',
+  'control/oidc-step-up',
+  'control/openvpn-devices',
+  'control/openvpn-tokens',
   'control/scim-conformance',
+  'control/scim-filter',
+  'control/store-migrations',
+  'control/usage',
+  'openvpn/conformance',
   'openvpn/simulation',
+  'uapi/fuzz',
 ]);
 /** Files of theirs whose proof is a moment or a low rate, and which wait for timers most of the time. */
 const calmFiles = pathsOf([
@@ -49,31 +69,44 @@ const aloneFiles = pathsOf([
   'netns/interop-traffic',
   'netns/privileged-flush',
 ]);
-/** Those that take longest begin first, in this order: one that began last would run on with nothing beside it. */
+/**
+ * Those that take longest begin first, in this order: one that began last would run on with nothing beside it. Among them
+ * those that wait (OpenVPN's) stand between those that work.
+ */
 const longFiles = pathsOf([
   'console/live',
   'console/pages',
+  'client/firewall-kernel',
   'console/hostile',
-  'console/keyboard',
-  'control/scim-provisioning',
   'console/openvpn',
+  'console/keyboard',
+  'console/sign-in',
+  'cli/client-commands',
+  'control/live-events',
   'control/api-input',
   'simulation/wireguard-weeks',
+  'cli/service-commands',
+  'client/model',
+  'cli/command-line',
   'netns/openvpn-up',
+  'netns/server',
   'netns/openvpn-releases',
   'netns/client-leaks',
+  'netns/openvpn-clients',
+  'netns/wg-up',
+  'netns/openvpn-server',
   'netns/client-everyday',
   'faults/service-storage',
   'netns/service-demo',
-  'netns/openvpn-server',
-  'netns/openvpn-clients',
-  'netns/server',
   'netns/client-networks',
   'faults/service-gateway',
-  'netns/wg-up',
+  'netns/openvpn3-clients',
   'netns/client-daemon',
-  'netns/service-cut-off',
+  'netns/openvpn-demo',
+  'netns/interop-amneziawg',
+  'netns/service-gateways',
   'faults/service-control',
+  'netns/service-cut-off',
   'netns/faults',
   'netns/service-limits',
 ]);
@@ -144,13 +177,12 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
     yield* runPhase(phases[name] ?? [], concurrency, execArgv);
     seconds.push(`${name} ${((performance.now() - begun) / 1000).toFixed(0)}`);
   }
-  // Browsers and databases are waited for.
-  yield* phase('parallel', availableParallelism() + 1);
   // A report holds one file after the other.
   const patient = collect(phase('patient', availableParallelism(), giveWay));
   patient.catch(() => undefined);
-  yield* phase('networks', 4);
-  yield* phase('calm', 2);
+  yield* phase('parallel', availableParallelism() + 1);
+  yield* phase('networks', 5);
+  yield* phase('calm', 3);
   yield* await patient;
   yield* phase('alone', 1);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
