@@ -14,8 +14,8 @@ interface Finding {
 
 /** What axe-core calls serious or critical. */
 async function seriousFindings(page: Page): Promise<string[]> {
-  // As a script of the tester, not of the page, whose policy would refuse it.
-  await page.evaluate(axeSource);
+  // As a script of the tester, not of the page, whose policy would refuse it; it is large, and there after the first time.
+  if (await page.evaluate(() => !('axe' in globalThis))) await page.evaluate(axeSource);
   const violations = await page.evaluate(
     async () =>
       (
