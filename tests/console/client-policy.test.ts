@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { routes } from '@sallyport/api';
+import { until } from '@sallyport/netlab';
 import type { Page } from 'playwright-core';
 import { t } from '../../apps/console/src/strings/index.ts';
 import { closeBrowser, consoleWorld, type ConsoleWorld } from './console-world.ts';
@@ -25,7 +26,7 @@ test('networks that wait are found from the overview, approved in part, and beco
   await page.getByText('A device offers a network that waits for approval.').waitFor();
   await page.locator('a[href="/all-devices?networks=waiting"]').click();
   await page.getByText(networks.waiting(1, false)).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 1);
+  await until('its row alone', async () => (await page.locator('tbody tr').count()) === 1);
   await page.getByRole('button', { name: networks.open(networks.waits(2), 'workstation', 'bob') }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('fd40::/48').uncheck();
@@ -119,9 +120,11 @@ test('what gateways do with names is set as lines, and comes back canonical', as
     ],
     domains: [{ domain: 'corp.example', servers: ['udp://10.20.0.53:53'] }],
   });
-  const shown = async (label: string): Promise<string> => page.getByLabel(label).inputValue();
-  assert.equal(await shown(text.hosts), 'wiki.corp.example 10.20.0.5 fd20::5\nprinter.corp.example 10.20.0.9');
-  assert.equal(await shown(text.domains), 'corp.example udp://10.20.0.53:53');
+  for (const [label, lines] of [
+    [text.hosts, 'wiki.corp.example 10.20.0.5 fd20::5\nprinter.corp.example 10.20.0.9'],
+    [text.domains, 'corp.example udp://10.20.0.53:53'],
+  ] as const)
+    await until(lines, async () => (await page.getByLabel(label).inputValue()) === lines);
 });
 
 test('a gateway shows the other ways to it', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { routes } from '@sallyport/api';
-import { generateKeys } from '@sallyport/netlab';
+import { generateKeys, until } from '@sallyport/netlab';
 import type { Locator, Page } from 'playwright-core';
 import { t } from '../../apps/console/src/strings/index.ts';
 import { dialog, openPath, rowOf, toast } from './browsing.ts';
@@ -79,7 +79,7 @@ async function assertFocused(target: Locator): Promise<void> {
   await target.waitFor();
   assert.ok(
     await target.evaluate(async (element) => {
-      for (let frames = 0; frames < 30 && element !== document.activeElement; frames++)
+      for (let frames = 0; frames < 600 && element !== document.activeElement; frames++)
         await new Promise((resolve) => requestAnimationFrame(resolve));
       return element === document.activeElement;
     }),
@@ -107,7 +107,7 @@ test('logging in, the way past the menu, and the appearance', async () => {
   await tabTo(page, appearance, 'Shift+Tab');
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('ArrowDown');
-  assert.equal(await page.locator('html').getAttribute('data-theme'), 'dark');
+  await page.locator('html[data-theme=dark]').waitFor();
 });
 
 test('the menu of a narrow window', async () => {
@@ -120,15 +120,16 @@ test('the menu of a narrow window', async () => {
   await tabTo(page, button, 'Shift+Tab');
   assert.equal(await button.getAttribute('aria-expanded'), 'false');
   await page.keyboard.press('Enter');
-  assert.equal(await button.getAttribute('aria-expanded'), 'true');
+  await until('an open menu', async () => (await button.getAttribute('aria-expanded')) === 'true');
   await tabTo(page, link);
   await tabTo(page, button, 'Shift+Tab');
   await page.keyboard.press('Space');
-  assert.ok(!(await link.isVisible()));
+  await link.waitFor({ state: 'hidden' });
   await page.keyboard.press('Enter');
   await press(page, link);
   await page.getByRole('heading', { level: 1, name: t.account.regions.title }).waitFor();
-  assert.ok(!(await link.isVisible()), 'it closes behind who goes');
+  // It closes behind who goes.
+  await link.waitFor({ state: 'hidden' });
 });
 
 describe('devices', () => {

@@ -173,7 +173,7 @@ test('settings that somebody else saves do not take away what is being typed', a
   assert.equal(await page.getByLabel(text.searchDomains).inputValue(), 'typed.example');
   await page.getByRole('button', { name: t.common.save }).click();
   await toast(page, t.common.changedMeanwhile).waitFor();
-  assert.equal(await keepalive.inputValue(), '40');
+  await until('what the other has saved', async () => (await keepalive.inputValue()) === '40');
   await page.getByLabel(text.searchDomains).fill('typed.example');
   await page.getByRole('button', { name: t.common.save }).click();
   await toast(page, text.saved).waitFor();
