@@ -16,7 +16,7 @@ describe('being cut off', () => {
   let rig: ServiceRig;
   let others: Flows;
   let number = 0;
-  /** Between which moments carol, whose session is a short one, logged in; the other tests fill the time until it ends. */
+  /** Between which moments carol, whose session is a short one, logged in; the last tests fill the time until it ends. */
   let loggedIn = { after: 0, before: 0 };
 
   before(async () => {
@@ -27,7 +27,6 @@ describe('being cut off', () => {
     await rig.api.call('createGroup', { body: { name: 'sessions', sessionLifetimeSeconds: 60 } });
     await rig.user('carol', { groups: ['sessions'] });
     await rig.password('carol', PASSWORD);
-    await logIn();
   });
   after(async () => {
     await rig?.close();
@@ -98,6 +97,8 @@ describe('being cut off', () => {
       await kept.stop();
       return answer;
     }));
+
+  test('(a short session begins meanwhile)', logIn);
 
   test('by a rule that is disabled', async () => {
     await rig.api.call('createGroup', { body: { name: 'visitors' } });
