@@ -5,7 +5,6 @@
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
-import tls from 'node:tls';
 import { PATH_BYTES, Secret, type SessionOutbox } from '@sallyport/core';
 import { Arena } from '@sallyport/io';
 import {
@@ -15,7 +14,7 @@ import {
   type TlsOutput,
   type TlsSession,
 } from '@sallyport/openvpn';
-import { NodeTls, nodeOpenVpnCrypto, remotePath } from '@sallyport/openvpn-plane';
+import { OpenSslTls, nodeOpenVpnCrypto, remotePath } from '@sallyport/openvpn-plane';
 import { cpuSeconds, residentBytes } from '@sallyport/netlab';
 import { MTU, PORT, SERVER_OUTER } from './addresses.ts';
 import { clientKey, type Credentials } from './credentials.ts';
@@ -45,9 +44,6 @@ export interface LoadReport {
 }
 
 const TIMER_MS = 20;
-
-// What openvpn's OpenSSL can do as well: both servers are to do the same work.
-tls.DEFAULT_ECDH_CURVE = 'X25519';
 
 const order = JSON.parse(readFileSync(process.argv[2], 'utf8')) as LoadOrder;
 const { credentials, server } = order;
@@ -79,12 +75,14 @@ const underWay = new Set<Login>();
 const byTlsId = new Map<number, Login>();
 let lastTlsId = 0;
 /** One for all: to read certificate and key takes longer than a login. */
-const engine = new NodeTls(
+const engine = new OpenSslTls(
   {
     role: 'client',
     authority: credentials.authority,
     certificate: credentials.client.certificate,
     privateKey: new Secret(credentials.client.privateKey),
+    // What openvpn's OpenSSL can do as well: both servers are to do the same work.
+    groups: 'X25519',
   },
   (id, output) => byTlsId.get(id)?.handleTls(output),
 );

@@ -40,7 +40,7 @@ import {
   type Verdict,
   wrapClientKey,
 } from '@sallyport/openvpn';
-import { nodeOpenVpnCrypto, NodeTls, type NodeTlsOptions } from '@sallyport/openvpn-plane';
+import { nodeOpenVpnCrypto, OpenSslTls, type OpenSslTlsOptions } from '@sallyport/openvpn-plane';
 import { SimulatedNetwork, VirtualClock, type SeededRandom } from '@sallyport/testkit';
 import { buildPacket, packetName } from '../simulation/packets.ts';
 import { TestAuthority, type Issued } from './authority.ts';
@@ -229,11 +229,11 @@ export class End {
 
   /** A TLS engine that tells this end, and the world that it is at work. */
   tlsEngine(
-    options: NodeTlsOptions,
+    options: OpenSslTlsOptions,
     handle: (id: number, output: TlsOutput, now: number, out: SessionOutbox) => void,
   ): TlsEngine {
     const { world } = this;
-    const engine = new NodeTls(options, (id, output) => {
+    const engine = new OpenSslTls(options, (id, output) => {
       world.tlsTold++;
       world.tlsBusy = true;
       this.run((now, out) => {
@@ -360,7 +360,7 @@ export function tunnelAddress(number: number): Uint8Array {
 export interface ServerSetup {
   readonly key?: EntranceKey;
   readonly settings?: ServerOptions['settings'];
-  readonly tls?: Partial<NodeTlsOptions>;
+  readonly tls?: Partial<OpenSslTlsOptions>;
   /** What a request is answered by, after so many milliseconds; by default everybody is admitted at once. */
   readonly authenticate?: (request: AuthenticationRequest) => Verdict | undefined;
   readonly verdictAfterMs?: number;
@@ -452,7 +452,7 @@ export interface ClientSetup {
   readonly peerInfo?: ClientOptions['peerInfo'];
   readonly tcp?: boolean;
   readonly limits?: DataLimits;
-  readonly tls?: Partial<NodeTlsOptions>;
+  readonly tls?: Partial<OpenSslTlsOptions>;
 }
 
 export class ClientEnd extends End {

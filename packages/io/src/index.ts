@@ -14,6 +14,7 @@ export * from './linux/run.ts';
 export * from './linux/sysctl.ts';
 export * from './marked-socket.ts';
 export * from './openssl/message-crypto.ts';
+export * from './openssl/tls.ts';
 export * from './openssl/wireguard-crypto.ts';
 export * from './packets.ts';
 export * from './readiness.ts';

@@ -15,17 +15,17 @@ import type { DataPlane, ProtocolHalves } from '@sallyport/runtime';
 import { nodeOpenVpnCrypto } from './node-crypto.ts';
 import { remoteAddress, remotePort } from './remote-path.ts';
 import { SessionSlot } from './session-slot.ts';
-import { NodeTls, type NodeTlsOptions } from './tls-engine.ts';
+import { OpenSslTls, type OpenSslTlsOptions } from './tls-engine.ts';
 
 /** What the plane gives both ends. */
 type Given = 'memory' | 'crypto' | 'tls' | 'data' | 'wallClock' | 'scratchPath';
 
 export interface ServiceOptions extends Omit<ServerOptions, Given> {
-  readonly tls: Omit<NodeTlsOptions, 'role'>;
+  readonly tls: Omit<OpenSslTlsOptions, 'role'>;
 }
 
 export interface ConnectionOptions extends Omit<ClientOptions, Given> {
-  readonly tls: Omit<NodeTlsOptions, 'role'>;
+  readonly tls: Omit<OpenSslTlsOptions, 'role'>;
 }
 
 export interface SideParts {
@@ -53,7 +53,7 @@ export class OpenVpnSide {
   /** Serves from now on; end the service before, where there is one. Throws where TLS can't take what it gets. */
   serve(options: ServiceOptions): OpenVpnService {
     const { plane, index } = this.#parts;
-    const tls = new NodeTls({ ...options.tls, role: 'server' }, (id, output) => {
+    const tls = new OpenSslTls({ ...options.tls, role: 'server' }, (id, output) => {
       plane.run(index, (now, out) => {
         server.handleTls(id, output, now, out);
       });
@@ -66,7 +66,7 @@ export class OpenVpnSide {
   /** Connects; the connection before has ended. Throws where TLS can't take what it gets. */
   connect(options: ConnectionOptions): OpenVpnConnection {
     const { plane, index } = this.#parts;
-    const tls = new NodeTls({ ...options.tls, role: 'client' }, (id, output) => {
+    const tls = new OpenSslTls({ ...options.tls, role: 'client' }, (id, output) => {
       plane.run(index, (now, out) => {
         client.handleTls(id, output, now, out);
       });
@@ -99,16 +99,16 @@ export class OpenVpnSide {
 export class OpenVpnService {
   readonly server: OpenVpnServer;
   readonly #parts: SideParts;
-  readonly #tls: NodeTls;
+  readonly #tls: OpenSslTls;
 
-  constructor(parts: SideParts, server: OpenVpnServer, tls: NodeTls) {
+  constructor(parts: SideParts, server: OpenVpnServer, tls: OpenSslTls) {
     this.#parts = parts;
     this.server = server;
     this.#tls = tls;
   }
 
   /** Another certificate for the sessions from now on; throws where it can't be used, and keeps the one that it has. */
-  setTls(options: Omit<NodeTlsOptions, 'role'>): void {
+  setTls(options: Omit<OpenSslTlsOptions, 'role'>): void {
     this.#tls.configure({ ...options, role: 'server' });
   }
 
