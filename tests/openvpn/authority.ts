@@ -5,6 +5,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   X509CertificateGenerator,
@@ -85,15 +86,34 @@ export class TestAuthority {
         new ExtendedKeyUsageExtension([ExtendedKeyUsage[`${usage}Auth`]]),
       ],
     });
-    const key = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-    const lines = key.match(/.{1,64}/g) ?? [];
-    const digest = await webcrypto.subtle.digest('SHA-256', parsed.rawData);
-    return {
-      certificate: pem(parsed),
-      privateKey: new Secret(['-----BEGIN PRIVATE KEY-----', ...lines, '-----END PRIVATE KEY-----', ''].join('\n')),
-      sha256: Buffer.from(digest).toString('hex'),
-    };
+    return issued(parsed, keys.privateKey);
   }
+}
+
+/** A certificate by nobody, with this text in an extension that nobody knows. */
+export async function selfSigned(text: string): Promise<Issued> {
+  const keys = await webcrypto.subtle.generateKey(ELLIPTIC, true, ['sign', 'verify']);
+  const parsed = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: '01',
+    name: [{ CN: ['by nobody'] }],
+    notBefore: new Date(Date.now() - DAY_MS),
+    notAfter: new Date(Date.now() + DAY_MS),
+    signingAlgorithm: ELLIPTIC,
+    keys,
+    extensions: [new Extension('1.3.6.1.4.1.99999.1', false, Buffer.from(text))],
+  });
+  return issued(parsed, keys.privateKey);
+}
+
+async function issued(parsed: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<Issued> {
+  const key = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', privateKey)).toString('base64');
+  const lines = key.match(/.{1,64}/g) ?? [];
+  const digest = await webcrypto.subtle.digest('SHA-256', parsed.rawData);
+  return {
+    certificate: pem(parsed),
+    privateKey: new Secret(['-----BEGIN PRIVATE KEY-----', ...lines, '-----END PRIVATE KEY-----', ''].join('\n')),
+    sha256: Buffer.from(digest).toString('hex'),
+  };
 }
 
 function pem(certificate: X509Certificate): string {

@@ -10,7 +10,7 @@ import { Secret } from '@sallyport/core';
 import { TlsError } from '@sallyport/io';
 import type { TlsOutput, TlsSession } from '@sallyport/openvpn';
 import { OpenSslTls, type OpenSslTlsOptions } from '@sallyport/openvpn-plane';
-import { TestAuthority, type Issued } from './authority.ts';
+import { selfSigned, TestAuthority, type Issued } from './authority.ts';
 
 const LABEL = 'EXPORTER-OpenVPN-datakeys';
 
@@ -209,7 +209,9 @@ describe('who is let in', () => {
     const encrypted = key.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' });
     const wrong: Partial<OpenSslTlsOptions>[] = [
       { certificate: 'not a certificate' },
+      { certificate: server.certificate + server.certificate.replace('MII', '***') },
       { authority: 'no authority' },
+      { authority: authority.certificate + authority.certificate.replace('-----END', 'END') },
       { privateKey },
       { privateKey: new Secret(encrypted) },
       { privateKey: new Secret('') },
@@ -250,6 +252,29 @@ describe('who is not', () => {
     assert.equal(named.client.reason, 'CN=the server is another');
     const nobody = await meet(serverOptions(), clientOptions({ authority: '' }));
     assert.deepEqual(nobody.client.kinds(), ['ended']);
+  });
+
+  test('a server that shows another certificate within its own is not taken for that one', async () => {
+    const forged = await selfSigned('\n' + server.certificate + '\n');
+    const checked: string[] = [];
+    const check = ({ fingerprint256 }: X509Certificate): string | undefined => {
+      checked.push(fingerprint256.replaceAll(':', '').toLowerCase());
+      return checked.includes(server.sha256) ? undefined : 'another';
+    };
+    const byFingerprint = clientOptions({ authority: undefined, check });
+    const good = await meet(serverOptions(), byFingerprint);
+    assert.deepEqual([good.client.kinds(), checked.splice(0)], [['secure'], [server.sha256]]);
+    const ends = await meet(serverOptions({ ...forged }), byFingerprint);
+    assert.deepEqual([ends.client.kinds(), checked], [['ended'], []]);
+  });
+
+  test('a check that fails is no good one', async () => {
+    const check = (): string | undefined => {
+      throw new TypeError('not of this certificate');
+    };
+    const ends = await meet(serverOptions(), clientOptions({ check }));
+    assert.deepEqual(ends.client.kinds(), ['ended']);
+    assert.match(ends.client.reason, /could not be checked/);
   });
 
   test('TLS 1.1 and plain rubbish', async () => {

@@ -88,7 +88,7 @@ class OpenSslTlsSession implements TlsSession {
     const spare = MAX_HANDSHAKE_BYTES - this.#receivedBytes;
     this.#receivedBytes += records.length;
     if (!this.#isServer) {
-      this.#give(records);
+      this.#goOn(records);
       return;
     }
     if (this.#receivedBytes > MAX_CLIENT_BYTES) {
@@ -97,9 +97,9 @@ class OpenSslTlsSession implements TlsSession {
     }
     // A client goes on without waiting: what comes behind a handshake's bytes is looked at once that is done.
     const first = this.#isSecure ? records.length : Math.max(0, Math.min(spare, records.length));
-    if (first > 0) this.#give(records.subarray(0, first));
+    if (first > 0) this.#goOn(records.subarray(0, first));
     if (first === records.length) return;
-    if (this.#isSecure) this.#give(records.subarray(first));
+    if (this.#isSecure) this.#goOn(records.subarray(first));
     else this.#end('the handshake is too long');
   }
 
@@ -123,17 +123,13 @@ class OpenSslTlsSession implements TlsSession {
     this.#free();
   }
 
-  #give(records: Uint8Array): void {
-    this.#connection?.giveRecords(records);
-    this.#goOn();
-  }
-
-  /** Has OpenSSL do what it can with the records that it has. */
-  #goOn(): void {
+  /** Gives OpenSSL records, if any, and has it do what it can. */
+  #goOn(records?: Uint8Array): void {
     const connection = this.#connection;
     if (connection === undefined) return;
     try {
       this.#tellSoon();
+      if (records !== undefined) connection.giveRecords(records);
       if (!this.#isSecure) {
         if (!connection.shakeHands()) return;
         this.#secure(connection);
@@ -160,9 +156,16 @@ class OpenSslTlsSession implements TlsSession {
   #whatIsWrong(connection: TlsConnection, certificate: Uint8Array | undefined): string | undefined {
     if (certificate === undefined) return 'no certificate was shown';
     const { authority, check } = this.#options;
-    return (
-      (authority === undefined ? undefined : connection.verifyError()) ?? check?.(new X509Certificate(certificate))
-    );
+    const notVerified = authority === undefined ? undefined : connection.verifyError();
+    if (notVerified !== undefined || check === undefined) return notVerified;
+    try {
+      const parsed = new X509Certificate(certificate);
+      // Node takes PEM wherever it finds it, and so another certificate that stands in an extension of this one.
+      if (!parsed.raw.equals(certificate)) return 'the certificate is ambiguous';
+      return check(parsed);
+    } catch {
+      return 'the certificate could not be checked';
+    }
   }
 
   #fail(error: unknown): void {

@@ -91,7 +91,6 @@ function bindAll(library: ReturnType<typeof koffi.load>) {
 
     memoryBuffers: bind<() => Address>('uint64_t BIO_s_mem()'),
     newBuffer: bind<(type: Address) => Address>('uint64_t BIO_new(uint64_t type)'),
-    newBufferOf: bind<(from: Address, bytes: number) => Address>('uint64_t BIO_new_mem_buf(uint64_t from, int bytes)'),
     freeBuffer: bind<(b: Address) => Status>('int BIO_free(uint64_t b)'),
     readBuffer: bind<(b: Address, to: Address, bytes: number) => number>(
       'int BIO_read(uint64_t b, uint64_t to, int bytes)',
@@ -116,15 +115,24 @@ function bindAll(library: ReturnType<typeof koffi.load>) {
 }
 
 function load(): ReturnType<typeof bindAll> {
-  // As `libcrypto` is found: what exports the one exports, or links, the other.
-  for (const name of [null, 'libssl.so.3']) {
-    try {
-      return bindAll(koffi.load(name));
-    } catch {
-      continue;
-    }
+  // The system's libssl would work on the libcrypto that a node binary exports, which may be another version's: all of it is
+  // taken from one or the other.
+  try {
+    const own = koffi.load(null);
+    return bindAll(exportsOpenSsl(own) ? own : koffi.load('libssl.so.3'));
+  } catch (cause) {
+    const message = "OpenSSL's TLS is neither in this node binary nor in libssl.so.3: install OpenSSL 3";
+    throw new Error(message, { cause });
   }
-  throw new Error("OpenSSL's functions are neither in this node binary nor in libssl.so.3: install OpenSSL 3");
+}
+
+function exportsOpenSsl(library: ReturnType<typeof koffi.load>): boolean {
+  try {
+    library.func('void ERR_clear_error()');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export let libssl: ReturnType<typeof bindAll>;
@@ -135,7 +143,6 @@ export function loadLibssl(): void {
 }
 
 const SSL_VERIFY_PEER = 1;
-export const SSL_ERROR_SSL = 1;
 export const SSL_ERROR_WANT_READ = 2;
 export const SSL_ERROR_ZERO_RETURN = 6;
 export const SSL_CTRL_MODE = 33;
@@ -148,3 +155,5 @@ export const SSL_SESS_CACHE_OFF = 0;
 export const SSL_MODE_NO_AUTO_CHAIN = 0x8;
 export const SSL_MODE_RELEASE_BUFFERS = 0x10;
 export const X509_V_OK = 0;
+/** ERR_LIB_PEM and PEM_R_NO_START_LINE, as they are noted. */
+export const PEM_NO_START_LINE = 0x0480006c;

@@ -63,13 +63,15 @@ export class TlsContext {
   constructor(options: TlsContextOptions) {
     loadLibssl();
     this.#isServer = options.role === 'server';
-    libssl.clearErrors();
-    this.#address = mustBe(libssl.newContext(this.#isServer ? libssl.serverMethod() : libssl.clientMethod()));
+    const method = this.#isServer ? libssl.serverMethod() : libssl.clientMethod();
+    this.#address = clean(() => mustBe(libssl.newContext(method)));
     freeContexts.register(this, this.#address);
-    this.#configure(options);
-    if (options.authority) this.#trust(options.authority);
-    if (options.certificate !== undefined) this.#showCertificate(options.certificate);
-    if (options.privateKey !== undefined) this.#showKey(options.privateKey);
+    clean(() => {
+      this.#configure(options);
+      if (options.authority) this.#trust(options.authority);
+      if (options.certificate !== undefined) this.#showCertificate(options.certificate);
+      if (options.privateKey !== undefined) this.#showKey(options.privateKey);
+    });
   }
 
   open(): TlsConnection {
@@ -144,18 +146,23 @@ export class TlsConnection {
 
   /** By a {@link TlsContext}. */
   constructor(context: Address, isServer: boolean) {
-    libssl.clearErrors();
-    this.#session = mustBe(libssl.newSession(context));
-    this.#in = mustBe(libssl.newBuffer(libssl.memoryBuffers()));
-    this.#out = mustBe(libssl.newBuffer(libssl.memoryBuffers()));
+    this.#session = clean(() => mustBe(libssl.newSession(context)));
+    this.#in = clean(() => libssl.newBuffer(libssl.memoryBuffers()));
+    this.#out = clean(() => libssl.newBuffer(libssl.memoryBuffers()));
     libssl.setBuffers(this.#session, this.#in, this.#out);
+    if (this.#in === 0 || this.#out === 0) {
+      this.free();
+      throw new TlsError('out of memory');
+    }
     if (isServer) libssl.accept(this.#session);
     else libssl.connect(this.#session);
   }
 
   /** Takes records that came, for {@link shakeHands} and {@link read}. */
   giveRecords(records: Uint8Array): void {
-    write(this.#in, records);
+    clean(() => {
+      write(this.#in, records);
+    });
   }
 
   /** Records to be sent. Undefined where there are none. */
@@ -172,50 +179,56 @@ export class TlsConnection {
 
   /** Goes on with the handshake: true once it is done, false where it waits for records. Throws a TlsError. */
   shakeHands(): boolean {
-    libssl.clearErrors();
-    const result = libssl.shakeHands(this.#session);
-    return result > 0 || this.#waits(result);
+    return clean(() => {
+      const result = libssl.shakeHands(this.#session);
+      return result > 0 || this.#waits(result);
+    });
   }
 
   /** What the peer says next. Undefined where nothing has come, null where it has closed. Throws a TlsError. */
   read(): Uint8Array | undefined | null {
-    libssl.clearErrors();
-    const length = libssl.read(this.#session, base + DATA, RECORD_BYTES);
-    if (length > 0) return take(length);
-    if (libssl.errorOf(this.#session, length) === ssl.SSL_ERROR_ZERO_RETURN) return null;
-    this.#waits(length);
-    return undefined;
+    return clean(() => {
+      const length = libssl.read(this.#session, base + DATA, RECORD_BYTES);
+      if (length > 0) return take(length);
+      if (libssl.errorOf(this.#session, length) === ssl.SSL_ERROR_ZERO_RETURN) return null;
+      this.#waits(length);
+      return undefined;
+    });
   }
 
   /** Says something, in a record of its own where it fits one; only once the handshake is done. Throws a TlsError. */
   write(plaintext: Uint8Array): void {
-    libssl.clearErrors();
-    for (let at = 0; at < plaintext.length; at += RECORD_BYTES) {
-      const piece = plaintext.subarray(at, at + RECORD_BYTES);
-      scratch.set(piece, DATA);
-      const result = libssl.write(this.#session, base + DATA, piece.length);
-      scratch.fill(0, DATA, DATA + piece.length);
-      if (result <= 0) throw tlsError('nothing can be said yet');
-    }
+    clean(() => {
+      for (let at = 0; at < plaintext.length; at += RECORD_BYTES) {
+        const piece = plaintext.subarray(at, at + RECORD_BYTES);
+        scratch.set(piece, DATA);
+        const result = libssl.write(this.#session, base + DATA, piece.length);
+        scratch.fill(0, DATA, DATA + piece.length);
+        if (result <= 0) throw tlsError('nothing can be said yet');
+      }
+    });
   }
 
   /** Keying material (RFC 5705) without context, which is not the same as with an empty one. Throws a TlsError. */
   exportKey(label: string, bytes: number): Uint8Array {
     if (bytes > DATA_BYTES) throw new RangeError('too much keying material');
-    libssl.clearErrors();
-    mustBe(libssl.exportKey(this.#session, base + DATA, bytes, label, Buffer.byteLength(label), 0, 0, 0));
-    return take(bytes);
+    return clean(() => {
+      mustBe(libssl.exportKey(this.#session, base + DATA, bytes, label, Buffer.byteLength(label), 0, 0, 0));
+      return take(bytes);
+    });
   }
 
   /** The peer's own, DER, verified or not. Undefined where it has shown none. */
   peerCertificate(): Uint8Array | undefined {
     const certificate = libssl.peerCertificate(this.#session);
     if (certificate === 0) return undefined;
-    const length = libssl.writeCertificate(certificate, 0);
-    if (length <= 0 || length > DATA_BYTES) return undefined;
-    view.setBigUint64(POINTER, BigInt(base + DATA), true);
-    libssl.writeCertificate(certificate, base + POINTER);
-    return scratch.slice(DATA, DATA + length);
+    return clean(() => {
+      const length = libssl.writeCertificate(certificate, 0);
+      if (length <= 0 || length > DATA_BYTES) return undefined;
+      view.setBigUint64(POINTER, BigInt(base + DATA), true);
+      libssl.writeCertificate(certificate, base + POINTER);
+      return scratch.slice(DATA, DATA + length);
+    });
   }
 
   /** What is wrong with the peer's certificate, in words. Undefined where nothing is, and where there is none. */
@@ -256,7 +269,6 @@ function write(to: Address, bytes: Uint8Array): void {
 
 /** Reads from a text as from a file. OpenSSL erases what it held of it. */
 function withText<T>(text: string, read: (from: Address) => T): T {
-  libssl.clearErrors();
   const from = mustBe(libssl.newBuffer(libssl.memoryBuffers()));
   const bytes = new TextEncoder().encode(text);
   try {
@@ -277,9 +289,24 @@ function readCertificates(pem: string): Address[] {
       if (certificate === 0) break;
       certificates.push(certificate);
     }
-    if (certificates.length === 0) throw tlsError('no certificate');
-    return certificates;
+    // What ends them is the text, and no certificate that can't be read.
+    if (certificates.length > 0 && libssl.lastError() === ssl.PEM_NO_START_LINE) return certificates;
+    for (const certificate of certificates) libssl.freeCertificate(certificate);
+    throw tlsError('no certificate');
   });
+}
+
+/**
+ * Calls OpenSSL with no error noted, neither before nor after. They are noted by thread, not by session, and what asks how a
+ * session fares takes any for its own: here, and in node:tls, which would end another connection for it.
+ */
+function clean<T>(call: () => T): T {
+  libssl.clearErrors();
+  try {
+    return call();
+  } finally {
+    libssl.clearErrors();
+  }
 }
 
 /** An address or a status, neither of which may be 0. */
@@ -291,6 +318,5 @@ function mustBe(result: number): number {
 /** What OpenSSL noted last. */
 function tlsError(otherwise = 'TLS failed'): TlsError {
   const error = libssl.lastError();
-  libssl.clearErrors();
   return new TlsError((error === 0 ? undefined : libssl.reasonOf(error)) ?? otherwise);
 }
