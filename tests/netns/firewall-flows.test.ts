@@ -351,10 +351,10 @@ for (const family of [4, 6] as const) {
         for (let i = 0; i < 400; i++) count += rig.exchange('tunnel', packetOf(flow, { payload })).length > 0 ? 1 : 0;
         return count;
       };
-      // 256 KiB of burst are some 213 packets, and a tenth of a megabyte a second comes on top.
+      // 256 KiB of burst are some 213 packets; the kernel begins with a second's rate more, and the rate comes on top.
       const start = performance.now();
       const count = passed(2);
-      const most = 225 + (performance.now() - start) / 10;
+      const most = 310 + (performance.now() - start) / 10;
       assert.ok(count >= 200 && count < Math.min(400, most), `passed: ${String(count)} of at most ${most.toFixed(0)}`);
       assert.equal(passed(3), 400);
       // Another rate begins afresh, and none has no bounds.
