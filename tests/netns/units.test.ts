@@ -70,7 +70,12 @@ describe('systemd units', { skip }, () => {
 
   test('the server is started when it answers', async () => {
     await server.run(['systemctl', 'enable', '--now', 'sallyport'], { timeoutMs: 100_000 });
-    const [, setup] = /\/setup#(\S+)/.exec(await server.log('sallyport')) ?? [];
+    let setup: string | undefined;
+    // The journal may be behind.
+    await until(
+      'the link',
+      async () => (setup = /\/setup#(\S+)/.exec(await server.log('sallyport'))?.[1]) !== undefined,
+    );
     await call('/setup', { token: setup, ...ADMINISTRATOR });
   });
 
