@@ -1,7 +1,7 @@
 /**
  * Runs the test files below tests/, or those that the arguments name (files or folders), as one run with one report.
  *
- * First those that wait for browsers and databases, side by side; then those that build network namespaces, five at a
+ * First those that wait for browsers and databases, side by side; then those that build network namespaces, four at a
  * time, for they wait more than they work; then those that tell moments, three at a time. Beside all these, with what they
  * leave of the processors, run those that only compute. Those that measure come last, alone, so that the machine is theirs.
  * With CI=true a skipped test is a fault: nothing may pass there by not having been run.
@@ -181,7 +181,7 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   const patient = collect(phase('patient', availableParallelism(), giveWay));
   patient.catch(() => undefined);
   yield* phase('parallel', availableParallelism() + 1);
-  yield* phase('networks', 5);
+  yield* phase('networks', 4);
   yield* phase('calm', 3);
   yield* await patient;
   yield* phase('alone', 1);
