@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { iperf, until, type Process } from '@sallyport/netlab';
+import { iperf, PATIENCE_MS, until, type Process } from '@sallyport/netlab';
 import { type BenchContext, type Comparison, type Figure } from '../figure.ts';
 import { openServiceSite, type ServiceSite } from '../service/site.ts';
 import { quantile } from '../statistics.ts';
@@ -39,7 +39,7 @@ export const recompute: Figure = {
       }
       context.progress(`${progress}: until it is in force`);
       const probing = await startChanges(context, site, 'probed');
-      inForce.push(...(JSON.parse(await ended(probing)) as number[]));
+      inForce.push(...(JSON.parse(await ended(probing, context.seconds)) as number[]));
     }
     const applied = { figure: 'recompute', unit: 'ms', reference: '', theirs: [] };
     const meanwhile = { figure: 'recompute-transfer', reference: 'seconds without a change' };
@@ -92,7 +92,7 @@ async function alternate(context: BenchContext, site: ServiceSite): Promise<Watc
       timeoutMs: length * SECOND_MS + 30_000,
     }),
     iperf({ client, server: destination, address }, { seconds: length, udp: TRANSFER }),
-    startChanges(context, site, 'alternating').then(ended),
+    startChanges(context, site, 'alternating').then((toggling) => ended(toggling, length)),
   ]);
   clearInterval(sampling);
   await server.stop();
@@ -118,7 +118,7 @@ async function startChanges(
   return toggling;
 }
 
-async function ended(toggling: Process): Promise<string> {
-  await toggling.end(120_000);
+async function ended(toggling: Process, seconds: number): Promise<string> {
+  await toggling.end(seconds * SECOND_MS + PATIENCE_MS);
   return toggling.stdout.slice('ready\n'.length);
 }
