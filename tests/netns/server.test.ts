@@ -59,10 +59,14 @@ describe('sallyport server', () => {
     }
   }
 
-  /** The processes of a server once all of them are there: the name server comes with the gateway's first state. */
+  /**
+   * The processes of a server once all of them are there and hear signals: the name server comes with the gateway's first
+   * state, and is the last.
+   */
   function allProcesses(server: Server): Promise<Record<string, number>> {
     return until('all processes', () => {
       const found = server.processes();
+      if (!server.process.stderr.includes('names are answered')) return false;
       return ['carrier', 'control', 'gateway', 'helper', 'names'].every((name) => name in found) && found;
     });
   }
