@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientStatus } from '@sallyport/client';
+import { until } from '@sallyport/netlab';
 import { startTraffic, type Traffic } from '../../demo/scenarios/client/background.ts';
 import { leaksDuring, type Leaked, type Leaks } from '../../demo/scenarios/client/outer-capture.ts';
 import {
@@ -233,6 +234,8 @@ describe('nothing leaks', () => {
     await rig.set({ killSwitch: false });
     await connect();
     await traffic.stop();
+    // Nor goes on to ask for one whom the traffic's last packet was for.
+    await until('an end of asking', async () => !/INCOMPLETE|PROBE/.test(await client.ip('neigh', 'show')));
     await forgetNeighbours();
     const asked = await leaksDuring(rig.world, async () => {
       await attack();

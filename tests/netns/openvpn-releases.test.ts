@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { iperf, ping, pingSteadily, type Process } from '@sallyport/netlab';
+import { iperf, ping, pingSteadily, until, type Process } from '@sallyport/netlab';
 import type { Observed } from './openvpn-gateway-child.ts';
 import {
   assertKeysServed,
@@ -84,10 +84,8 @@ for (const { name, program, skip } of [V25, V27]) {
           program,
         });
         await connected(client);
-        assert.ok(
-          dataChannels(client).some((line) => line.toUpperCase().includes(`'${cipher}'`)),
-          client.stdout,
-        );
+        // It says that a moment after it has connected.
+        await until(cipher, () => dataChannels(client).some((line) => line.toUpperCase().includes(`'${cipher}'`)));
         await assertPasses(rig, device.plan);
         await client.stop();
       }
