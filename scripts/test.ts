@@ -5,9 +5,6 @@
  * time, for they wait more than they work; then those that tell moments, three at a time. Beside all these, with what they
  * leave of the processors, run those that only compute. Those that measure come last, alone, so that the machine is theirs.
  * With CI=true a skipped test is a fault: nothing may pass there by not having been run.
- *
- * Files that fail beside others are run once more when the machine is quieter, if they are few, and that counts: a full
- * machine is not what they prove anything about. What failed at first is told all the same, as unsteady: it is to be mended.
  */
 import { existsSync, globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -136,24 +133,11 @@ const skipped: string[] = [];
 /** How long the tests of each file took together, in milliseconds. */
 const durations = new Map<string, number>();
 const SLOWEST = 15;
-/** As many may fail for the load; where more do, it is not that. */
-const MAX_UNSTEADY = 4;
-/** Those with a failure in a phase in which others ran beside them. */
-const failedBeside = new Set<string>();
 let succeeded = true;
-/** Whether something failed that is none of {@link failedBeside}. */
-let failedElsewhere = false;
 
 /** The events of one run over `files`, without its closing lines, which are added up in `totals`. */
-async function* runPhase(
-  phase: Phase,
-  files: string[],
-  concurrency: number,
-  execArgv: string[],
-): AsyncGenerator<object> {
+async function* runPhase(files: string[], concurrency: number, execArgv: string[]): AsyncGenerator<object> {
   if (files.length === 0) return;
-  const isBeside = phase !== 'alone' && phase !== 'again';
-  const failed = new Set<string>();
   for await (const event of run({ files, concurrency, execArgv, timeout: fileTimeoutMs, cwd: root }) as AsyncIterable<{
     type: string;
     data: {
@@ -170,21 +154,9 @@ async function* runPhase(
     if (type === 'test:diagnostic' && ofWholeRun && closingLine.test(data.message ?? '')) continue;
     if (type === 'test:summary' && ofWholeRun) {
       const { counts, success } = data as unknown as { counts: typeof totals; success: boolean };
-      if (phase === 'again') {
-        if (!success || failedElsewhere) continue;
-        totals.passed += totals.failed + totals.cancelled;
-        totals.failed = totals.cancelled = 0;
-        succeeded = true;
-        continue;
-      }
       for (const name of counterNames) totals[name] += counts[name];
       succeeded &&= success;
-      if (!success && !(isBeside && failed.size > 0)) failedElsewhere = true;
       continue;
-    }
-    if (type === 'test:fail' && data.file !== undefined) {
-      failed.add(data.file);
-      if (isBeside) failedBeside.add(data.file);
     }
     if ((type === 'test:pass' || type === 'test:fail') && data.nesting === 0 && data.file !== undefined)
       durations.set(data.file, (durations.get(data.file) ?? 0) + (data.details?.duration_ms ?? 0));
@@ -202,7 +174,7 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   const seconds: string[] = [];
   async function* phase(name: Phase, concurrency: number, execArgv: string[] = []): AsyncGenerator<object> {
     const begun = performance.now();
-    yield* runPhase(name, name === 'again' ? [...failedBeside] : (phases[name] ?? []), concurrency, execArgv);
+    yield* runPhase(phases[name] ?? [], concurrency, execArgv);
     seconds.push(`${name} ${((performance.now() - begun) / 1000).toFixed(0)}`);
   }
   // A report holds one file after the other.
@@ -213,7 +185,6 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   yield* phase('calm', 3);
   yield* await patient;
   yield* phase('alone', 1);
-  if (failedBeside.size > 0 && failedBeside.size <= MAX_UNSTEADY && !failedElsewhere) yield* phase('again', 2);
   const lines = counterNames.map((name) => `${closingWords[name] ?? name} ${String(totals[name])}`);
   lines.push(
     `duration_ms ${(performance.now() - start).toFixed(0)}`,
@@ -224,7 +195,7 @@ async function* runAll(files: string[]): AsyncGenerator<object> {
   for (const message of lines) yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } };
 }
 
-type Phase = 'parallel' | 'patient' | 'networks' | 'calm' | 'alone' | 'again';
+type Phase = 'parallel' | 'patient' | 'networks' | 'calm' | 'alone';
 
 function phaseOf(file: string): Phase {
   const isIn = (areas: readonly string[]): boolean =>
@@ -264,9 +235,5 @@ if (skipped.length > 0) {
   console.error(`\n${isFault ? 'FAULT: skipped although CI=true' : 'NOT RUN'}, ${String(skipped.length)} tests:`);
   for (const line of skipped) console.error(`  ${line}`);
   if (isFault) succeeded = false;
-}
-if (succeeded && failedBeside.size > 0) {
-  console.error('\nUNSTEADY, failed beside others and passed afterwards (see above):');
-  for (const file of failedBeside) console.error(`  ${relative(root, file)}`);
 }
 process.exitCode = succeeded ? 0 : 1;
