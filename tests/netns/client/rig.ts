@@ -91,11 +91,11 @@ export class ClientRig {
     return this.until('the connection', ({ state }) => state === 'connected');
   }
 
-  /** The gateway that the traffic leaves by. */
+  /** The gateway that the traffic leaves by, once there is one: of a network left and another found the daemon hears later. */
   async exit(): Promise<GatewayName> {
-    const name = (await this.status()).hops.at(-1)?.name;
+    const name = (await this.connected()).hops.at(-1)?.name;
     const found = GATEWAY_NAMES.find((one) => one.toLowerCase() === name);
-    if (found === undefined) throw new Error('there is no tunnel');
+    if (found === undefined) throw new Error(`no gateway of the world: ${String(name)}`);
     return found;
   }
 
