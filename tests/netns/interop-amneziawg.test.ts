@@ -92,11 +92,13 @@ for (const { name, ...programs } of roles) {
       const { packets, dropped } = await capture.stop();
       assert.equal(dropped, 0);
       const sent = payloads(packets);
-      const initiation = sent.findIndex((bytes) => bytes.length === 148 + VARIANT.s1);
+      // Junk may happen to be as long.
+      const initiation = sent.findIndex(
+        (bytes) => bytes.length === 148 + VARIANT.s1 && bytes.readUInt32LE(VARIANT.s1) === VARIANT.h1,
+      );
       assert.equal(initiation, VARIANT.jc, 'the junk comes first');
       for (const junk of sent.slice(0, VARIANT.jc))
         assert.ok(junk.length >= VARIANT.jmin && junk.length <= VARIANT.jmax, String(junk.length));
-      assert.equal(sent[initiation]?.readUInt32LE(VARIANT.s1), VARIANT.h1);
       const response = sent[initiation + 1];
       assert.equal(response?.length, 92 + VARIANT.s2);
       assert.equal(response.readUInt32LE(VARIANT.s2), VARIANT.h2);
