@@ -420,6 +420,9 @@ describe('reports', () => {
     await clock.pass(5500);
     await until('the difference', () => total('sentBytes') === 150);
     assert.equal(devices().at(-1)?.sentBytes, 50);
+    // An answer to it proves that what was sent before it, that the report is stored, was taken in.
+    control.snapshot(1);
+    await until('acknowledged', () => control.acknowledged(1));
     await control.close();
     await until('link down', () => links.at(-1) === false);
     for (let i = 1; i <= 5; i++) {
@@ -498,6 +501,8 @@ describe('reports', () => {
     first.tunnel.observed.set('d1', observed('d1', first.clock.now(), 100, 50));
     await first.clock.pass(1100);
     await until('the first report', () => numbered().length === 1);
+    control.snapshot(1);
+    await until('acknowledged', () => control.acknowledged(1));
     await control.close();
     await until('link down', () => first.links.at(-1) === false);
     first.tunnel.observed.set('d1', observed('d1', first.clock.now(), 140, 50));

@@ -363,16 +363,18 @@ describe('leaktest', () => {
   const watched = { interfaces: ['eth0'], packets: 3, leaked: [] as { what: string; packets: number }[] };
   /** Without a network, so that nothing leaves this machine for a test. */
   const leaktest = (...args: string[]) => daemon.run(['--net', program, 'leaktest', ...args], { command: 'unshare' });
+  const event = { watching: true };
 
   test('says what left, by which try, with code 1', async () => {
     let watches = 0;
     daemon.answer = ({ method }, say) => {
       if (method === 'status') say({ result: CONNECTED });
       else if (method === 'settings') say({ result: SETTINGS });
-      else
-        say({
-          result: ++watches === 4 ? { ...watched, leaked: [{ what: 'udp 53 to 192.0.2.1', packets: 2 }] } : watched,
-        });
+      else {
+        const leaked = ++watches === 4 ? [{ what: 'udp 53 to 192.0.2.1', packets: 2 }] : [];
+        say({ event });
+        say({ result: { ...watched, leaked } });
+      }
     };
     const { status, stdout, stderr } = await leaktest();
     assert.equal(status, 1, stderr);
@@ -385,6 +387,7 @@ describe('leaktest', () => {
 
   test('and that nothing did, with code 0', async () => {
     daemon.answer = ({ method }, say) => {
+      if (method === 'leakWatch') say({ event });
       say({ result: method === 'status' ? CONNECTED : method === 'settings' ? SETTINGS : watched });
     };
     const { status, stdout } = await leaktest('--json');
@@ -394,16 +397,19 @@ describe('leaktest', () => {
     assert.ok(report.checks.every(({ state }) => state === 'ok' || state === 'skipped'));
   });
 
-  test('a watch that fails is no proof of anything', async () => {
-    daemon.answer = ({ method }, say) => {
-      if (method === 'leakWatch') say({ error: { code: 'failed', message: 'no capture' } });
-      else say({ result: method === 'status' ? CONNECTED : SETTINGS });
-    };
-    const { status, stdout, stderr } = await leaktest('--json');
-    assert.equal(status, 1);
-    assert.equal(stdout, '');
-    assert.match(stderr, /no capture/);
-  });
+  for (const [what, answer, words] of [
+    ['that fails', { error: { code: 'failed', message: 'no capture' } }, /no capture/],
+    ['of which nobody knows when it began', { result: watched }, /does not say when it watches: restart it/],
+  ] as const)
+    test(`a watch ${what} is no proof of anything`, async () => {
+      daemon.answer = ({ method }, say) => {
+        say(method === 'leakWatch' ? answer : { result: method === 'status' ? CONNECTED : SETTINGS });
+      };
+      const { status, stdout, stderr } = await leaktest('--json');
+      assert.equal(status, 1);
+      assert.equal(stdout, '');
+      assert.match(stderr, words);
+    });
 });
 
 describe('outside', () => {

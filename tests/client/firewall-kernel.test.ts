@@ -11,6 +11,7 @@ import {
   wire,
   type Laboratory,
   type NetworkNamespace,
+  type Process,
 } from '@sallyport/netlab';
 import { mayLeave, type Packet } from './firewall-judge.ts';
 import { configuration, homeNetwork, settings, World } from './fixtures.ts';
@@ -143,6 +144,11 @@ const marking = `table inet test_marks { chain o { type route hook output priori
   ${marks.map((mark, index) => `meta l4proto { tcp, udp } th sport ${String(20_000 + 1000 * index)}-${String(20_999 + 1000 * index)} meta mark set ${String(mark)}`).join('\n')}
 }
 }`;
+
+/** How many questions an echo has answered. */
+function answersOf({ stdout }: Process): number {
+  return stdout.split('answered').length - 1;
+}
 
 async function machine(laboratory: Laboratory): Promise<{ client: NetworkNamespace; outside: NetworkNamespace }> {
   const client = await laboratory.namespace('client');
@@ -339,7 +345,7 @@ describe('the packet filter in the kernel', () => {
       await outside.ip('neighbour', 'replace', '10.88.1.10', 'dev', 'tunnel', 'lladdr', await linkAddress(client, 'sallyport')); // prettier-ignore
       await client.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
       const script = laboratory.file('sender.mjs', sender);
-      const echo = await office.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address)).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      const echo = await office.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address, () => console.log('answered'))).bind(9999, () => console.log('up'))`]); // prettier-ignore
       await until('the office', () => echo.stdout.includes('up'));
       const senders = [
         ['a neighbour', outside, '10.77.0.50', 7011],
@@ -348,8 +354,9 @@ describe('the packet filter in the kernel', () => {
         ['from the tunnel', outside, '10.88.1.10', 7014],
       ] as const;
       /** What came out at the tunnel's other end. */
-      const into = async (policy: FirewallPolicy): Promise<string[]> => {
+      const into = async (policy: FirewallPolicy, answers = 0): Promise<string[]> => {
         await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
+        const before = answersOf(echo);
         const capture = await Capture.start(outside, 'tunnel');
         await Promise.all(
           senders.map(([, from, address, ownPort]) => {
@@ -357,6 +364,7 @@ describe('the packet filter in the kernel', () => {
             return from.run([process.execPath, script], { input: `${JSON.stringify([packet])}\n` });
           }),
         );
+        await until('the answer', () => answersOf(echo) >= before + answers);
         const { packets: caught } = await capture.stop();
         const seen = caught.map(({ bytes }) => dissect(bytes)).filter((packet) => packet.kind === 'ip');
         const answered = seen.some(({ source, ports }) => source === '10.88.1.10' && ports?.destination === 7014);
@@ -368,9 +376,9 @@ describe('the packet filter in the kernel', () => {
       const policy = { ...connected, connector: ['10.88.1.0/24'] };
       assert.deepEqual(await into({ ...policy, connector: [], outside: [] }), ['a neighbour', 'the office', 'a container', 'from the tunnel']); // prettier-ignore
       assert.deepEqual(policy.outside, ['outer']);
-      assert.deepEqual(await into(policy), ['a container', 'from the tunnel', 'its answer']);
+      assert.deepEqual(await into(policy, 1), ['a container', 'from the tunnel', 'its answer']);
       // A name that can't be told to the packet filter: nobody sends anything there.
-      assert.deepEqual(await into({ ...policy, outside: ['a"b'] }), ['from the tunnel', 'its answer']);
+      assert.deepEqual(await into({ ...policy, outside: ['a"b'] }, 1), ['from the tunnel', 'its answer']);
     });
   });
 
@@ -386,7 +394,7 @@ describe('the packet filter in the kernel', () => {
       await client.masquerade('sallyport');
       await client.ip('link', 'set', 'sallyport', 'arp', 'on');
       await outside.route('10.200.0.7/32', 'dev', 'tunnel', 'src', '10.77.0.9');
-      const echo = await outside.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address)).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      const echo = await outside.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address, () => console.log('answered'))).bind(9999, () => console.log('up'))`]); // prettier-ignore
       await until('the echo', () => echo.stdout.includes('up'));
       const script = laboratory.file('sender.mjs', sender);
       const packet = { protocol: 'udp', family: 4, address: '10.77.0.9', port: 9999, ownPort: 7031 };
@@ -394,7 +402,9 @@ describe('the packet filter in the kernel', () => {
       const answered = async (policy: FirewallPolicy): Promise<string[]> => {
         await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
         const captures = await Promise.all([Capture.start(outside, 'near'), Capture.start(container, 'eth0')]);
+        const before = answersOf(echo);
         await container.run([process.execPath, script], { input: `${JSON.stringify([packet])}\n` });
+        await until('the answer', () => answersOf(echo) > before);
         const caught = await Promise.all(captures.map((capture) => capture.stop()));
         const isAnswer = ({ bytes }: { readonly bytes: Uint8Array }): boolean => {
           const seen = dissect(bytes);
@@ -438,14 +448,16 @@ describe('the packet filter in the kernel', () => {
       await client.ip('rule', 'add', 'priority', '5110', 'table', '51921');
       const group = `sallyport-test-${String(process.pid)}`;
       const folder = `/sys/fs/cgroup/${group}`;
-      const connect = `timeout 2 bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
-      const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir ${folder} && nft -f - || exit 1
-        ${connect}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${connect.replaceAll("'", `'"'"'`)}'; echo; until rmdir ${folder}; do sleep 0.05; done`;
+      const connect = (seconds: number): string =>
+        `timeout ${String(seconds)} bash -c 'exec 3<>/dev/tcp/192.0.2.9/4433 && cat <&3'`;
       for (const [more, expected] of [
         [{}, ['', '192.168.1.2']],
         [{ splitGroup: undefined }, ['', '']],
       ] as const) {
         const text = rulesetOf({ ...policy, splitGroup: { path: group, level: 1 }, ...more });
+        const inGroup = connect(expected[1] === '' ? 2 : 30).replaceAll("'", `'"'"'`);
+        const script = `mount -t cgroup2 none /sys/fs/cgroup && mkdir ${folder} && nft -f - || exit 1
+          ${connect(2)}; echo; sh -c 'echo $$ >${folder}/cgroup.procs; exec ${inGroup}'; echo; until rmdir ${folder}; do sleep 0.05; done`;
         const { stdout, stderr } = await client.run(['unshare', '-m', 'sh', '-c', script], { input: text, allowFailure: true }); // prettier-ignore
         assert.deepEqual(stdout.split('\n').slice(0, 2), expected, stderr);
       }
@@ -497,10 +509,10 @@ describe('the packet filter in the kernel', () => {
       const { client } = await machine(laboratory);
       const policy = policies().find(([name]) => name === 'connected')?.[1] ?? 'open';
       await client.run(['nft', '-f', '-'], { input: rulesetOf(policy) });
-      const connect = (address: string, port: number) => client.run(['timeout', '2', 'bash', '-c', `: <>/dev/tcp/${address}/${String(port)}`], { allowFailure: true }); // prettier-ignore
+      const connect = (address: string, port: number, seconds: number) => client.run(['timeout', String(seconds), 'bash', '-c', `: <>/dev/tcp/${address}/${String(port)}`], { allowFailure: true }); // prettier-ignore
       for (const address of ['192.0.2.9', '192.168.1.1', '2001:db8:9::9'])
-        for (const port of [53, 853]) assert.match((await connect(address, port)).stderr, /Connection refused/);
-      assert.equal((await connect('192.0.2.9', 4433)).code, 124);
+        for (const port of [53, 853]) assert.match((await connect(address, port, 30)).stderr, /Connection refused/);
+      assert.equal((await connect('192.0.2.9', 4433, 2)).code, 124);
     });
   });
 

@@ -114,6 +114,7 @@ beforeEach(() => {
     status: () => daemonStatus(),
     noteIntent: () => undefined,
     inForce: () => Promise.resolve(),
+    settled: () => Promise.resolve(),
   };
   handlers = handlersOf(daemon as never, { group: true });
 });

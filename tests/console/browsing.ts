@@ -7,6 +7,22 @@ export async function settled(page: Page): Promise<void> {
   await page.locator('[role=status].loading').first().waitFor({ state: 'detached' });
 }
 
+/** Until the page hears of changes: whoever holds the stream of events for all tabs answers who asks. */
+export function live(page: Page): Promise<void> {
+  return page.evaluate(
+    () =>
+      new Promise<void>((resolve) => {
+        const channel = new BroadcastChannel('sallyport-events');
+        channel.onmessage = ({ data }: MessageEvent<{ name: string }>) => {
+          if (data.name !== 'hello') return;
+          channel.close();
+          resolve();
+        };
+        channel.postMessage({ name: 'asked' });
+      }),
+  );
+}
+
 export async function openPath(page: Page, path: string): Promise<void> {
   await page.goto(path);
   await settled(page);

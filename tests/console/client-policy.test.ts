@@ -85,7 +85,7 @@ test('a group requires the kill switch, a region and a gateway, and shows that i
   await page.getByRole('button', { name: text.edit, exact: true }).click();
   await dialog.getByLabel(text.description).fill('Books');
   await dialog.getByRole('button', { name: t.common.save }).click();
-  await page.getByText('Books').waitFor();
+  await page.getByText('Books', { exact: true }).waitFor();
   await page.getByText('Oslo or singapore-1').waitFor();
   await page.getByRole('button', { name: text.edit, exact: true }).click();
   await dialog.getByLabel(text.region).selectOption('');

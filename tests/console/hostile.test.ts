@@ -9,7 +9,7 @@ import { generateKeys } from '@sallyport/netlab';
 import type { Page } from 'playwright-core';
 import { t } from '../../apps/console/src/strings/index.ts';
 import { closeServer, listen, startProvider } from '../control/oidc-provider.ts';
-import { callIn, openPath, settled } from './browsing.ts';
+import { callIn, live, openPath, settled } from './browsing.ts';
 import { ADMINISTRATOR, closeBrowser, consoleWorld, type ConsoleWorld, type Window } from './console-world.ts';
 
 let world: ConsoleWorld;
@@ -258,7 +258,9 @@ describe('hostile names', () => {
 
 /** A page of somebody else, on a port of the same machine: for cookies that is even the same site. */
 async function evilPage(): Promise<AsyncDisposable & { readonly url: string }> {
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
+    // The browser asks for an icon when it likes to: that answer must not look like the service's.
+    response.statusCode = request.url === '/' ? 200 : 404;
     response.setHeader('content-type', 'text/html');
     response.end('<!doctype html><title>Win a phone</title><h1>Win a phone</h1>');
   });
@@ -519,6 +521,7 @@ describe('a session', () => {
     await second.goto(`${world.url}/account`);
     await settled(second);
     // Both have to hear of it by the stream, so it must be there.
+    await live(second);
     const { items } = await world.api.call(routes.listDevices, { query: { user: 'bob' } });
     const phone = items.find(({ name }) => name === 'phone')!;
     await world.api.call(routes.updateDevice, {

@@ -117,10 +117,13 @@ test('a gateway is drained, edited and given an egress address', async () => {
   await page.getByRole('button', { name: 'Drain' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Drain' }).click();
   await page.getByText('oslo-1 is draining').waitFor();
+  // The toast comes first: whoever edits before the page has what is new is told that somebody changed it meanwhile.
+  await page.getByText('It is draining:').waitFor();
   await page.getByRole('button', { name: 'Edit' }).first().click();
   await page.getByLabel('City').fill('Bergen');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('oslo-1 was changed').waitFor();
+  await page.getByText('Bergen').first().waitFor();
   await page.getByRole('button', { name: 'Edit' }).last().click();
   await page.getByRole('button', { name: 'Add an entry' }).click();
   await page.getByLabel('IPv4').selectOption({ index: 1 });

@@ -32,7 +32,8 @@ async function typePassword(page: Page, name: string, typed: string = password):
 }
 
 async function logOut(page: Page): Promise<void> {
-  await page.getByRole('button', { name: t.shell.logOut }).click();
+  // The page is loaded anew: what is done to the one before is lost.
+  await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: t.shell.logOut }).click()]);
   await page.getByRole('heading', { level: 1, name: t.signIn.title }).waitFor();
 }
 

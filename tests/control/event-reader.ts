@@ -61,9 +61,9 @@ export class EventReader {
     return this.named('change').map(({ data }) => `${String(data['kind'])} ${String(data['id'])}`.trim());
   }
 
-  /** The first event of this name that fits. Throws after a minute. */
+  /** The first event of this name that fits. Throws after two minutes. */
   async next(name: string, fits: (data: Record<string, unknown>) => boolean = () => true): Promise<ReadEvent> {
-    const until = performance.now() + 60_000;
+    const until = performance.now() + 120_000;
     for (;;) {
       const found = this.named(name).find(({ data }) => fits(data));
       if (found !== undefined) return found;
@@ -78,9 +78,9 @@ export class EventReader {
   }
 }
 
-/** Waits until something holds. Throws when it doesn't within a minute. */
+/** Waits until something holds. Throws when it doesn't within two minutes. */
 export async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const until = performance.now() + 60_000;
+  const until = performance.now() + 120_000;
   while (!holds()) {
     if (performance.now() > until) throw new Error(`not in time: ${what}`);
     await sleep(2);

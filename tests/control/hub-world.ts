@@ -256,9 +256,9 @@ export function openWorld(now: () => number = Date.now): World & { remove(): voi
   return { folder, now, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** Waits until something holds. Throws when it doesn't within a minute. */
+/** Waits until something holds. Throws when it doesn't within two minutes. */
 export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const until = performance.now() + 60_000;
+  const until = performance.now() + 120_000;
   while (!(await holds())) {
     if (performance.now() > until) throw new Error(`not in time: ${what}`);
     await sleep(5);

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { ClientSettings, ClientStatus } from '@sallyport/client';
-import { dissect, until, wire, type CaptureResult, type NetworkNamespace } from '@sallyport/netlab';
+import { dissect, pingSteadily, until, wire, type CaptureResult, type NetworkNamespace } from '@sallyport/netlab';
 import { ClientMachine } from '../../demo/scenarios/client/machine.ts';
 import { ACCESS, GATEWAYS, leave, RESOLV_CONF, seenFrom, WEB, goTo } from '../../demo/scenarios/client/world.ts';
 import { Refused } from '../clientd/daemon-caller.ts';
@@ -113,7 +113,7 @@ esac
     assert.match((await seenFrom(client, WEB.ipv6)) ?? '', /^2001:db8:2:/, 'the rest goes through the tunnel');
     await rig.set({ split: { mode: 'include', networks } });
     await until('the network inside', async () => viaGateway.test((await seenFrom(client)) ?? ''));
-    assert.equal((await client.run(['ping', '-c', '1', '-W', '2', ACCESS.home.router])).code, 0, 'the rest is as ever');
+    assert.equal((await pingSteadily(client, ACCESS.home.router, { count: 1 })).received, 1, 'the rest is as ever');
     await rig.set({ split: SPLIT_OFF });
     await until('the tunnel', async () => viaGateway.test((await seenFrom(client)) ?? ''));
     const beside = await rig.machine.run(['outside', 'curl', '-s', '--max-time', '20', `http://${WEB.ipv4}/`]);
@@ -135,17 +135,19 @@ esac
     await rig.until('agreed keys', (status) => status.hops.every(({ postQuantum }) => postQuantum));
     assert.equal(await seenFrom(rig.world.client), GATEWAYS.gatewayC.ipv4);
     const [entry, exit] = await Promise.all(captures.map((capture) => capture.stop()));
-    const spokeWith = (capture: CaptureResult | undefined, address: string): boolean =>
+    // By what goes there: who was spoken to before may still end that, late.
+    const spokeWith = (capture: CaptureResult | undefined, end: 'source' | 'destination', address: string): boolean =>
       (capture?.packets ?? []).some(({ bytes }) => {
         const packet = dissect(bytes);
-        return packet.kind === 'ip' && (packet.source === address || packet.destination === address);
+        return packet.kind === 'ip' && packet[end] === address;
       });
+    const { gatewayB: near, gatewayC: far } = GATEWAYS;
     assert.deepEqual(
-      [ACCESS.home.outside, GATEWAYS.gatewayC.ipv4, WEB.ipv4, WEB.ipv6].map((address) => spokeWith(entry, address)),
+      [ACCESS.home.outside, far.ipv4, WEB.ipv4, WEB.ipv6].map((address) => spokeWith(entry, 'destination', address)),
       [true, true, false, false],
     );
     assert.deepEqual(
-      [ACCESS.home.outside, GATEWAYS.gatewayB.ipv4, WEB.ipv4, WEB.ipv6].map((address) => spokeWith(exit, address)),
+      [ACCESS.home.outside, near.ipv4, WEB.ipv4, WEB.ipv6].map((address) => spokeWith(exit, 'source', address)),
       [false, true, true, true],
     );
     await rig.disconnect();
@@ -236,7 +238,10 @@ esac
       cure: () => Promise<unknown>,
     ): Promise<void> {
       await plant();
-      const found = await examine();
+      const holds = (): boolean => Object.entries(wanted).every(([check, state]) => found.get(check)?.state === state);
+      let found = await examine();
+      // It gives each way two or three seconds, which may not be enough where the machine is full.
+      for (let tries = 1; tries < 5 && !holds(); tries++) found = await examine();
       await cure();
       for (const [check, state] of Object.entries(wanted)) {
         assert.equal(found.get(check)?.state, state, `${check}: ${JSON.stringify([...found.values()])}`);
@@ -247,11 +252,10 @@ esac
     test('finds nothing where all is well, with and without a connection', async () => {
       for (const connect of [false, true]) {
         if (connect) await rig.connect('near');
-        const found = await examine();
-        assert.deepEqual(
-          [...found.values()].filter(({ state }) => state === 'fault'),
-          [],
-        );
+        const faults = (): Finding[] => [...found.values()].filter(({ state }) => state === 'fault');
+        let found = await examine();
+        for (let tries = 1; tries < 5 && faults().length > 0; tries++) found = await examine();
+        assert.deepEqual(faults(), []);
         assert.equal(found.get('tunnel')?.state, connect ? 'ok' : 'skipped');
       }
       await rig.disconnect();
@@ -340,16 +344,21 @@ esac
     const unprotected = new ClientMachine(guest);
     await unprotected.startDaemon();
     await rig.connect('near');
-    const [[good, tight], [bad, open]] = await Promise.all([leaktest(rig.machine), leaktest(unprotected)]);
+    const CHECKS = ['traffic', 'DNS', 'bound', 'local network', 'rogue route', 'rogue network'];
+    const leaking = ([, { checks }]: [number | null, Report]): string[] =>
+      checks.filter(({ state }) => state === 'leak').map(({ check }) => check);
+    const [[good, tight], first] = await Promise.all([leaktest(rig.machine), leaktest(unprotected)]);
+    // Each check provokes once: on a full machine that may be before it is watched, or after.
+    let open = first;
+    for (let tries = 1; tries < 4 && !CHECKS.every((check) => leaking(open).includes(check)); tries++)
+      open = await leaktest(unprotected);
     assert.deepEqual([good, tight.leaks], [0, 0], JSON.stringify(tight));
     assert.deepEqual(
       tight.checks.filter(({ state }) => state !== 'ok'),
       [],
     );
     await rig.disconnect();
-    assert.equal(bad, 1);
-    const leaking = open.checks.filter(({ state }) => state === 'leak').map(({ check }) => check);
-    for (const check of ['traffic', 'DNS', 'bound', 'local network', 'rogue route', 'rogue network'])
-      assert.ok(leaking.includes(check), `${check}: ${leaking.join(', ')}`);
+    assert.equal(open[0], 1);
+    for (const check of CHECKS) assert.ok(leaking(open).includes(check), `${check}: ${leaking(open).join(', ')}`);
   });
 });

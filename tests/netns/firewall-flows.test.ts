@@ -341,7 +341,7 @@ for (const family of [4, 6] as const) {
     test('a limit drops what is above the rate, in each direction, and nobody else notices', () => {
       const limited: FirewallPlan = {
         ...base,
-        devices: [{ ...device(2, 'web', 'office'), bitsPerSecond: 800_000 }, device(3, 'office')],
+        devices: [{ ...device(2, 'web', 'office'), bitsPerSecond: 80_000 }, device(3, 'office')],
       };
       rig.apply(limited);
       const payload = new Uint8Array(1200);
@@ -354,7 +354,7 @@ for (const family of [4, 6] as const) {
       // 256 KiB of burst are some 213 packets; the kernel begins with a second's rate more, and the rate comes on top.
       const start = performance.now();
       const count = passed(2);
-      const most = 310 + (performance.now() - start) / 10;
+      const most = 240 + (performance.now() - start) / 100;
       assert.ok(count >= 200 && count < Math.min(400, most), `passed: ${String(count)} of at most ${most.toFixed(0)}`);
       assert.equal(passed(3), 400);
       // Another rate begins afresh, and none has no bounds.

@@ -64,7 +64,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     const reports = control.of('report');
     tell({ kind: 'looked', devices: reports.flatMap(({ devices }) => devices), last: reports.at(-1) ?? null });
   } else {
-    const start = performance.now();
     if (command.kind === 'revoke') control.delta(version + 1, version, { removeDevices: [command.id] });
     else {
       const gateway = { ...GATEWAY, ...command.gateway };
@@ -74,7 +73,7 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     const timer = setInterval(() => {
       if (!control.acknowledged(awaited)) return;
       clearInterval(timer);
-      tell({ kind: 'inForce', version: awaited, milliseconds: performance.now() - start });
+      tell({ kind: 'inForce', version: awaited });
     }, 2);
   }
 });

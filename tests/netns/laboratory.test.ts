@@ -29,7 +29,7 @@ function isRunning(pid: number): boolean {
 }
 
 function namespacesOf(pid: number): string[] {
-  return readdirSync('/run/netns').filter((name) => name.startsWith(`sp-${String(pid)}`));
+  return readdirSync('/run/netns').filter((name) => new RegExp(`^sp-${String(pid)}[a-z]?-`).test(name));
 }
 
 test('an exception removes namespaces, processes and files', async () => {

@@ -2,10 +2,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { iperf, ping, pingSteadily, until } from '@sallyport/netlab';
+import { iperf, pingSteadily, until } from '@sallyport/netlab';
 import { TestAuthority } from '../openvpn/authority.ts';
 import type { Observed } from './openvpn-gateway-child.ts';
-import { assertKeysServed, connected, INNER4, INNER6, OUTER4, OUTER6, saying, withOpenVpnRig } from './openvpn-rig.ts';
+import {
+  assertKeysServed,
+  assertPassesUnderLoad,
+  connected,
+  INNER4,
+  INNER6,
+  OUTER4,
+  OUTER6,
+  saying,
+  withOpenVpnRig,
+} from './openvpn-rig.ts';
 
 for (const outer of [OUTER4, OUTER6])
   test(`certificate, by way of ${outer}: both families pass both ways`, () =>
@@ -45,7 +55,7 @@ test('each cipher of the data channel', () =>
     for (const cipher of ciphers) {
       const client = await rig.startClient(rig.service.profile(device, OUTER4, [`data-ciphers ${cipher}`]));
       await connected(client);
-      assert.match(client.stdout, new RegExp(`cipher '${cipher}'`));
+      await saying(client, `cipher '${cipher}'`);
       for (const bytes of [56, 1372])
         assert.equal((await pingSteadily(rig.client, INNER4, { count: 5, bytes })).received, 5, cipher);
       assert.equal((await pingSteadily(rig.server, device.plan.ipv6, { count: 5 })).received, 5, cipher);
@@ -130,20 +140,13 @@ for (const [who, renegotiateMs, lines] of [
     withOpenVpnRig(async (rig) => {
       const device = await rig.service.device();
       const gateway = await rig.startGateway({ devices: [device.plan] });
-      await gateway.ask({ kind: 'configure', settings: { renegotiateMs } });
+      await gateway.ask({ kind: 'configure', settings: { renegotiateMs, maxStartsPerProfile: 100 } });
       const client = await rig.startClient(rig.service.profile(device, OUTER4, lines));
       await connected(client);
-      const [pings, load] = await Promise.all([
-        ping(rig.client, INNER4, { count: 400, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 8, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
-      ]);
+      await assertPassesUnderLoad(rig, INNER4, { pings: 400, bitsPerSecond: 20e6 });
       await saying(client, 'Control Channel: TLSv', 4);
       assert.equal(client.stdout.includes('TLS: soft reset'), who === 'client');
       await assertKeysServed(gateway, client);
-      // What a busy machine loses on the way is neither's fault.
-      assert.ok(pings.received >= 385, pings.output.slice(-300));
-      // A quarter is what the time of one key of four carries.
-      assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
     }));
 
 test('a client that gets another address goes on at once (float)', () =>

@@ -25,5 +25,4 @@ test('the OpenVPN demonstration tells what happened', async () => {
   ])
     assert.equal(seen, gateway);
   assert.equal(facts.wrongPasswordRefused, true);
-  assert.ok(facts.revokedMilliseconds <= 1000, `${String(facts.revokedMilliseconds)} ms`);
 });

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { iperf, ping, pingSteadily, until, type Process } from '@sallyport/netlab';
+import { iperf, pingSteadily, until, type Process } from '@sallyport/netlab';
 import type { Observed } from './openvpn-gateway-child.ts';
 import {
   assertKeysServed,
+  assertPassesUnderLoad,
   connected,
   INNER4,
   INNER6,
@@ -96,18 +97,12 @@ for (const { name, program, skip } of [V25, V27]) {
     withOpenVpnRig(async (rig) => {
       const device = await rig.service.device();
       const gateway = await rig.startGateway({ devices: [device.plan] });
+      await gateway.ask({ kind: 'configure', settings: { maxStartsPerProfile: 100 } });
       const client = await rig.startClient(rig.service.profile(device, OUTER4, ['reneg-sec 2']), { program });
       await connected(client);
-      const [pings, load] = await Promise.all([
-        ping(rig.client, INNER4, { count: 350, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: INNER4 }, { seconds: 6, udp: { bytes: 1200, bitsPerSecond: 10e6 } }), // prettier-ignore
-      ]);
+      await assertPassesUnderLoad(rig, INNER4, { pings: 350, bitsPerSecond: 10e6 });
       await saying(client, 'TLS: soft reset', 2);
       await assertKeysServed(gateway, client);
-      // What a busy machine loses on the way is neither's fault.
-      assert.ok(pings.received >= 335, pings.output.slice(-300));
-      // A third is what the time of one key of three carries.
-      assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
     }),
   );
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { iperf, ping, pingSteadily, until, type Process } from '@sallyport/netlab';
+import { iperf, pingSteadily, until, type Process } from '@sallyport/netlab';
 import type { ClientEvent, PushedConfiguration } from '@sallyport/openvpn';
 import { randomBytes } from 'node:crypto';
 import { formatStaticKey } from '../../packages/openvpn/src/wire/key-file.ts';
 import type { ClientStart } from './openvpn-client-child.ts';
-import { OUTER4, OUTER6, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
+import { assertPassesUnderLoad, OUTER4, OUTER6, PORT, saying, withOpenVpnRig, type OpenVpnRig } from './openvpn-rig.ts';
 
 const CHILD = fileURLToPath(new URL('openvpn-client-child.ts', import.meta.url));
 const NODE = fileURLToPath(new URL('../../scripts/node', import.meta.url));
@@ -165,17 +165,12 @@ for (const [who, lines, settings] of [
       const server = await startServer(rig, lines);
       const ends = { server, ...(await startClient(rig, { settings })) };
       await connect(rig, ends);
-      const [pings, load] = await Promise.all([
-        ping(rig.client, GATEWAY4, { count: 400, intervalMs: 20, waitMs: 3000 }),
-        iperf({ client: rig.client, server: rig.server, address: GATEWAY4 }, { seconds: 8, udp: { bytes: 1200, bitsPerSecond: 20e6 } }), // prettier-ignore
-      ]);
+      await assertPassesUnderLoad(rig, GATEWAY4, { pings: 400, bitsPerSecond: 20e6 });
       await event(ends, 'renegotiated', 3);
       await leave(ends);
-      // What a busy machine loses on the way is neither's fault; what lacks a key is dropped here, and counted.
-      assert.equal(ends.client.stderr, '{}\n');
-      assert.ok(pings.received >= 385, pings.output.slice(-300));
-      // A quarter is what the time of one key of four carries.
-      assert.ok(load.lostFraction < 0.2, String(load.lostFraction));
+      // What lacks a key is dropped here, and counted; that the server repeats what was answered late is no fault.
+      const drops = JSON.parse(ends.client.stderr) as object;
+      assert.deepEqual({ ...drops, replayed: 0 }, { replayed: 0 });
     }));
 
 test('user name and password, a token in its place; refused; the server ends', () =>
@@ -188,7 +183,6 @@ test('user name and password, a token in its place; refused; the server ends', (
       'auth-gen-token 3600 3600',
       'verify-client-cert none',
       'reneg-sec 5',
-      'hand-window 4',
       'explicit-exit-notify 2',
     ]);
     const without = { certificate: undefined, privateKey: undefined };

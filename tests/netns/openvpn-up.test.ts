@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { after, afterEach, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Laboratory, ping, until, wire, type NetworkNamespace, type Process, type RunResult } from '@sallyport/netlab';
+import { Laboratory, ping, pingSteadily, until, wire, type NetworkNamespace, type Process, type RunResult } from '@sallyport/netlab'; // prettier-ignore
 import type { TunnelStatus } from '../../apps/cli/src/openvpn/status.ts';
 import { TestAuthority, type Issued } from '../openvpn/authority.ts';
 import { base64, Management } from './openvpn-management.ts';
@@ -198,7 +198,7 @@ function logOf(name: string): string {
 async function reaches(...addresses: string[]): Promise<void> {
   await Promise.all(
     addresses.map(async (address) => {
-      const { received, output } = await ping(client, address, { count: 3, intervalMs: 100 });
+      const { received, output } = await pingSteadily(client, address, { count: 3, intervalMs: 100 });
       assert.ok(received >= 2, output);
     }),
   );
@@ -297,11 +297,11 @@ suite('openvpn up against openvpn', () => {
         const { facts } = await up([file]);
         assert.equal(facts.transport, proto);
         const [{ received, output }] = await Promise.all([
-          ping(client, '198.51.100.7', { count: 35, intervalMs: 100 }),
+          pingSteadily(client, '198.51.100.7', { count: 35, intervalMs: 100 }),
           reaches('2001:db8:7::7'),
         ]);
         assert.ok(received >= 34, output);
-        assert.match(process.stdout, /TLS: soft reset|TLS: new session|Control Channel: .*\n[^]*Control Channel: /);
+        await until('new keys', () => /TLS: soft reset|TLS: new session|Control Channel: .*\n[^]*Control Channel: /.test(process.stdout)); // prettier-ignore
         await down(name);
       });
     }
@@ -429,7 +429,7 @@ suite('openvpn up against openvpn', () => {
   test('who is not the server is not talked to: another name, another certificate, one of a client', async () => {
     await serve();
     for (const line of ['verify-x509-name other name', `peer-fingerprint ${'ab'.repeat(32)}`]) {
-      const { file } = profile({ lines: [line, 'connect-retry-max 1'] });
+      const { file } = profile({ lines: [line, 'connect-retry-max 1', 'connect-timeout 60'] });
       const result = await run(['openvpn', 'up', file]);
       assert.equal(result.code, 1, result.stderr);
       assert.match(result.stderr, /TLS failed: .*(verify-x509-name|peer-fingerprint)/);

@@ -109,15 +109,19 @@ describe('sallyport server', () => {
     const [gateway, ...others] = await gateways(first);
     assert.deepEqual(others, []);
     assert.equal(gateway?.endpointHost, '192.0.2.10', 'devices are told an address that leads here');
-    const pools = await namespace.ip('-6', 'route', 'show', 'dev', 'sallyport0');
-    assert.match(pools, /^fd[0-9a-f]{2}:/m);
+    // They come with the first state, a moment after the link.
+    const routes = () => namespace.ip('-6', 'route', 'show', 'dev', 'sallyport0');
+    const pools = await until('the pools', async () => {
+      const shown = await routes();
+      return /^fd[0-9a-f]{2}:/m.test(shown) && shown;
+    });
     await first.stop();
 
     const second = await Server.start(namespace, options);
     assert.equal(second.facts.control?.setupUrl, null, 'there is an administrator');
     assert.equal(second.facts.control.fingerprint, first.facts.control.fingerprint);
     assert.equal((await gateways(second)).length, 1, 'the gateway is the one of before');
-    assert.equal(await namespace.ip('-6', 'route', 'show', 'dev', 'sallyport0'), pools);
+    await until('the pools of before', async () => (await routes()) === pools);
     await second.stop();
     await leavesNothing(Object.values(second.facts.processes));
     assert.doesNotMatch(first.process.stderr + second.process.stderr, /spj_|spf_/, 'no token is logged');

@@ -1,8 +1,7 @@
 /** What a device may use: its rate, and how many of them a user may have. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { generateKeys, iperf, type IperfOptions } from '@sallyport/netlab';
-import { sleep } from './service/flows.ts';
+import { generateKeys, iperf, until, type IperfOptions } from '@sallyport/netlab';
 import { INTERNET, ServiceRig } from './service/rig.ts';
 
 const LIMIT = 20_000_000;
@@ -23,22 +22,28 @@ describe('limits', () => {
     const measure = async (address: string, options: IperfOptions): Promise<number> =>
       (await iperf({ client: alice.machine, server: rig.world.internet, address }, options)).bitsPerSecond;
     for (const reverse of [false, true]) {
-      const free = await measure(INTERNET[0] ?? '', { seconds: 1, reverse });
-      assert.ok(free > LIMIT * 2, `without a limit ${free.toFixed()} bit/s: the test would not see one`);
+      // Otherwise one would not be seen.
+      const free = () => measure(INTERNET[0] ?? '', { seconds: 1, reverse });
+      await until('much more than the limit will be', async () => (await free()) > LIMIT * 2);
     }
     const holds = async (limit: number): Promise<void> => {
-      await sleep(1000);
       for (const address of INTERNET)
         for (const reverse of [false, true]) {
-          // Who was silent for a second may send that second's share, and a little more, at once.
-          const rate = (await measure(address, { seconds: 3, warmUpSeconds: 2, reverse })) / limit;
-          assert.ok(rate > 0.7 && rate < 1.1, `${address}, ${reverse ? 'down' : 'up'}: ${(rate * 100).toFixed()} %`);
+          const rates: number[] = [];
+          const isMet = (rate: number): boolean => rate > 0.7 && rate < 1.1;
+          // Who was silent for a second may send that second's share, and a little more, at once: also who had no processor.
+          while (rates.length < 3 && !rates.some(isMet))
+            rates.push((await measure(address, { seconds: 3, warmUpSeconds: 2, reverse })) / limit);
+          assert.ok(rates.some(isMet), `${address}, ${reverse ? 'down' : 'up'}: ${rates.join()} of the limit`);
         }
     };
-    await rig.api.change('getUser', 'updateUser', { userId: 'alice' }, { bitsPerSecond: LIMIT });
+    const { items } = (await rig.api.call('listGateways')) as { items: { name: string }[] };
+    const applied = (change: () => Promise<unknown>) => rig.applied(items[0]?.name ?? '', change);
+    await applied(() => rig.api.change('getUser', 'updateUser', { userId: 'alice' }, { bitsPerSecond: LIMIT }));
     await holds(LIMIT);
     // The device's own counts before the user's.
-    await rig.api.change('getDevice', 'updateDevice', { deviceId: alice.device.id }, { bitsPerSecond: LIMIT / 4 });
+    const { id: deviceId } = alice.device;
+    await applied(() => rig.api.change('getDevice', 'updateDevice', { deviceId }, { bitsPerSecond: LIMIT / 4 }));
     await holds(LIMIT / 4);
   });
 

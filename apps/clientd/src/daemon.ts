@@ -33,6 +33,8 @@ export interface DaemonOptions {
 }
 
 const IN_FORCE_TIMEOUT_MS = 1500;
+/** Longer than the state machine gives it before it takes it for failed. */
+const SETTLED_TIMEOUT_MS = 20_000;
 const TAKEN_SETTLE_MS = 300;
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -231,7 +233,7 @@ export class Daemon {
       this.#outside = await openOutsideGroup(this.runner, this.#nft, `${this.#options.runFolder}/cgroup`);
       this.machine.take({ kind: 'splitGroup', group: this.#outside.group });
     }
-    await this.inForce();
+    await this.settled();
     return this.#outside;
   }
 
@@ -239,6 +241,15 @@ export class Daemon {
   async inForce(): Promise<void> {
     const { revision } = this.state.desired;
     await this.machine.until(({ appliedRevision }) => appliedRevision >= revision, IN_FORCE_TIMEOUT_MS);
+  }
+
+  /** Waits until what is wanted now is in force or has failed: what somebody asked for who goes by it next. */
+  async settled(): Promise<void> {
+    const { revision } = this.state.desired;
+    await this.machine.until(
+      ({ appliedRevision, applyDeadline }) => appliedRevision >= revision || applyDeadline === undefined,
+      SETTLED_TIMEOUT_MS,
+    );
   }
 
   /**

@@ -92,7 +92,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
     }
     await folder.settings.write(settings);
     machine.take({ kind: 'settings', settings });
-    await daemon.inForce();
+    await daemon.settled();
     return settings;
   };
 
@@ -171,7 +171,7 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
       await letOutside(pid, caller, () => daemon.outside());
       return {};
     },
-    leakWatch: ({ seconds }, { signal }) => {
+    leakWatch: ({ seconds }, { tell, signal }) => {
       const allowed = (): Allowed => {
         const { desired, settings } = machine.state;
         const { firewall } = desired;
@@ -180,7 +180,9 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         const { endpoints, excluded, localNetworks = [] } = firewall;
         return { endpoints, prefixes: [...excluded, ...localNetworks], dhcp };
       };
-      return watchForLeaks(seconds, allowed, signal);
+      const watching = watchForLeaks(seconds, allowed, signal);
+      tell({ watching: true });
+      return watching;
     },
   };
 }

@@ -152,7 +152,7 @@ export async function offerIpv6({ client, home }: ClientWorld, offer: boolean): 
 export async function seenFrom(
   machine: NetworkNamespace,
   address: string = WEB.ipv4,
-  seconds = 4,
+  seconds = 20,
 ): Promise<string | undefined> {
   const host = address.includes(':') ? `[${address}]` : address;
   const argv = ['curl', '-s', '--noproxy', '*', '--max-time', String(seconds), `http://${host}/`];

@@ -1,5 +1,8 @@
 import type { NetworkNamespace, Process } from '@sallyport/netlab';
 
+/** How soon somebody is cut off, at the latest: below a second by the benchmark, more where the machine does other things. */
+export const CUT_OFF_MS = 3000;
+
 /** A transfer in small steps: a ping every 20 ms, which tells when the last answer came. */
 export class Pulse {
   readonly #process: Process;

@@ -147,8 +147,8 @@ export async function admitOnly(namespace: NetworkNamespace, ipv4: string, ipv6:
 /** What a host saw of whoever fetched its page: an address; undefined where the page could not be fetched. */
 export async function seenFrom(namespace: NetworkNamespace, address: string): Promise<string | undefined> {
   const host = address.includes(':') ? `[${address}]` : address;
-  const run = await namespace.run(['curl', '-s', '--noproxy', '*', '--max-time', '4', `http://${host}/`], {
-    allowFailure: true,
-  });
+  // Whether it is reached shows by the connection; the page may take longer where the machine is full.
+  const argv = ['curl', '-s', '--noproxy', '*', '--connect-timeout', '4', '--max-time', '30', `http://${host}/`];
+  const run = await namespace.run(argv, { allowFailure: true });
   return run.code === 0 ? run.stdout.trim() : undefined;
 }

@@ -160,6 +160,8 @@ export const methods = {
   /** Runs the leak checks that need root, while the caller runs the others: what left by other interfaces than the tunnel. */
   leakWatch: {
     params: z.strictObject({ seconds: z.number().min(1).max(120) }),
+    /** Once it watches. */
+    event: z.strictObject({ watching: z.literal(true) }),
     result: z.strictObject({
       interfaces: z.array(z.string()),
       packets: z.number().int(),

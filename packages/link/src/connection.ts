@@ -90,6 +90,8 @@ export class LinkConnection<In extends Message, Out extends Message> {
   #lastSignAt = this.#startedAt;
   #lastPingAt = this.#startedAt;
   #heardAny = false;
+  /** It was silent for too long when last looked at. */
+  #doubted = false;
   #latencyMs: number | undefined;
 
   constructor(stream: Duplex, peerKeyHash: string, side: LinkSide<In>, times: LinkTimes) {
@@ -233,7 +235,11 @@ export class LinkConnection<In extends Message, Out extends Message> {
   #look(): void {
     const now = performance.now();
     const { pingMs, silenceMs, firstMessageMs } = this.#times;
-    if (now - this.#lastSignAt > silenceMs) {
+    const isDoubted = this.#doubted;
+    this.#doubted = now - this.#lastSignAt > silenceMs;
+    if (this.#doubted) {
+      // Whoever had no processor for as long has not read yet what came meanwhile.
+      if (!isDoubted) return;
       this.#finish(new LinkError('silent', `nothing was heard for ${Math.round(silenceMs / 1000)} seconds`));
       return;
     }

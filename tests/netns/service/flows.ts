@@ -91,6 +91,16 @@ export class Flows {
     }
   }
 
+  /**
+   * That nothing arrives any more once it is cut off, since then (Unix milliseconds), and how late the last was. How soon
+   * that is the benchmark says: here a process may have no processor for a second.
+   */
+  async assertCutOff(since: number): Promise<number> {
+    const late = (await this.lastArrival(4000 + Math.max(0, since - Date.now()))) - since;
+    assert.ok(late < 3000, `something arrived ${String(late)} ms later`);
+    return late;
+  }
+
   /** When the last of all arrived, after they have been watched for two more seconds. */
   async lastArrival(watchMs = 2000): Promise<number> {
     await sleep(watchMs);

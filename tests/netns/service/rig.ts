@@ -123,6 +123,8 @@ export class ServiceRig {
     const machine = this.world[at];
     const app = await App.start(machine, program, prepared.configuration, ROUTERS[at]);
     await app.connected();
+    // What comes while the device has no processor for seconds waits, as it would in a network: a test counts what is lost.
+    await machine.ip('link', 'set', app.device.name, 'txqueuelen', '10000');
     return { ...prepared, machine, app };
   }
 

@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from '../command.ts';
-import { EXIT_FAILED, requireRoot, tell } from '../command.ts';
+import { CommandFailure, EXIT_FAILED, requireRoot, tell } from '../command.ts';
 import { ask } from './daemon.ts';
 import { LEAK_CHECKS, type LeakCheck, type LeakWorld } from './leak-checks.ts';
 import { outerInterfaces, outerNameServers } from './outer-network.ts';
@@ -58,8 +57,6 @@ Examples:
 
 /** Of each check: long enough for what leaves late, as a second try of TCP. */
 const WATCH_SECONDS = 2;
-/** Until the daemon watches. */
-const BEFORE_MS = 300;
 
 export interface Finding {
   readonly check: string;
@@ -86,10 +83,15 @@ async function lookAround(): Promise<LeakWorld> {
 async function tryOne({ check, what, skip, provoke }: LeakCheck, world: LeakWorld): Promise<Finding> {
   const reason = skip?.(world);
   if (reason !== undefined) return { check, state: 'skipped', what, reason, leaked: [] };
-  const watching = ask('leakWatch', { seconds: WATCH_SECONDS });
-  // Its failure is told below, and not before somebody waits for it.
-  watching.catch(() => undefined);
-  await delay(BEFORE_MS);
+  const begun = Promise.withResolvers<boolean>();
+  const onEvent = (): void => begun.resolve(true);
+  const watching = ask('leakWatch', { seconds: WATCH_SECONDS }, { onEvent });
+  // What leaves before it watches would not be seen. Its failure is told when somebody waits for it.
+  watching.catch(() => undefined).finally(() => begun.resolve(false));
+  if (!(await begun.promise)) {
+    await watching;
+    throw new CommandFailure(EXIT_FAILED, 'the daemon does not say when it watches: restart it (systemctl restart sallyport-client)'); // prettier-ignore
+  }
   let own: readonly string[] = [];
   let failure = '';
   try {

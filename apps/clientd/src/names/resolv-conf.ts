@@ -56,7 +56,7 @@ export class ResolvConf {
     return this.#inTurn(async () => {
       this.#wanted = content;
       await this.#put(content);
-      this.#watch();
+      await this.#watch(content);
     });
   }
 
@@ -147,7 +147,7 @@ export class ResolvConf {
   }
 
   /** DHCP clients and the like rewrite the file: what they wrote is what is given back later, and ours is put back. */
-  #watch(): void {
+  async #watch(wanted: string): Promise<void> {
     this.#unwatch();
     const name = basename(this.#path);
     const look = (): void => {
@@ -168,6 +168,8 @@ export class ResolvConf {
     } catch (error) {
       this.#onFault(`${this.#path} can't be watched: ${(error as Error).message}`);
     }
+    // Of what was written after ours and before this, nobody tells.
+    if (!isFile(await this.#look(), wanted)) look();
   }
 
   #unwatch(): void {
@@ -192,7 +194,7 @@ export class ResolvConf {
         await this.#put(wanted);
         this.#onFault(`${this.#path} was changed by something else, and changed back`);
       }
-      this.#watch();
+      await this.#watch(wanted);
     } catch (error) {
       this.#onFault(`${this.#path}: ${(error as Error).message}`);
     }

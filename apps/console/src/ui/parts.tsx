@@ -1,6 +1,6 @@
 /** Small things that many pages show. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { t } from '../strings/index.ts';
 import { Button } from './button.tsx';
 import { formatAgo, formatDateTime } from './format.ts';
@@ -88,10 +88,19 @@ export function SearchField({
   readonly label?: string;
 }): JSX.Element {
   const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  const told = useRef(value);
+  useEffect(() => {
+    // What the field told itself comes back when more may have been typed.
+    if (value === told.current) return;
+    told.current = value;
+    setText(value);
+  }, [value]);
   useEffect(() => {
     if (text === value) return;
-    const timer = setTimeout(() => onChange(text), 250);
+    const timer = setTimeout(() => {
+      told.current = text;
+      onChange(text);
+    }, 250);
     return () => clearTimeout(timer);
   }, [text]);
   return (
