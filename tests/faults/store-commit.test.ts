@@ -4,19 +4,36 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ApiError, openStore, verifyAudit } from '@sallyport/control';
 import { PostgresServer } from '@sallyport/netlab';
+import { sql } from 'kysely';
+import { openDatabase } from '../../packages/control/src/store/open-store.ts';
 import { addUser, administrator, quiet } from '../control/databases.ts';
 
-type Fault = 'none' | 'commit lost' | 'answer lost';
+type Fault = 'none' | 'commit lost' | 'answer lost' | 'crash';
 
-/** Stands between the service and PostgreSQL, and breaks one connection, at a commit, when it is told to. */
+/**
+ * Stands between the service and PostgreSQL, and breaks one connection, at a commit, when it is told to. By `crash` the server
+ * is to go and come back; who connects meanwhile waits.
+ */
 async function proxy(socketPath: string) {
-  const control = { fault: 'none' as Fault, broken: 0, refuse: false };
+  const control = {
+    fault: 'none' as Fault,
+    broken: 0,
+    refuse: false,
+    crash: undefined as (() => Promise<void>) | undefined,
+  };
+  let isBack = Promise.resolve();
   const open = new Set<Socket>();
   const server = createServer((client) => {
     if (control.refuse) {
       client.destroy();
       return;
     }
+    client.pause();
+    client.on('error', () => undefined);
+    void isBack.then(() => relay(client));
+  });
+  const relay = (client: Socket): void => {
+    client.resume();
     const upstream = connect(socketPath);
     let dropAnswer = false;
     for (const socket of [client, upstream]) {
@@ -34,8 +51,9 @@ async function proxy(socketPath: string) {
         control.broken += 1;
         const { fault } = control;
         control.fault = 'none';
-        if (fault === 'commit lost') {
+        if (fault !== 'answer lost') {
           client.destroy();
+          if (fault === 'crash') isBack = control.crash?.() ?? isBack;
           return;
         }
         dropAnswer = true;
@@ -46,7 +64,7 @@ async function proxy(socketPath: string) {
       if (dropAnswer) client.destroy();
       else client.write(bytes);
     });
-  });
+  };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     control,
@@ -106,3 +124,41 @@ test('a commit without an answer is made exactly once, whichever way it was lost
     await server.remove();
   }
 });
+
+for (const [others, what] of [
+  [0, 'has not been given yet'],
+  [20, "is another's by then"],
+] as const)
+  test(`a commit that a crash lost is made again, though its number ${what}`, async () => {
+    const server = await PostgresServer.start();
+    const between = await proxy(join(server.folder, '.s.PGSQL.5432'));
+    try {
+      const direct = await server.createDatabase();
+      const url = new URL(direct);
+      url.search = '';
+      url.host = `127.0.0.1:${between.port}`;
+      const store = await openStore({ url: url.href, now: Date.now, log: quiet });
+      between.control.crash = async () => {
+        await server.kill();
+        await server.restart();
+        const { db } = openDatabase(direct, quiet);
+        for (let n = 0; n < others; n++) await sql`select pg_current_xact_id()`.execute(db);
+        await db.destroy();
+      };
+      for (let round = 0; round < 3; round++) {
+        between.control.fault = 'crash';
+        let runs = 0;
+        await store.write(administrator, async (writing) => {
+          runs += 1;
+          await addUser(writing, `u${round}`);
+        });
+        assert.equal(runs, 2);
+        assert.equal((await store.db.selectFrom('user').select('id').execute()).length, round + 1);
+      }
+      assert.equal((await verifyAudit(store.db)).ok, true);
+      await store.close();
+    } finally {
+      between.close();
+      await server.remove();
+    }
+  });

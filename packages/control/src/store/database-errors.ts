@@ -49,6 +49,11 @@ export function isTransient(error: unknown): boolean {
   return isConnectionLost(fault) || conflicts.has((fault as { code?: string } | undefined)?.code ?? '');
 }
 
+/** PostgreSQL: no transaction has had this number yet; the one that had was lost in a crash. */
+export function isOfTheFuture(error: unknown): boolean {
+  return (causeOf(error) as { code?: string } | undefined)?.code === '22023';
+}
+
 /** Whether a unique constraint refused what was written. */
 export function isUniqueViolation(error: unknown): boolean {
   const { code, errcode } = (causeOf(error) ?? {}) as Fault;

@@ -1,18 +1,18 @@
 import type { Secret } from '@sallyport/core';
-import { Kysely, sql, type Dialect, type Transaction } from 'kysely';
+import { Kysely, sql, type Dialect, type Selectable, type Transaction } from 'kysely';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { appendAudit } from '../audit/audit-log.ts';
 import { ChangeFeed, changeRetentionMs } from './change-feed.ts';
-import { isTransient, unavailable } from './database-errors.ts';
+import { isOfTheFuture, isTransient, unavailable } from './database-errors.ts';
 import { describeDatabaseUrl, parseDatabaseUrl } from './database-url.ts';
 import { migrate } from './migrations.ts';
 import { Mutex } from './mutex.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { CHANGE_CHANNEL, PostgresListener } from './postgres-listener.ts';
-import type { Database } from './schema.ts';
+import type { ChangeTable, Database } from './schema.ts';
 import { openMasterKey } from './secrets.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
 import type { Change, ChangeListener, Origin, Store, Writing } from './store.ts';
@@ -241,8 +241,8 @@ class SqlStore implements Store {
         },
       };
       const result = await this.#scope.run(scope, () => work(writing));
-      await this.#appendChanges(transaction, pending, now);
-      written = { result, changes: pending.length };
+      const changes = pending.map((change) => ({ ...change, at: now }));
+      written = { result, changes: changes.length, trace: await this.#appendChanges(transaction, changes, now) };
     } catch (error) {
       // The first fault is the one that counts; a connection that is lost undoes the transaction by itself.
       await transaction
@@ -257,23 +257,29 @@ class SqlStore implements Store {
       await transaction.commit().execute();
     } catch (error) {
       if (transactionId === undefined || !isTransient(error)) throw error;
-      if (!(await this.#wasCommitted(transactionId, error))) throw error;
+      if (!(await this.#wasCommitted(transactionId, written.trace, error))) throw error;
     }
     return written;
   }
 
-  async #appendChanges(db: Transaction<Database>, pending: readonly Omit<Change, 'version'>[], at: number) {
-    if (pending.length === 0) return;
-    let version = 0;
-    for (let from = 0; from < pending.length; from += 1000) {
+  /** Returns the newest row, if there is one. */
+  async #appendChanges(
+    db: Transaction<Database>,
+    changes: readonly Omit<ChangeRow, 'version'>[],
+    at: number,
+  ): Promise<ChangeRow | undefined> {
+    let newest: ChangeRow | undefined;
+    for (let from = 0; from < changes.length; from += 1000) {
       const rows = await db
         .insertInto('change')
-        .values(pending.slice(from, from + 1000).map(({ kind, id }) => ({ kind, id, at })))
-        .returning('version')
+        .values(changes.slice(from, from + 1000))
+        .returning(['version', 'kind', 'id', 'at'])
         .execute();
-      for (const row of rows) version = Math.max(version, row.version);
+      for (const row of rows) if (newest === undefined || row.version > newest.version) newest = row;
     }
-    if (version % trimEvery < pending.length) {
+    if (newest === undefined) return undefined;
+    const { version } = newest;
+    if (version % trimEvery < changes.length) {
       await db
         .deleteFrom('change')
         .where('at', '<', at - changeRetentionMs)
@@ -282,10 +288,15 @@ class SqlStore implements Store {
     if (this.dialect === 'postgresql') {
       await sql`select pg_notify(${CHANGE_CHANNEL}, ${String(version)})`.execute(db);
     }
+    return newest;
   }
 
-  /** Whether a transaction whose commit got no answer took effect. @throws ApiError `unavailable` when nobody can tell now */
-  async #wasCommitted(transactionId: string, cause: unknown): Promise<boolean> {
+  /**
+   * Whether a transaction whose commit got no answer took effect. A server that crashed may have forgotten it, and given its
+   * number to another one since: `trace` is a row that none but this one wrote. One without changes is taken by its number.
+   * @throws ApiError `unavailable` when nobody can tell now
+   */
+  async #wasCommitted(transactionId: string, trace: ChangeRow | undefined, cause: unknown): Promise<boolean> {
     for (const delay of retryMs) {
       await new Promise((resolve) => setTimeout(resolve, delay));
       try {
@@ -293,9 +304,10 @@ class SqlStore implements Store {
           select pg_xact_status(${transactionId}::xid8) as status
         `.execute(this.db);
         const status = rows[0]?.status;
-        if (status === 'committed') return true;
+        if (status === 'committed') return trace === undefined || (await this.#isThere(trace));
         if (status === 'aborted') return false;
       } catch (error) {
+        if (isOfTheFuture(error)) return false;
         if (!isTransient(error)) throw error;
       }
     }
@@ -304,12 +316,20 @@ class SqlStore implements Store {
     error.cause = new Error('The end of a transaction is unknown', { cause });
     throw error;
   }
+
+  async #isThere({ version, kind, id, at }: ChangeRow): Promise<boolean> {
+    const found = this.db.selectFrom('change').select('version').where('version', '=', version);
+    return (await found.where('kind', '=', kind).where('id', '=', id).where('at', '=', at).executeTakeFirst()) !== undefined; // prettier-ignore
+  }
 }
 
 interface Written<T> {
   readonly result: T;
   readonly changes: number;
+  readonly trace: ChangeRow | undefined;
 }
+
+type ChangeRow = Selectable<ChangeTable>;
 
 async function currentTransactionId(db: Transaction<Database>): Promise<string> {
   const { rows } = await sql<{ id: string }>`select pg_current_xact_id()::text as id`.execute(db);
