@@ -24,8 +24,8 @@ export interface OpenVpnLoginsOptions {
   readonly push: () => readonly string[];
   /** Whether this device, which would be let in, is to go to another gateway instead. */
   readonly goesElsewhere: (id: string) => boolean;
-  /** The address of the path record at `path`, as text. */
-  readonly addressOf: (path: number) => string;
+  /** The address of the path record at `path`, as text; later where it isn't known yet. */
+  readonly addressOf: (path: number) => string | Promise<string>;
   readonly decide: (id: number, verdict: Verdict) => void;
 }
 
@@ -105,16 +105,30 @@ export class OpenVpnLogins {
     return undefined;
   }
 
-  #askControl(
-    { id, password, path, peerInfo }: AuthenticationRequest,
-    request: Pick<LoginRequest, 'deviceId' | 'certificate' | 'proof'>,
+  #askControl(asked: AuthenticationRequest, request: Omit<LoginRequest, 'address' | 'client'>): void {
+    const address = this.#options.addressOf(asked.path);
+    if (typeof address === 'string') {
+      this.#askFrom(address, asked, request);
+      return;
+    }
+    let cancelled = false;
+    this.#asked.set(asked.id, () => (cancelled = true));
+    void address.then((known) => {
+      if (!cancelled) this.#askFrom(known, asked, request);
+    });
+  }
+
+  #askFrom(
+    address: string,
+    { id, password, peerInfo }: AuthenticationRequest,
+    request: Omit<LoginRequest, 'address' | 'client'>,
   ): void {
-    const { logins, addressOf, decide } = this.#options;
+    const { logins, decide } = this.#options;
     const program = [peerInfo.get('IV_GUI_VER') ?? peerInfo.get('IV_VER') ?? '', peerInfo.get('IV_PLAT') ?? ''];
     const client = program.join(' ').trim().slice(0, MAX_PROGRAM_LENGTH);
     const token = password !== undefined && AuthTokens.isToken(password);
     const sso = peerInfo.get('IV_SSO')?.split(',') ?? [];
-    const cancel = logins.ask({ ...request, address: addressOf(path), client }, (answer) => {
+    const cancel = logins.ask({ ...request, address, client }, (answer) => {
       if (answer.kind !== 'web') this.#asked.delete(id);
       decide(id, this.#verdictOf(answer, request, sso, token));
     });
