@@ -145,6 +145,11 @@ const marking = `table inet test_marks { chain o { type route hook output priori
 }
 }`;
 
+/** Answers by UDP with what it is sent. */
+const echoing = `const s = require('dgram').createSocket('udp4');
+  s.on('message', (m, { port, address }) => s.send(m, port, address, () => console.log('answered')));
+  s.bind(9999, () => console.log('up'))`;
+
 /** How many questions an echo has answered. */
 function answersOf({ stdout }: Process): number {
   return stdout.split('answered').length - 1;
@@ -345,7 +350,7 @@ describe('the packet filter in the kernel', () => {
       await outside.ip('neighbour', 'replace', '10.88.1.10', 'dev', 'tunnel', 'lladdr', await linkAddress(client, 'sallyport')); // prettier-ignore
       await client.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
       const script = laboratory.file('sender.mjs', sender);
-      const echo = await office.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address, () => console.log('answered'))).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      const echo = await office.start([process.execPath, '-e', echoing]);
       await until('the office', () => echo.stdout.includes('up'));
       const senders = [
         ['a neighbour', outside, '10.77.0.50', 7011],
@@ -394,7 +399,7 @@ describe('the packet filter in the kernel', () => {
       await client.masquerade('sallyport');
       await client.ip('link', 'set', 'sallyport', 'arp', 'on');
       await outside.route('10.200.0.7/32', 'dev', 'tunnel', 'src', '10.77.0.9');
-      const echo = await outside.start([process.execPath, '-e', `const s = require('dgram').createSocket('udp4'); s.on('message', (m, { port, address }) => s.send(m, port, address, () => console.log('answered'))).bind(9999, () => console.log('up'))`]); // prettier-ignore
+      const echo = await outside.start([process.execPath, '-e', echoing]);
       await until('the echo', () => echo.stdout.includes('up'));
       const script = laboratory.file('sender.mjs', sender);
       const packet = { protocol: 'udp', family: 4, address: '10.77.0.9', port: 9999, ownPort: 7031 };

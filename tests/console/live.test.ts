@@ -389,11 +389,11 @@ describe('a network', () => {
       await page.getByRole('heading', { level: 1, name: place, exact: true }).waitFor();
       await settled(page);
       const retry = page.locator('main').getByRole('button', { name: t.common.retry });
-      while ((await retry.count()) > 0) {
-        await retry.first().click();
+      await until('all of the page', async () => {
+        for (const button of await retry.all()) await button.click({ timeout: 1000 }).catch(() => undefined);
         await settled(page);
-      }
-      await page.locator('main .fault').waitFor({ state: 'detached' });
+        return (await page.locator('main .fault').count()) === 0;
+      });
     }
     assert.deepEqual(
       complaints.filter((text) => !text.includes('net::ERR_')),

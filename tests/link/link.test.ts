@@ -401,6 +401,19 @@ describe('a peer that does not keep to the protocol', () => {
     silent.inner.destroy();
   });
 
+  test('whoever had no processor for as long as silence takes looks once more', async () => {
+    const { there, here } = await open(at, { times: { silenceMs: 1500 } });
+    void take(there, 1);
+    void take(here, 1);
+    here.send(acknowledge(1));
+    await waitFor(() => (there.latencyMs ?? -1) >= 0);
+    // Both of them, for they are one process here.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
+    await sleep(2000);
+    assert.deepEqual([there.closed, here.closed], [false, false]);
+    here.close();
+  });
+
   test('the gateway gives up a control plane that says nothing', async () => {
     const quiet = await listen('http', { times: { pingMs: 60_000 } });
     const { there, here } = await open(quiet, { times: { silenceMs: 100 } });

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { ClientStatus } from '@sallyport/client';
-import { dissect, Laboratory, until, wire, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { dissect, Laboratory, until, upTo, wire, type NetworkNamespace, type Process } from '@sallyport/netlab';
 import { ask, Refused } from '../clientd/daemon-caller.ts';
 import { dataFolder, Server } from './server-world.ts';
 
@@ -239,7 +239,7 @@ describe('the daemon of the client', () => {
     assert.deepEqual(await begun.promise, { watching: true });
     await client.run(['ping', '-c', '1', '-W', '1', DESTINATION], { allowFailure: true });
     const report = await watching;
-    assert.deepEqual([report.interfaces, report.leaked], [['eth0'], []]);
+    assert.deepEqual([report.interfaces, report.leaked, report.packets > 0], [['eth0'], [], true]);
   });
 
   test('turns in no circle while nothing happens', async () => {
@@ -251,14 +251,14 @@ describe('the daemon of the client', () => {
       return Number(fields[11]) + Number(fields[12]);
     };
     // A hundred ticks a second. What it costs exactly is a figure of the bench; a gateway that is late is something to do.
-    const shares: number[] = [];
-    while (shares.length < 3 && !shares.some((share) => share < 0.05)) {
+    const share = async (): Promise<number> => {
       await delay(2000);
       const [before, at] = [ticks(), performance.now()];
       await delay(4000);
-      shares.push(((ticks() - before) * 10) / (performance.now() - at));
-    }
-    assert.ok(Math.min(...shares) < 0.05, `shares of a core: ${shares.join()}`);
+      return ((ticks() - before) * 10) / (performance.now() - at);
+    };
+    const least = await upTo(3, share, (found) => found < 0.05);
+    assert.ok(least < 0.05, `${(least * 100).toFixed(2)} % of a core`);
   });
 
   test('lockdown blocks without a tunnel too; split networks go each their way', async () => {
@@ -363,11 +363,11 @@ describe('the daemon of the client', () => {
       return (items[0]?.latencyMs ?? 0) > 0;
     });
     const checks = ['network', 'account', 'control', 'certificate', 'clock', 'udp', 'amneziawg', 'tls'];
-    await until('a doctor who finds all well', async () => {
-      const { items } = await ask<{ items: { check: string; state: string; detail: string }[] }>(socket, 'doctor');
-      const found = new Map(items.map(({ check, state }) => [check, state]));
-      return checks.every((check) => found.get(check) === 'ok');
-    });
+    const examine = async (): Promise<{ check: string; state: string; detail: string }[]> =>
+      (await ask<{ items: { check: string; state: string; detail: string }[] }>(socket, 'doctor')).items.filter(({ check }) => checks.includes(check)); // prettier-ignore
+    const isWell = (items: { state: string }[]): boolean => items.length === checks.length && items.every(({ state }) => state === 'ok'); // prettier-ignore
+    const found = await upTo(5, examine, isWell);
+    assert.ok(isWell(found), JSON.stringify(found));
     await ask(socket, 'logout');
     assert.equal((await ask(socket, 'status')).account, null);
   });

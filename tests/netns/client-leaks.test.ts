@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientStatus } from '@sallyport/client';
-import { until } from '@sallyport/netlab';
+import { until, upTo } from '@sallyport/netlab';
 import { startTraffic, type Traffic } from '../../demo/scenarios/client/background.ts';
 import { leaksDuring, type Leaked, type Leaks } from '../../demo/scenarios/client/outer-capture.ts';
 import {
@@ -86,8 +86,7 @@ describe('nothing leaks', () => {
     const tight = counted(await leaksIn(state, 'on'));
     assert.deepEqual(tight.kinds, {});
     // A moment may pass in which no program has the processor to leak.
-    let open = counted(await leaksIn(state, 'off'));
-    for (let tries = 1; tries < 5 && !seen(open); tries++) open = counted(await leaksIn(state, 'off'));
+    const open = await upTo(5, async () => counted(await leaksIn(state, 'off')), seen);
     assert.ok(seen(open), `without protection the capture sees it: ${JSON.stringify(open)}`);
   }
 
@@ -102,10 +101,10 @@ describe('nothing leaks', () => {
       await aWhileAndCrash();
     });
     await rig.set({ lockdown: false });
-    let open = await leaksDuring(rig.world, aWhile);
-    for (let tries = 1; tries < 5 && open.leaked <= 20; tries++) open = await leaksDuring(rig.world, aWhile);
+    const isMuch = ({ leaked }: Leaks): boolean => leaked > 20;
+    const open = await upTo(5, () => leaksDuring(rig.world, aWhile), isMuch);
     assert.deepEqual([before.kinds, after.kinds], [{}, {}]);
-    assert.ok(open.leaked > 20, JSON.stringify(open));
+    assert.ok(isMuch(open), JSON.stringify(open));
   });
 
   test('while it connects, from the first packet of the tunnel on', async () => {

@@ -81,7 +81,7 @@ describe('in every network', () => {
     await rig.disconnect();
   });
 
-  test('where UDP is throttled it stays connected', async () => {
+  test('where UDP is throttled it gets through', async () => {
     await rig.connect('near');
     await rig.shape(['meta l4proto udp limit rate over 40 kbytes/second burst 8 kbytes drop']);
     const curl = ['curl', '-s', '-o', '/dev/null', '--max-time', '4', `http://${WEB.ipv4}/stream`];
@@ -113,7 +113,7 @@ describe('in every network', () => {
     await rig.disconnect();
   });
 
-  test('a router that forgets its translations, and gives other ports', async () => {
+  test('gets through where a router forgets its translations, and gives other ports', async () => {
     const { home } = rig.world;
     await rig.connect('near');
     await assertThrough();

@@ -8,6 +8,7 @@ import {
   iperf,
   ping,
   until,
+  upTo,
   wire,
   withLaboratory,
   type Laboratory,
@@ -262,17 +263,17 @@ export async function assertPassesUnderLoad(
   address: string,
   { pings: count, bitsPerSecond }: { readonly pings: number; readonly bitsPerSecond: number },
 ): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    const udp = { bytes: 1200, bitsPerSecond };
-    const [pings, load] = await Promise.all([
+  const udp = { bytes: 1200, bitsPerSecond };
+  const run = () =>
+    Promise.all([
       ping(client, address, { count, intervalMs: 20, waitMs: 3000 }),
       iperf({ client, server, address }, { seconds: count / 50, udp }),
     ]);
-    // The datagrams of one key of three or four would be more.
-    const holds = pings.received >= count - 15 && load.lostFraction < 0.2;
-    if (holds) return;
-    if (tries === 3) assert.fail(`lost ${String(load.lostFraction)}; ${pings.output.slice(-300)}`);
-  }
+  // The datagrams of one key of three or four would be more.
+  const holds = ([pings, load]: Awaited<ReturnType<typeof run>>): boolean =>
+    pings.received >= count - 15 && load.lostFraction < 0.2;
+  const found = await upTo(3, run, holds);
+  assert.ok(holds(found), `lost ${String(found[1].lostFraction)}; ${found[0].output.slice(-300)}`);
 }
 
 /** Until openvpn says that it is connected; where it ends or takes too long its log is in the error. */

@@ -34,7 +34,7 @@ export interface DaemonOptions {
 
 const IN_FORCE_TIMEOUT_MS = 1500;
 /** Longer than the state machine gives it before it takes it for failed. */
-const SETTLED_TIMEOUT_MS = 20_000;
+const SETTLED_TIMEOUT_MS = 16_000;
 const TAKEN_SETTLE_MS = 300;
 const STOP_TIMEOUT_MS = 10_000;
 

@@ -180,9 +180,8 @@ export function handlersOf(daemon: Daemon, facts: { readonly group: boolean }): 
         const { endpoints, excluded, localNetworks = [] } = firewall;
         return { endpoints, prefixes: [...excluded, ...localNetworks], dhcp };
       };
-      const watching = watchForLeaks(seconds, allowed, signal);
-      tell({ watching: true });
-      return watching;
+      const onBegun = (): void => tell({ watching: true });
+      return watchForLeaks(seconds, allowed, { signal, onBegun });
     },
   };
 }

@@ -48,8 +48,12 @@ export interface Allowed {
   readonly dhcp: boolean;
 }
 
-/** `allowed` is asked for each packet: it changes with the tunnel. */
-export async function watchForLeaks(seconds: number, allowed: () => Allowed, signal: AbortSignal): Promise<LeakReport> {
+/** `allowed` is asked for each packet: it changes with the tunnel. `onBegun` hears that it watches. */
+export async function watchForLeaks(
+  seconds: number,
+  allowed: () => Allowed,
+  on: { readonly signal: AbortSignal; readonly onBegun: () => void },
+): Promise<LeakReport> {
   const own = new Set<number>();
   const names = new Map<number, string>();
   for (const name of readdirSync('/sys/class/net')) {
@@ -72,7 +76,7 @@ export async function watchForLeaks(seconds: number, allowed: () => Allowed, sig
       if (leaked.has(what) || leaked.size < MAX_KINDS) leaked.set(what, (leaked.get(what) ?? 0) + 1);
       else leaked.set('others', (leaked.get('others') ?? 0) + 1);
     },
-    signal,
+    on,
   );
   return {
     interfaces: [...names.values()].sort(),

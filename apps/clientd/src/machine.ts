@@ -67,7 +67,8 @@ export class Machine {
       const abort = (): void => {
         end(false);
       };
-      const timer = setTimeout(abort, timeoutMs);
+      // Nobody is to wait for who waits: a daemon that ends ends.
+      const timer = setTimeout(abort, timeoutMs).unref();
       const stop = this.listen(() => {
         if (holds(this.#state)) end(true);
       });

@@ -11,7 +11,7 @@ import {
   type FromGateway,
 } from './messages.ts';
 
-/** A link is given up when nothing is heard for this long. */
+/** A link is given up when nothing is heard for this long, and a moment later (a quarter of {@link PING_MS}) still isn't. */
 export const SILENCE_MS = 30_000;
 /** How often the control plane asks whether the gateway is there. */
 export const PING_MS = 10_000;
@@ -235,11 +235,10 @@ export class LinkConnection<In extends Message, Out extends Message> {
   #look(): void {
     const now = performance.now();
     const { pingMs, silenceMs, firstMessageMs } = this.#times;
-    const isDoubted = this.#doubted;
+    // Whoever had no processor for as long has not read yet what came meanwhile, nor asked for an answer.
+    const wasDoubted = this.#doubted;
     this.#doubted = now - this.#lastSignAt > silenceMs;
-    if (this.#doubted) {
-      // Whoever had no processor for as long has not read yet what came meanwhile.
-      if (!isDoubted) return;
+    if (this.#doubted && wasDoubted) {
       this.#finish(new LinkError('silent', `nothing was heard for ${Math.round(silenceMs / 1000)} seconds`));
       return;
     }

@@ -5,7 +5,16 @@ export { NetworkNamespace, wire, type WireEnd } from './namespace.ts';
 export { dissect, protocolIcmpv6, protocolUdp, readPcap, type CapturedPacket, type Dissection } from './pcap.ts';
 export { parsePing, ping, pingSteadily, type PingOptions, type PingResult } from './ping.ts';
 export { PostgresServer } from './postgres-server.ts';
-export { CommandError, describeExit, PATIENCE_MS, Process, until, type Program, type StartOptions } from './process.ts';
+export {
+  CommandError,
+  describeExit,
+  PATIENCE_MS,
+  Process,
+  until,
+  upTo,
+  type Program,
+  type StartOptions,
+} from './process.ts';
 export { cpuSeconds, residentBytes } from './process-tree.ts';
 export { sallyportDevice, wireguardGo } from './programs.ts';
 export {

@@ -131,6 +131,17 @@ export class Process {
 }
 
 /**
+ * The result of `run`, which is repeated where it doesn't hold, up to so many times in all: for what a machine that is full
+ * may miss once.
+ */
+export async function upTo<T>(times: number, run: () => Promise<T>, holds: (result: T) => boolean): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const result = await run();
+    if (tries === times || holds(result)) return result;
+  }
+}
+
+/**
  * Polls `probe` until it gives something other than undefined or false.
  * @throws Error that names `what` after `timeoutMs`.
  */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { until, type NetworkNamespace, type Process } from '@sallyport/netlab';
+import { CUT_OFF_MS } from '../../../demo/scenarios/service/pulse.ts';
 
 /** What arrived when: Unix milliseconds, ascending. */
 export interface Flow {
@@ -92,19 +93,14 @@ export class Flows {
   }
 
   /**
-   * That nothing arrives any more once it is cut off, since then (Unix milliseconds), and how late the last was. How soon
-   * that is the benchmark says: here a process may have no processor for a second.
+   * That nothing arrives any more once it is cut off, since then (Unix milliseconds), by two seconds of silence; and how late
+   * the last was. How soon that is the benchmark says: here a process may have no processor for a second.
    */
   async assertCutOff(since: number): Promise<number> {
-    const late = (await this.lastArrival(4000 + Math.max(0, since - Date.now()))) - since;
-    assert.ok(late < 3000, `something arrived ${String(late)} ms later`);
-    return late;
-  }
-
-  /** When the last of all arrived, after they have been watched for two more seconds. */
-  async lastArrival(watchMs = 2000): Promise<number> {
-    await sleep(watchMs);
-    return Math.max(...this.flows.map((flow) => flow.arrivals().at(-1) ?? 0));
+    const late = (): number => Math.max(...this.flows.map((flow) => flow.arrivals().at(-1) ?? 0)) - since;
+    while (late() < CUT_OFF_MS && Date.now() - since < Math.max(0, late()) + 2000) await sleep(50);
+    assert.ok(late() < CUT_OFF_MS, `something arrived ${String(late())} ms later`);
+    return late();
   }
 
   /** The longest time in which nothing arrived, of any flow, since then (Unix milliseconds). */

@@ -43,7 +43,7 @@ export interface OutgoingPacket {
 export async function captureOutgoing(
   milliseconds: number,
   onPacket: (packet: OutgoingPacket) => void,
-  signal?: AbortSignal,
+  { signal, onBegun }: { readonly signal?: AbortSignal; readonly onBegun?: () => void } = {},
 ): Promise<number> {
   const fd = libc.socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, ALL_PROTOCOLS);
   if (fd < 0) throw new SystemCallError('capture packets', errno());
@@ -53,6 +53,7 @@ export async function captureOutgoing(
     setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size);
     const bytes = Buffer.alloc(SNAP_BYTES);
     const address = Buffer.alloc(ADDRESS_BYTES);
+    onBegun?.();
     const end = performance.now() + milliseconds;
     let left = true;
     while (left && signal?.aborted !== true) {
