@@ -11,6 +11,7 @@ import { Registry } from 'prom-client';
 import { z } from 'zod';
 import { canonicalAddress, clientReader, limitKey } from '../../packages/control/src/http/client-address.ts';
 import { ANONYMOUS } from '../../packages/control/src/http/caller.ts';
+import { ApiError } from '../../packages/control/src/http/api-error.ts';
 import { createApi } from '../../packages/control/src/http/api.ts';
 import { implement } from '../../packages/control/src/http/implement.ts';
 import { parseStrictJson } from '../../packages/control/src/http/strict-json.ts';
@@ -428,6 +429,25 @@ describe('idempotency keys', () => {
     const { body: found } = await world.call(world.root, 'GET', '/groups/taken');
     await world.call(world.root, 'DELETE', '/groups/taken', undefined, Number(found['version']));
     assert.equal((await post('key-again-0123456789', group, world.root, '/api/v1/groups')).status, 201);
+  });
+
+  test('a request that failed after it had made something is not done again', async () => {
+    const { store } = world.services;
+    const write = store.write.bind(store);
+    const group = { name: 'made' };
+    // As where what was made can't be read afterwards.
+    Object.assign(store, {
+      write: async (...made: Parameters<typeof write>) => {
+        await write(...made);
+        throw new ApiError('unavailable', 'the database went away');
+      },
+    });
+    const first = await post('key-made-0123456789a', group, world.root, '/api/v1/groups');
+    Object.assign(store, { write });
+    assert.equal(first.status, 503);
+    const second = await post('key-made-0123456789a', { ...group }, world.root, '/api/v1/groups');
+    assert.deepEqual([second.status, second.body['code']], [409, 'conflict']);
+    assert.equal((await world.call(world.root, 'GET', '/groups/made')).status, 200);
   });
 
   test('a key is forgotten after a day, and is none where it is short or strange', async () => {

@@ -263,6 +263,27 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
     );
   });
 
+  test('where the database is not the one of before everything is told, whatever its versions are', async () => {
+    const store = await open(await create(), { now: () => 1000 });
+    await store.write(administrator, (writing) => addUser(writing, 'u1'));
+    await store.write(administrator, (writing) => addUser(writing, 'u2'));
+    const heard: { readonly version: number | undefined; readonly complete: boolean }[] = [];
+    store.onChange((changes, complete) => void heard.push({ version: changes.at(-1)?.version, complete }));
+    // As a standby that was behind and has gone on by itself: the same version, and another change.
+    const { version } = store;
+    await store.db.updateTable('change').set({ id: 'u9' }).where('version', '=', version).execute();
+    await store.write(administrator, (writing) => addUser(writing, 'u3'));
+    // And one that ends before.
+    await store.db.deleteFrom('change').where('version', '>=', version).execute();
+    await store.write(administrator, (writing) => addUser(writing, 'u4'));
+    await store.write(administrator, (writing) => addUser(writing, 'u5'));
+    assert.deepEqual(
+      heard.map(({ complete }) => complete),
+      [true, true, false],
+    );
+    assert.equal(heard.at(-1)?.version, store.version);
+  });
+
   test('holds what it held when it is opened again', async () => {
     const url = await create();
     const store = await open(url);

@@ -252,6 +252,7 @@ function createRoute(
       }
     }
     const headers: [string, string][] = [];
+    const origin = originOf(services, caller, authenticated.byCookie, request);
     let result: unknown;
     try {
       result = await serve({
@@ -262,7 +263,7 @@ function createRoute(
           permit(now.caller, contract, deviceId);
           return now.caller;
         },
-        origin: originOf(services, caller, authenticated.byCookie, request),
+        origin,
         client: state.client,
         services,
         ifMatch,
@@ -271,7 +272,8 @@ function createRoute(
       });
       if (options.checkResults === true) checkResult(contract, result);
     } catch (error) {
-      await repetition?.abandon();
+      // What was made, or may have been, is not made again: the key stays taken.
+      if (origin.outcome?.written !== true) await repetition?.abandon();
       throw error;
     }
     const answerHeaders = { ...state.headers };
@@ -347,6 +349,7 @@ function originOf(services: Services, caller: Caller, byCookie: boolean, request
           : { kind: 'token', id: caller.credentialId, name: caller.userName },
     via: byCookie ? 'console' : agent.startsWith('sallyport-cli') ? 'cli' : 'api',
     address: services.directory.settings.auditAddresses ? request.client.address : null,
+    outcome: { written: false },
   };
 }
 

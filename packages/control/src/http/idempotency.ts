@@ -27,7 +27,7 @@ export interface IdempotentRequest {
   readonly replay?: KeptAnswer;
   /** Keeps the answer. */
   finish(answer: KeptAnswer): Promise<void>;
-  /** The request failed: the key is free again. */
+  /** The request failed and made nothing: the key is free again. */
   abandon(): Promise<void>;
 }
 

@@ -229,14 +229,18 @@ export class Hub {
       }
       const { gatewayId, name } = admission;
       const earlier = await takeOver(store.db, gatewayId, this.node, hello.software, services.now());
+      if (earlier !== undefined && earlier.node !== this.node) {
+        // What this node knew is of before, and what it took comes again. At once: who comes again after a fault was here last.
+        this.#syncs.delete(gatewayId);
+        this.#observations.forget(gatewayId);
+      }
       const seenSince = (earlier?.last_seen_at ?? services.now()) - SESSION_MS;
       const devices = await devicesSeenAt(store.db, gatewayId, seenSince);
       if (this.#closed) farewell(link, 'retry', 'This control plane stops. Try again in a moment.');
       if (link.closed) return undefined;
 
-      const elsewhere = earlier !== undefined && earlier.node !== this.node;
       this.#sessions.get(gatewayId)?.goodbye('replaced', 'The gateway has connected once more.');
-      let sync = elsewhere ? undefined : this.#syncs.get(gatewayId);
+      let sync = this.#syncs.get(gatewayId);
       if (sync === undefined) this.#syncs.set(gatewayId, (sync = new StateSync()));
       sync.resume(hello.stateVersion, Math.max(earlier?.state_version ?? 0, earlier?.applied_version ?? 0));
       const session = new GatewaySession(gatewayId, link, sync, {
@@ -245,7 +249,7 @@ export class Hub {
         clock: { now: services.now, planned: () => this.#planned },
       });
       this.#sessions.set(gatewayId, session);
-      this.#observations.begin(gatewayId, earlier?.report_number ?? 0, elsewhere);
+      this.#observations.begin(gatewayId, earlier?.report_number ?? 0);
       this.#connected.begin(gatewayId, devices);
       session.welcome(hello.protocolVersion, hello.stateVersion, earlier?.applied_digest ?? '');
       session.push();

@@ -43,9 +43,9 @@ export class Observations {
     this.#timer = setInterval(() => void this.flush(), FLUSH_MS).unref();
   }
 
-  begin(gatewayId: string, storedReports: number, elsewhereMeanwhile: boolean): void {
+  begin(gatewayId: string, storedReports: number): void {
     this.#departed.delete(gatewayId);
-    this.#book.begin(gatewayId, storedReports, elsewhereMeanwhile);
+    this.#book.begin(gatewayId, storedReports);
   }
 
   take(gatewayId: string, said: Report): void {

@@ -1,6 +1,6 @@
 import type { Report } from '@sallyport/link';
 import type { Transaction } from 'kysely';
-import { updateHandshakes, updateStatus, type Handshake } from '../repositories/status.ts';
+import { storedReport, updateHandshakes, updateStatus, type Handshake } from '../repositories/status.ts';
 import { addTraffic, dayOf, MAX_DAY_BYTES, type Traffic } from '../repositories/usage.ts';
 import type { Services } from '../services.ts';
 import type { Database } from '../store/schema.ts';
@@ -29,6 +29,8 @@ class Batch {
   /** By day and device. */
   readonly traffic = new Map<string, Map<string, Counted>>();
   readonly handshakes = new Map<string, number>();
+  /** An older one whose commit got no answer. */
+  inDoubt: Batch | undefined;
 
   count(day: string, deviceId: string, sentBytes: number, receivedBytes: number): void {
     let devices = this.traffic.get(day);
@@ -46,6 +48,22 @@ class Batch {
     this.handshakes.set(deviceId, Math.max(at, this.handshakes.get(deviceId) ?? 0));
   }
 
+  /** Keeps an older one apart, of which nobody knows whether it is stored. What it says of the gateway holds anyhow. */
+  doubt(older: Batch): void {
+    this.inDoubt = older;
+    this.report ??= older.report;
+    this.lastSeenAt = Math.max(this.lastSeenAt, older.lastSeenAt);
+  }
+
+  /** `stored`: the number of the gateway's last report that is. Of one that numbers none, everything counts again. */
+  settle(stored: number): void {
+    const { inDoubt } = this;
+    this.inDoubt = undefined;
+    if (inDoubt === undefined) return;
+    if (inDoubt.number === undefined || inDoubt.number > stored) this.restore(inDoubt);
+    else this.number ??= inDoubt.number;
+  }
+
   /** Takes back in what an older batch holds. */
   restore(older: Batch): void {
     for (const [day, devices] of older.traffic)
@@ -54,6 +72,7 @@ class Batch {
     this.report ??= older.report;
     this.lastSeenAt = Math.max(this.lastSeenAt, older.lastSeenAt);
     this.number ??= older.number;
+    this.inDoubt ??= older.inDoubt;
   }
 }
 
@@ -80,6 +99,8 @@ export class ReportBook {
   readonly #batches = new Map<string, Batch>();
   /** The last report that was taken, by gateway. */
   readonly #taken = new Map<string, number>();
+  /** Gateways of whose reports nothing counts that is being stored. */
+  readonly #dropped = new Set<string>();
 
   constructor(services: Services, node: string, owners: DeviceOwners) {
     this.#services = services;
@@ -88,16 +109,12 @@ export class ReportBook {
   }
 
   /** A gateway connected, of which reports up to `number` are stored. */
-  begin(gatewayId: string, number: number, elsewhereMeanwhile: boolean): void {
-    // What was taken from it before it was at another node comes again.
-    if (elsewhereMeanwhile) {
-      this.#batches.delete(gatewayId);
-      this.#taken.delete(gatewayId);
-    }
+  begin(gatewayId: string, number: number): void {
     this.#taken.set(gatewayId, Math.max(number, this.#taken.get(gatewayId) ?? 0));
   }
 
   forget(gatewayId: string): void {
+    this.#dropped.add(gatewayId);
     this.#batches.delete(gatewayId);
     this.#taken.delete(gatewayId);
   }
@@ -132,14 +149,20 @@ export class ReportBook {
   async store(gateways: ReadonlyMap<string, ReportingGateway>): Promise<Stored> {
     const batches = new Map(this.#batches);
     this.#batches.clear();
+    this.#dropped.clear();
+    let isCommitting = false;
     try {
-      return await this.#services.store.db
-        .transaction()
-        .execute((transaction) => this.#storeBatches(transaction, batches, gateways));
+      return await this.#services.store.db.transaction().execute(async (transaction) => {
+        const stored = await this.#storeBatches(transaction, batches, gateways);
+        isCommitting = true;
+        return stored;
+      });
     } catch (error) {
       for (const [id, batch] of batches) {
-        const newer = this.#batches.get(id);
-        if (newer === undefined) this.#batches.set(id, batch);
+        if (this.#dropped.has(id)) continue;
+        const newer = this.#batches.get(id) ?? new Batch();
+        this.#batches.set(id, newer);
+        if (isCommitting) newer.doubt(batch);
         else newer.restore(batch);
       }
       throw error;
@@ -160,6 +183,7 @@ export class ReportBook {
     for (const [gatewayId, gateway] of gateways) {
       const batch = batches.get(gatewayId);
       if (batch === undefined && gateway.connected && gateway.digested === undefined) continue;
+      if (batch?.inDoubt !== undefined) batch.settle(await storedReport(transaction, gatewayId));
       const stays = await updateStatus(transaction, this.#node, {
         ...gateway,
         gatewayId,

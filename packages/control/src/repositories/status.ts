@@ -132,6 +132,18 @@ export interface StatusUpdate {
   readonly reportNumber: number | undefined;
 }
 
+/** The number of the last report of a gateway that is stored, which stays so until the transaction ends; 0 for none. */
+export async function storedReport(db: Transaction<Database>, gatewayId: string): Promise<number> {
+  // The writing locks the row: a commit that nobody heard of may still be under way.
+  const row = await db
+    .updateTable('gateway_status')
+    .set(({ ref }) => ({ report_number: ref('report_number') }))
+    .where('gateway_id', '=', gatewayId)
+    .returning('report_number')
+    .executeTakeFirst();
+  return row?.report_number ?? 0;
+}
+
 /** False where the gateway is connected to another node by now, or gone. */
 export async function updateStatus(db: Transaction<Database>, node: string, update: StatusUpdate): Promise<boolean> {
   const { report, latencyMs, digested, reportNumber } = update;

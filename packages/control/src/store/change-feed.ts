@@ -1,7 +1,7 @@
 /** Tells listeners of changes in the order of their versions, whichever control node made them. */
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import type { Logger } from 'pino';
-import type { Database } from './schema.ts';
+import type { ChangeTable, Database } from './schema.ts';
 import type { Change, ChangeListener, EntityKind } from './store.ts';
 
 const pageSize = 1000;
@@ -28,22 +28,29 @@ const entities: readonly (readonly [
   ['policyTest', 'policy_test'],
 ];
 
+export type ChangeRow = Selectable<ChangeTable>;
+
+export function newestChange(db: Kysely<Database>): Promise<ChangeRow | undefined> {
+  return db.selectFrom('change').selectAll().orderBy('version', 'desc').limit(1).executeTakeFirst();
+}
+
 export class ChangeFeed {
   readonly #db: Kysely<Database>;
   readonly #now: () => number;
   readonly #log: Pick<Logger, 'error'>;
   readonly #listeners = new Set<ChangeListener>();
   readonly #timer: NodeJS.Timeout;
-  #version: number;
+  /** The last that listeners were told of. */
+  #last: ChangeRow | undefined;
   #caughtUpAt: number;
   /** The round that was begun or asked for last, and the one that is not begun yet. */
-  #last = Promise.resolve();
+  #round = Promise.resolve();
   #next: Promise<void> | undefined;
   #closed = false;
 
-  constructor(db: Kysely<Database>, version: number, now: () => number, log: Pick<Logger, 'error'>) {
+  constructor(db: Kysely<Database>, last: ChangeRow | undefined, now: () => number, log: Pick<Logger, 'error'>) {
     this.#db = db;
-    this.#version = version;
+    this.#last = last;
     this.#now = now;
     this.#log = log;
     this.#caughtUpAt = now();
@@ -52,7 +59,7 @@ export class ChangeFeed {
 
   /** The last change that listeners were told of. */
   get version(): number {
-    return this.#version;
+    return this.#last?.version ?? 0;
   }
 
   listen(listener: ChangeListener): () => void {
@@ -62,11 +69,11 @@ export class ChangeFeed {
 
   /** Settles once listeners were told of everything that was committed before the call, or that failed; never rejects. */
   catchUp(): Promise<void> {
-    this.#next ??= this.#last.then(() => {
+    this.#next ??= this.#round.then(() => {
       this.#next = undefined;
-      return this.#round();
+      return this.#pages();
     });
-    return (this.#last = this.#next);
+    return (this.#round = this.#next);
   }
 
   close(): void {
@@ -74,7 +81,7 @@ export class ChangeFeed {
     clearInterval(this.#timer);
   }
 
-  async #round(): Promise<void> {
+  async #pages(): Promise<void> {
     try {
       let begun: number;
       do {
@@ -89,34 +96,36 @@ export class ChangeFeed {
   }
 
   async #page(): Promise<boolean> {
+    const { version } = this;
     // After half the retention changes may be gone before they are seen.
-    let complete = this.#now() - this.#caughtUpAt > changeRetentionMs / 2;
-    let changes: readonly { version: number; kind: string; id: string }[] = [];
-    if (!complete) {
-      changes = await this.#db
-        .selectFrom('change')
-        .select(['version', 'kind', 'id'])
-        .where('version', '>', this.#version)
-        .orderBy('version')
-        .limit(pageSize)
-        .execute();
-      complete = changes.some(({ kind }) => kind === EVERYTHING);
-    }
-    if (complete) changes = await this.#everything();
-    const last = changes.at(-1);
+    if (this.#now() - this.#caughtUpAt > changeRetentionMs / 2) return this.#takeEverything();
+    const rows = await this.#db
+      .selectFrom('change')
+      .selectAll()
+      .where('version', '>=', version)
+      .orderBy('version')
+      .limit(pageSize)
+      .execute();
+    // Gone, or another: the database is not the one of before (a standby that was behind, a backup), or others' clocks are.
+    const [known] = this.#last === undefined ? [] : rows.splice(0, 1);
+    if (!isSame(known, this.#last) || rows.some(({ kind }) => kind === EVERYTHING)) return this.#takeEverything();
+    const last = rows.at(-1);
     if (last === undefined) return false;
-    this.#version = last.version;
-    if (complete) this.#caughtUpAt = this.#now();
-    await this.#announce(changes as readonly Change[], complete);
-    return !complete && changes.length === pageSize;
+    this.#last = last;
+    await this.#announce(rows as readonly Change[], false);
+    return rows.length >= pageSize - 1;
   }
 
-  async #everything(): Promise<Change[]> {
-    const newest = await this.#db
-      .selectFrom('change')
-      .select(({ fn }) => fn.max('version').as('version'))
-      .executeTakeFirst();
-    const version = newest?.version ?? this.#version;
+  async #takeEverything(): Promise<false> {
+    const newest = await newestChange(this.#db);
+    const changes = await this.#everything(newest?.version ?? this.version);
+    this.#last = newest;
+    this.#caughtUpAt = this.#now();
+    await this.#announce(changes, true);
+    return false;
+  }
+
+  async #everything(version: number): Promise<Change[]> {
     const changes: Change[] = [{ version, kind: 'settings', id: 'settings' }];
     for (const [kind, table] of entities) {
       const rows = await this.#db.selectFrom(table).select('id').execute();
@@ -135,4 +144,8 @@ export class ChangeFeed {
     });
     await Promise.all(heard);
   }
+}
+
+function isSame(one: ChangeRow | undefined, other: ChangeRow | undefined): boolean {
+  return one?.version === other?.version && one?.kind === other?.kind && one?.id === other?.id && one?.at === other?.at;
 }

@@ -11,8 +11,8 @@ export function unavailable(detail: string, cause: unknown, retryAfter = 2): Api
 /** PostgreSQL ended the transaction because of others (a deadlock, say); it can be tried again as a whole. */
 const conflicts = new Set(['40001', '40P01']);
 
-/** PostgreSQL: shutting down, starting up, crashed, out of connections. */
-const lostStates = new Set(['57P01', '57P02', '57P03', '53300']);
+/** PostgreSQL: shutting down, starting up, crashed, out of connections, ended for having been idle in a transaction. */
+const lostStates = new Set(['57P01', '57P02', '57P03', '53300', '25P03']);
 
 /** PostgreSQL: memory or disk used up, a lock or an answer not in time, a server that only reads. */
 const unavailableStates = /^(53|25006|55P03|57014)/;
@@ -25,6 +25,8 @@ const lostCodes = new Set([
   'ENOENT',
   'EHOSTUNREACH',
   'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
 ]);
 
 /** The client library has no codes for these. */
@@ -49,6 +51,16 @@ export function isTransient(error: unknown): boolean {
   return isConnectionLost(fault) || conflicts.has((fault as { code?: string } | undefined)?.code ?? '');
 }
 
+/** PostgreSQL gave no answer in time: what it was asked to do may be done yet. */
+export function isUnanswered(error: unknown): boolean {
+  return isReadTimeout(causeOf(error));
+}
+
+/** The client library has no code for it. */
+function isReadTimeout(error: unknown): boolean {
+  return error instanceof Error && (error as Fault).code === undefined && error.message === 'Query read timeout';
+}
+
 /** PostgreSQL: no transaction has had this number yet; the one that had was lost in a crash. */
 export function isOfTheFuture(error: unknown): boolean {
   return (causeOf(error) as { code?: string } | undefined)?.code === '22023';
@@ -67,7 +79,7 @@ export function translatePostgresError(error: unknown): unknown {
   if (typeof code === 'string' && (unavailableStates.test(code) || conflicts.has(code))) {
     return unavailable('The database cannot do this now', error);
   }
-  if (code === undefined && error instanceof Error && error.message === 'Query read timeout') {
+  if (isReadTimeout(error)) {
     return unavailable('The database does not answer', error);
   }
   return error;

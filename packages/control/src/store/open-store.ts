@@ -1,18 +1,18 @@
 import type { Secret } from '@sallyport/core';
-import { Kysely, sql, type Dialect, type Selectable, type Transaction } from 'kysely';
+import { Kysely, sql, type Dialect, type Transaction } from 'kysely';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { appendAudit } from '../audit/audit-log.ts';
-import { ChangeFeed, changeRetentionMs } from './change-feed.ts';
-import { isOfTheFuture, isTransient, unavailable } from './database-errors.ts';
+import { ChangeFeed, changeRetentionMs, newestChange, type ChangeRow } from './change-feed.ts';
+import { isOfTheFuture, isTransient, isUnanswered, unavailable } from './database-errors.ts';
 import { describeDatabaseUrl, parseDatabaseUrl } from './database-url.ts';
 import { migrate } from './migrations.ts';
 import { Mutex } from './mutex.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { CHANGE_CHANNEL, PostgresListener } from './postgres-listener.ts';
-import type { ChangeTable, Database } from './schema.ts';
+import type { Database } from './schema.ts';
 import { openMasterKey } from './secrets.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
 import type { Change, ChangeListener, Origin, Store, Writing } from './store.ts';
@@ -21,6 +21,8 @@ import type { Change, ChangeListener, Origin, Store, Writing } from './store.ts'
 const waitingLimit = 1000;
 /** Waits before a change that the database undid is tried again. */
 const retryMs = [50, 250, 1000];
+/** Waits before a change whose commit got no answer is looked up. */
+const lookUpMs = [...retryMs, 3000];
 /** The number of the advisory lock that all control nodes write under. */
 const writeLock = 7_250_421;
 const trimEvery = 256;
@@ -44,17 +46,17 @@ export async function openStore({ url, masterKeyFile, now, log }: StoreOptions):
   const { db, dialect, scope } = openDatabase(url, log);
   try {
     if (dialect === 'postgresql') await checkServer(db);
-    const { masterKey, from, to, version } = await db.transaction().execute(async (transaction) => {
+    const { masterKey, from, to, newest } = await db.transaction().execute(async (transaction) => {
       await lockWrites(transaction, dialect);
       const migrated = await migrate(transaction, dialect, now());
       return {
         ...migrated,
         masterKey: masterKeyFile === undefined ? undefined : await openMasterKey(transaction, masterKeyFile),
-        version: await newestChange(transaction),
+        newest: await newestChange(transaction),
       };
     });
     if (from !== to) log.info({ from, to }, 'the database has been brought to a newer version');
-    const store = new SqlStore(url, db, dialect, scope, masterKey, new ChangeFeed(db, version, now, log), now);
+    const store = new SqlStore(url, db, dialect, scope, masterKey, new ChangeFeed(db, newest, now, log), now);
     if (dialect === 'postgresql') await store.listen(log);
     return store;
   } catch (error) {
@@ -112,14 +114,6 @@ async function checkServer(db: Kysely<Database>): Promise<void> {
   if (encoding !== 'UTF8') {
     throw new Error(`its encoding is ${encoding} and must be UTF8: createdb --encoding=UTF8 --template=template0 NAME`);
   }
-}
-
-async function newestChange(db: Kysely<Database>): Promise<number> {
-  const row = await db
-    .selectFrom('change')
-    .select(({ fn }) => fn.max('version').as('version'))
-    .executeTakeFirst();
-  return row?.version ?? 0;
 }
 
 function refuseInside(scope: Scope): void {
@@ -185,6 +179,7 @@ class SqlStore implements Store {
       if (this.dialect === 'sqlite') await new Promise((resolve) => setImmediate(resolve));
       return this.#attempt(origin, work);
     });
+    if (origin.outcome !== undefined) origin.outcome.written = true;
     if (changes > 0) await this.#feed.catchUp();
     return result;
   }
@@ -256,8 +251,14 @@ class SqlStore implements Store {
     try {
       await transaction.commit().execute();
     } catch (error) {
-      if (transactionId === undefined || !isTransient(error)) throw error;
-      if (!(await this.#wasCommitted(transactionId, written.trace, error))) throw error;
+      if (transactionId === undefined || !(isTransient(error) || isUnanswered(error))) throw error;
+      const { outcome } = origin;
+      const before = outcome?.written ?? false;
+      if (outcome !== undefined) outcome.written = true;
+      if (!(await this.#wasCommitted(transactionId, written.trace, error))) {
+        if (outcome !== undefined) outcome.written = before;
+        throw error;
+      }
     }
     return written;
   }
@@ -297,7 +298,7 @@ class SqlStore implements Store {
    * @throws ApiError `unavailable` when nobody can tell now
    */
   async #wasCommitted(transactionId: string, trace: ChangeRow | undefined, cause: unknown): Promise<boolean> {
-    for (const delay of retryMs) {
+    for (const delay of lookUpMs) {
       await new Promise((resolve) => setTimeout(resolve, delay));
       try {
         const { rows } = await sql<{ status: string | null }>`
@@ -328,8 +329,6 @@ interface Written<T> {
   readonly changes: number;
   readonly trace: ChangeRow | undefined;
 }
-
-type ChangeRow = Selectable<ChangeTable>;
 
 async function currentTransactionId(db: Transaction<Database>): Promise<string> {
   const { rows } = await sql<{ id: string }>`select pg_current_xact_id()::text as id`.execute(db);

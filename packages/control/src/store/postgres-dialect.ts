@@ -104,8 +104,9 @@ class PostgresDriver implements Driver {
     connection: PostgresConnection,
     settings: { readonly isolationLevel?: string; readonly accessMode?: string },
   ): Promise<void> {
-    const isolation = settings.isolationLevel === undefined ? '' : ` isolation level ${settings.isolationLevel}`;
-    await connection.begin(`begin${isolation} ${settings.accessMode ?? ''}`);
+    // By a server's own default, a transaction could see what was there before it got the lock to write.
+    const { isolationLevel = 'read committed', accessMode = '' } = settings;
+    await connection.begin(`begin isolation level ${isolationLevel} ${accessMode}`);
   }
 
   async commitTransaction(connection: PostgresConnection): Promise<void> {

@@ -13,6 +13,8 @@ export interface Origin {
   readonly via: string;
   /** Kept only where the settings say so. */
   readonly address: string | null;
+  /** Set by `write`: something was made for this request, or nobody knows that it was not. */
+  readonly outcome?: { written: boolean };
 }
 
 export const SYSTEM: Origin = { actor: { kind: 'system', id: null, name: 'system' }, via: 'system', address: null };
