@@ -113,7 +113,7 @@ describe('being cut off', () => {
       {},
       INTERNET,
       async (userId) => {
-        const at = Date.now() + 10_000;
+        const at = Date.now() + 7000;
         await rig.api.change('getUser', 'updateUser', { userId }, { expiresAt: new Date(at).toISOString() });
         return at;
       },

@@ -101,7 +101,7 @@ describe('systemd units', { skip }, () => {
     // After a second by itself: that would be over before it is looked at on a machine that is full.
     const folder = '/run/systemd/system/sallyport-client.service.d';
     const later = `mkdir -p ${folder}; cat > ${folder}/later.conf; systemctl daemon-reload`;
-    await client.run(['sh', '-ec', later], { input: '[Service]\nRestartSec=20\n' });
+    await client.run(['sh', '-ec', later], { input: '[Service]\nRestartSec=12\n' });
     await client.run(['systemctl', 'kill', '--kill-whom', 'main', '--signal', 'KILL', 'sallyport-client']);
     await until('the crash', async () => (await client.property('sallyport-client', 'SubState')) === 'auto-restart');
     assert.match(await filter(), /policy drop/);

@@ -243,7 +243,7 @@ export class LinkConnection<In extends Message, Out extends Message> {
       return;
     }
     if (this.#side.name === 'gateway') return;
-    if (!this.#heardAny && now - this.#startedAt > firstMessageMs) {
+    if (!this.#doubted && !this.#heardAny && now - this.#startedAt > firstMessageMs) {
       this.#finish(new LinkError('silent', 'the gateway did not say who it is'));
       return;
     }
