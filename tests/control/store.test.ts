@@ -271,11 +271,15 @@ onBothDatabases('the store', ({ dialect, create, open, folder }) => {
     store.onChange((changes, complete) => void heard.push({ version: changes.at(-1)?.version, complete }));
     // As a standby that was behind and has gone on by itself: the same version, and another change.
     const { version } = store;
-    await store.db.updateTable('change').set({ id: 'u9' }).where('version', '=', version).execute();
-    await store.write(administrator, (writing) => addUser(writing, 'u3'));
+    await store.write(administrator, async (writing) => {
+      await writing.db.updateTable('change').set({ id: 'u9' }).where('version', '=', version).execute();
+      await addUser(writing, 'u3');
+    });
     // And one that ends before.
-    await store.db.deleteFrom('change').where('version', '>=', version).execute();
-    await store.write(administrator, (writing) => addUser(writing, 'u4'));
+    await store.write(administrator, async (writing) => {
+      await writing.db.deleteFrom('change').where('version', '>=', version).execute();
+      await addUser(writing, 'u4');
+    });
     await store.write(administrator, (writing) => addUser(writing, 'u5'));
     assert.deepEqual(
       heard.map(({ complete }) => complete),

@@ -273,7 +273,7 @@ function createRoute(
       if (options.checkResults === true) checkResult(contract, result);
     } catch (error) {
       // What was made, or may have been, is not made again: the key stays taken.
-      if (origin.outcome?.written !== true) await repetition?.abandon();
+      if (origin.outcome?.written !== true) await repetition?.abandon().catch(() => undefined);
       throw error;
     }
     const answerHeaders = { ...state.headers };

@@ -231,6 +231,7 @@ export class Hub {
       const earlier = await takeOver(store.db, gatewayId, this.node, hello.software, services.now());
       if (earlier !== undefined && earlier.node !== this.node) {
         // What this node knew is of before, and what it took comes again. At once: who comes again after a fault was here last.
+        this.#sessions.get(gatewayId)?.goodbye('replaced', 'The gateway has connected once more.');
         this.#syncs.delete(gatewayId);
         this.#observations.forget(gatewayId);
       }

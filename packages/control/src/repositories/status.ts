@@ -137,7 +137,7 @@ export async function storedReport(db: Transaction<Database>, gatewayId: string)
   // The writing locks the row: a commit that nobody heard of may still be under way.
   const row = await db
     .updateTable('gateway_status')
-    .set(({ ref }) => ({ report_number: ref('report_number') }))
+    .set((eb) => ({ report_number: eb.ref('report_number') }))
     .where('gateway_id', '=', gatewayId)
     .returning('report_number')
     .executeTakeFirst();

@@ -118,7 +118,7 @@ export class ChangeFeed {
 
   async #takeEverything(): Promise<false> {
     const newest = await newestChange(this.#db);
-    const changes = await this.#everything(newest?.version ?? this.version);
+    const changes = await this.#everything(newest?.version ?? 0);
     this.#last = newest;
     this.#caughtUpAt = this.#now();
     await this.#announce(changes, true);

@@ -309,7 +309,7 @@ class SqlStore implements Store {
         if (status === 'aborted') return false;
       } catch (error) {
         if (isOfTheFuture(error)) return false;
-        if (!isTransient(error)) throw error;
+        if (!isTransient(error) && !isUnanswered(error)) throw error;
       }
     }
     const error = unavailable('The connection to the database broke off; the change may have been made', cause);
