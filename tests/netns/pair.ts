@@ -3,6 +3,7 @@ import {
   generateKeys,
   iperf,
   ping,
+  pingSteadily,
   sallyportDevice,
   until,
   wire,
@@ -148,7 +149,7 @@ export async function bringUp(host: Host, mtu = 1420): Promise<void> {
 /** The tunnel carries pings of both families. */
 export async function assertReachable(from: Host, to: Host, families: readonly Family[] = ['ipv4', 'ipv6']) {
   for (const family of families) {
-    const { received, output } = await ping(from.namespace, to.inner[family], { count: 3, waitMs: 10_000 });
+    const { received, output } = await pingSteadily(from.namespace, to.inner[family], { count: 3 });
     assert.ok(received > 0, output);
   }
 }
