@@ -1,6 +1,5 @@
 /** What gateways report is counted once, whichever way the commit that stores it is broken off. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PostgresServer } from '@sallyport/netlab';
@@ -10,13 +9,11 @@ import { proxy } from './postgres-proxy.ts';
 
 test('a report whose commit got no answer counts once, and what comes meanwhile counts too', async () => {
   const server = await PostgresServer.start({ durable: false });
-  const between = await proxy(join(server.folder, '.s.PGSQL.5432'));
+  const between = await proxy(server);
   const clock = Date.parse('2027-03-10T12:00:00Z');
   const world = openWorld(() => clock);
-  const url = new URL(await server.createDatabase());
-  url.search = '';
-  url.host = `127.0.0.1:${between.port}`;
-  const node = await ControlNode.start(world, { url: url.href });
+  const url = between.urlOf(await server.createDatabase());
+  const node = await ControlNode.start(world, { url });
   const gateway = SimulatedGateway.create();
   try {
     await node.addPeople(1);

@@ -1,4 +1,6 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { PostgresServer } from '@sallyport/netlab';
 
 type Fault = 'none' | 'commit lost' | 'answer lost' | 'crash';
 
@@ -6,7 +8,7 @@ type Fault = 'none' | 'commit lost' | 'answer lost' | 'crash';
  * Stands between the service and PostgreSQL, and breaks one connection, at a commit, when it is told to. By `crash` the server
  * is to go and come back; who connects meanwhile waits.
  */
-export async function proxy(socketPath: string) {
+export async function proxy({ folder }: PostgresServer) {
   const control = {
     fault: 'none' as Fault,
     broken: 0,
@@ -26,7 +28,7 @@ export async function proxy(socketPath: string) {
   });
   const relay = (client: Socket): void => {
     client.resume();
-    const upstream = connect(socketPath);
+    const upstream = connect(join(folder, '.s.PGSQL.5432'));
     let dropAnswer = false;
     for (const socket of [client, upstream]) {
       open.add(socket);
@@ -60,7 +62,13 @@ export async function proxy(socketPath: string) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     control,
-    port: (server.address() as AddressInfo).port,
+    /** The URL of a database of the server's, by this way. */
+    urlOf: (direct: string): string => {
+      const url = new URL(direct);
+      url.search = '';
+      url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      return url.href;
+    },
     close: () => {
       for (const socket of open) socket.destroy();
       server.close();

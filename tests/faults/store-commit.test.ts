@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { ApiError, openStore, verifyAudit } from '@sallyport/control';
 import { PostgresServer } from '@sallyport/netlab';
@@ -10,12 +9,10 @@ import { proxy } from './postgres-proxy.ts';
 
 test('a commit without an answer is made exactly once, whichever way it was lost', async () => {
   const server = await PostgresServer.start();
-  const between = await proxy(join(server.folder, '.s.PGSQL.5432'));
+  const between = await proxy(server);
   try {
-    const url = new URL(await server.createDatabase());
-    url.search = '';
-    url.host = `127.0.0.1:${between.port}`;
-    const store = await openStore({ url: url.href, now: Date.now, log: quiet });
+    const url = between.urlOf(await server.createDatabase());
+    const store = await openStore({ url, now: Date.now, log: quiet });
     for (const [index, fault] of (['commit lost', 'answer lost', 'commit lost', 'answer lost'] as const).entries()) {
       between.control.fault = fault;
       let runs = 0;
@@ -63,13 +60,11 @@ for (const [others, what] of [
 ] as const)
   test(`a commit that a crash lost is made again, though its number ${what}`, async () => {
     const server = await PostgresServer.start();
-    const between = await proxy(join(server.folder, '.s.PGSQL.5432'));
+    const between = await proxy(server);
     try {
       const direct = await server.createDatabase();
-      const url = new URL(direct);
-      url.search = '';
-      url.host = `127.0.0.1:${between.port}`;
-      const store = await openStore({ url: url.href, now: Date.now, log: quiet });
+      const url = between.urlOf(direct);
+      const store = await openStore({ url, now: Date.now, log: quiet });
       between.control.crash = async () => {
         await server.kill();
         await server.restart();

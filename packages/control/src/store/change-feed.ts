@@ -96,13 +96,12 @@ export class ChangeFeed {
   }
 
   async #page(): Promise<boolean> {
-    const { version } = this;
     // After half the retention changes may be gone before they are seen.
     if (this.#now() - this.#caughtUpAt > changeRetentionMs / 2) return this.#takeEverything();
     const rows = await this.#db
       .selectFrom('change')
       .selectAll()
-      .where('version', '>=', version)
+      .where('version', '>=', this.version)
       .orderBy('version')
       .limit(pageSize)
       .execute();

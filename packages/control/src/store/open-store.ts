@@ -174,13 +174,13 @@ class SqlStore implements Store {
 
   async write<T>(origin: Origin, work: (writing: Writing) => Promise<T>): Promise<T> {
     refuseInside(this.#scope);
-    const { result, changes } = await this.#mutex.run(async () => {
+    const { result, trace } = await this.#mutex.run(async () => {
       // SQLite answers at once, and a long row of changes would let nothing else happen.
       if (this.dialect === 'sqlite') await new Promise((resolve) => setImmediate(resolve));
       return this.#attempt(origin, work);
     });
-    if (origin.outcome !== undefined) origin.outcome.written = true;
-    if (changes > 0) await this.#feed.catchUp();
+    noteWritten(origin);
+    if (trace !== undefined) await this.#feed.catchUp();
     return result;
   }
 
@@ -236,8 +236,7 @@ class SqlStore implements Store {
         },
       };
       const result = await this.#scope.run(scope, () => work(writing));
-      const changes = pending.map((change) => ({ ...change, at: now }));
-      written = { result, changes: changes.length, trace: await this.#appendChanges(transaction, changes, now) };
+      written = { result, trace: await this.#appendChanges(transaction, pending, now) };
     } catch (error) {
       // The first fault is the one that counts; a connection that is lost undoes the transaction by itself.
       await transaction
@@ -252,13 +251,11 @@ class SqlStore implements Store {
       await transaction.commit().execute();
     } catch (error) {
       if (transactionId === undefined || !(isTransient(error) || isUnanswered(error))) throw error;
-      const { outcome } = origin;
-      const before = outcome?.written ?? false;
-      if (outcome !== undefined) outcome.written = true;
-      if (!(await this.#wasCommitted(transactionId, written.trace, error))) {
-        if (outcome !== undefined) outcome.written = before;
-        throw error;
-      }
+      const isMade = await this.#wasCommitted(transactionId, written.trace, error).catch((unknown: unknown) => {
+        noteWritten(origin);
+        throw unknown;
+      });
+      if (!isMade) throw error;
     }
     return written;
   }
@@ -266,21 +263,21 @@ class SqlStore implements Store {
   /** Returns the newest row, if there is one. */
   async #appendChanges(
     db: Transaction<Database>,
-    changes: readonly Omit<ChangeRow, 'version'>[],
+    pending: readonly Omit<Change, 'version'>[],
     at: number,
   ): Promise<ChangeRow | undefined> {
     let newest: ChangeRow | undefined;
-    for (let from = 0; from < changes.length; from += 1000) {
+    for (let from = 0; from < pending.length; from += 1000) {
       const rows = await db
         .insertInto('change')
-        .values(changes.slice(from, from + 1000))
+        .values(pending.slice(from, from + 1000).map(({ kind, id }) => ({ kind, id, at })))
         .returning(['version', 'kind', 'id', 'at'])
         .execute();
       for (const row of rows) if (newest === undefined || row.version > newest.version) newest = row;
     }
     if (newest === undefined) return undefined;
     const { version } = newest;
-    if (version % trimEvery < changes.length) {
+    if (version % trimEvery < pending.length) {
       await db
         .deleteFrom('change')
         .where('at', '<', at - changeRetentionMs)
@@ -326,8 +323,13 @@ class SqlStore implements Store {
 
 interface Written<T> {
   readonly result: T;
-  readonly changes: number;
+  /** The newest change, if it made any. */
   readonly trace: ChangeRow | undefined;
+}
+
+/** Something was made for this request, or nobody knows that it was not. */
+function noteWritten({ outcome }: Origin): void {
+  if (outcome !== undefined) outcome.written = true;
 }
 
 async function currentTransactionId(db: Transaction<Database>): Promise<string> {
