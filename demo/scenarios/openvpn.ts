@@ -87,8 +87,7 @@ async function play({ steps, laboratory }: Stage, world: ServiceWorld, { admin, 
     "alice's device is removed while she transfers",
     async () => {
       const { sentAt } = await admin.removeDevice(device.id);
-      await new Promise((resolve) => setTimeout(resolve, CUT_OFF_MS + 1000));
-      return (await pulse.stop()) - sentAt;
+      return pulse.stopAfterCutOff(sentAt);
     },
     (milliseconds) => `cut off after ${milliseconds.toFixed(0)} ms`,
   );

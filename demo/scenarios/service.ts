@@ -132,8 +132,7 @@ async function play({ steps, device }: Stage, world: ServiceWorld, running: Runn
     'alice is disabled while she transfers',
     async () => {
       const { sentAt } = await people.admin.changeUser('alice', { disabled: true });
-      await new Promise((resolve) => setTimeout(resolve, CUT_OFF_MS + 1000));
-      return (await pulse.stop()) - sentAt;
+      return pulse.stopAfterCutOff(sentAt);
     },
     (milliseconds) => `cut off after ${milliseconds.toFixed(0)} ms`,
   );

@@ -1,6 +1,7 @@
 /** Reads a stream of server-sent events over HTTP, as a browser does. */
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PATIENCE_MS, until } from '@sallyport/netlab';
 
 export interface ReadEvent {
   readonly name: string;
@@ -63,11 +64,11 @@ export class EventReader {
 
   /** The first event of this name that fits. Throws after two minutes. */
   async next(name: string, fits: (data: Record<string, unknown>) => boolean = () => true): Promise<ReadEvent> {
-    const until = performance.now() + 120_000;
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const found = this.named(name).find(({ data }) => fits(data));
       if (found !== undefined) return found;
-      if (performance.now() > until) throw new Error(`no such event ${name}: ${this.text}`);
+      if (performance.now() > deadline) throw new Error(`no such event ${name}: ${this.text}`);
       await sleep(2);
     }
   }
@@ -80,9 +81,5 @@ export class EventReader {
 
 /** Waits until something holds. Throws when it doesn't within two minutes. */
 export async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const until = performance.now() + 120_000;
-  while (!holds()) {
-    if (performance.now() > until) throw new Error(`not in time: ${what}`);
-    await sleep(2);
-  }
+  await until(what, holds, PATIENCE_MS, 2);
 }

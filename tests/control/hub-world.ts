@@ -6,8 +6,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gatewayRoutes, openVpnRoutes as openVpnContracts } from '@sallyport/api';
+import { PATIENCE_MS, until } from '@sallyport/netlab';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createIdentity, type Identity } from '../../packages/control/src/auth/identity.ts';
@@ -258,11 +258,7 @@ export function openWorld(now: () => number = Date.now): World & { remove(): voi
 
 /** Waits until something holds. Throws when it doesn't within two minutes. */
 export async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const until = performance.now() + 120_000;
-  while (!(await holds())) {
-    if (performance.now() > until) throw new Error(`not in time: ${what}`);
-    await sleep(5);
-  }
+  await until(what, holds, PATIENCE_MS, 5);
 }
 
 type Goodbye = Extract<FromControl, { kind: 'goodbye' }>;

@@ -19,12 +19,16 @@ export class Pulse {
     return this.#times().length;
   }
 
-  /** Ends it; returns when the last answer came, in Unix milliseconds. */
-  async stop(): Promise<number> {
+  /**
+   * Ends it once somebody who was cut off then (Unix milliseconds) must be silent; how many milliseconds later the last answer
+   * came.
+   */
+  async stopAfterCutOff(sentAt: number): Promise<number> {
+    await new Promise((resolve) => setTimeout(resolve, CUT_OFF_MS + 1000));
     const last = this.#times().at(-1);
     await this.#process.stop();
     if (last === undefined) throw new Error('there was no answer at all');
-    return last;
+    return last - sentAt;
   }
 
   #times(): number[] {
